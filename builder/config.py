@@ -1,0 +1,37 @@
+"""Configuration: frozen dataclasses, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on one supervised step of one item.
+
+    Attributes:
+        deadline_s: wall-clock seconds before the step's process group is killed.
+        memory_bytes: resident bytes, summed over the step's processes, before it is killed.
+        work_bytes: bytes of tensors one program may hold; above it is ``too_large``.
+        work_flops: floating-point operations of one forward; above it is ``too_large``.
+    """
+
+    deadline_s: float = 60.0
+    memory_bytes: int = 4 << 30
+    work_bytes: int = 256 << 20
+    work_flops: int = 8_000_000_000
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """One build.  A data set is a function of this and of the versions, ``workers`` aside."""
+
+    pairs: int
+    out: Path
+    seed: int = 0
+    targets: tuple[str, ...] = ("cuda:90",)
+    families: tuple[str, ...] = ()
+    workers: int = 2
+    draws: int = 3
+    limits: Limits = field(default_factory=Limits)
