@@ -1,0 +1,1 @@
+"""Rows, journal, shards and card of a data set, and its way to the Hub."""
