@@ -35,11 +35,15 @@ configs:
   data_files:
   - split: train
     path: data/train-*
+{rejections}---
+"""
+
+# `datasets` cannot load a configuration of no rows, so it is named only where there are some.
+_REJECTIONS_CONFIG = """\
 - config_name: rejections
   data_files:
   - split: train
     path: rejections/rejections-*
----
 """
 
 _INTRODUCTION = """\
@@ -53,7 +57,6 @@ with torch2triton {builder}, PyTorch {torch} and Triton {triton}.
 from datasets import load_dataset
 
 pairs = load_dataset("OWNER/NAME", split="train")
-rejections = load_dataset("OWNER/NAME", "rejections", split="train")
 ```
 
 `triton_code` needs only `torch` and `triton`. For a class `Model` in `python_code` it defines
@@ -67,7 +70,7 @@ float output's error against a float64 reference is at most twice that of PyTorc
 documented for the operation and type; discrete outputs are equal. Outputs were poisoned before each
 run, memory accesses checked, and inputs left alone unless the program changes them.
 Every kernel compiles for each of `compiled_targets` within that GPU's limits. What did not pass is
-no pair: it is in the configuration `rejections`, with stage, kind and message.
+no pair: it is a row of the configuration `rejections`, with stage, kind and message.
 """
 
 
@@ -82,7 +85,12 @@ def render_card(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -
     count = len(rows)
     rejected = sum(sum(kinds.values()) for kinds in summary["rejections"].values())
     parts = [
-        _FRONT_MATTER.format(license=_license(rows), tag=TAG, size=_size(count)),
+        _FRONT_MATTER.format(
+            license=_license(rows),
+            tag=TAG,
+            size=_size(count),
+            rejections=_REJECTIONS_CONFIG if rejected else "",
+        ),
         _INTRODUCTION.format(
             pairs="1 pair" if count == 1 else f"{count:,} pairs",
             **{name: first.get(f"{name}_version", "-") for name in ("builder", "torch", "triton")},
