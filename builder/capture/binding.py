@@ -1,0 +1,144 @@
+"""Which Python expression each argument and result of a compiled graph is.
+
+Arguments are bound by *identity*: the compiled graph is called with the very tensor objects that the
+module and its caller hold, in the order Dynamo and AOTAutograd recorded, so no shape is compared.
+Results are bound by storage: every graph result owns its storage, and a returned tensor lies either
+on one of those or on an input's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from builder.errors import CaptureRejected
+
+_INDEXED = (nn.ModuleList, nn.Sequential, nn.ParameterList)
+
+
+def _child(owner: Any, expression: str, name: str) -> str:
+    if isinstance(owner, _INDEXED) and name.isdigit():
+        return f"{expression}[{name}]"
+    if isinstance(owner, (nn.ModuleDict, nn.ParameterDict)):
+        return f"{expression}[{name!r}]"
+    return f"{expression}.{name}" if name.isidentifier() else f"getattr({expression}, {name!r})"
+
+
+def module_tensors(module: nn.Module, expression: str = "self") -> Iterator[tuple[str, Any]]:
+    """Every tensor a module holds, with the expression that reaches it from ``self``."""
+    plain = {key: value for key, value in vars(module).items() if isinstance(value, torch.Tensor)}
+    for tensors in (module._parameters, module._buffers, plain):  # noqa: SLF001 - no public pair
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                yield _child(module, expression, name), tensor
+    for name, child in module.named_children():
+        yield from module_tensors(child, _child(module, expression, name))
+
+
+def leaves(value: Any, expression: str) -> Iterator[tuple[str, Any]]:
+    """The leaves of nested lists, tuples and dicts, with their expressions."""
+    if isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{expression}[{index}]")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(item, f"{expression}[{key!r}]")
+    else:
+        yield expression, value
+
+
+def input_leaves(forward: Callable[..., Any], inputs: Sequence[Any]) -> list[tuple[str, Any]]:
+    """The leaves of a call's arguments, named by ``forward``'s own parameters."""
+    bound = inspect.signature(forward).bind(*inputs)
+    return [leaf for name, value in bound.arguments.items() for leaf in leaves(value, name)]
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata  # noqa: SLF001 - identity of the storage object
+
+
+def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tuple(tensor.size()), tuple(tensor.stride()), tensor.storage_offset(), tensor.dtype
+
+
+def bind_arguments(
+    arguments: Sequence[Any], named: Sequence[tuple[str, Any]]
+) -> tuple[str, ...]:
+    """The expression of each run-time argument of a compiled graph.
+
+    Raises:
+        CaptureRejected: ``unbound_argument``: an argument is neither a tensor of the module nor one
+            of the inputs.
+    """
+    by_identity: dict[int, str] = {}
+    for expression, value in named:
+        if isinstance(value, torch.Tensor):
+            by_identity.setdefault(id(value), expression)
+    expressions = []
+    for position, argument in enumerate(arguments):
+        if not isinstance(argument, torch.Tensor):
+            expressions.append(repr(argument))
+        elif id(argument) in by_identity:
+            expressions.append(by_identity[id(argument)])
+        else:
+            raise CaptureRejected(
+                "unbound_argument",
+                f"argument {position} of the compiled graph is a tensor of shape "
+                f"{tuple(argument.shape)} that is neither a parameter, a buffer nor an input; "
+                "make it one of these",
+            )
+    return tuple(expressions)
+
+
+def _tensor_expression(
+    tensor: torch.Tensor, results: Sequence[Any], named: Sequence[tuple[str, Any]]
+) -> str:
+    owners = [(f"outputs[{index}]", owner) for index, owner in enumerate(results)]
+    owners += [(expression, owner) for expression, owner in named]
+    candidates = [
+        (expression, owner)
+        for expression, owner in owners
+        if isinstance(owner, torch.Tensor) and _storage(owner) == _storage(tensor)
+    ]
+    for expression, owner in candidates:
+        if _geometry(owner) == _geometry(tensor):
+            return expression
+    if not candidates or candidates[0][1].dtype != tensor.dtype:
+        raise CaptureRejected(
+            "unbound_output",
+            f"an output of shape {tuple(tensor.shape)} lies on no result of the compiled graph; "
+            "return tensors that forward computes",
+        )
+    size, stride, offset, _ = _geometry(tensor)
+    return f"torch.as_strided({candidates[0][0]}, {size}, {stride}, {offset})"
+
+
+def bind_result(
+    value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]
+) -> str:
+    """The expression that rebuilds what ``forward`` returned from ``outputs`` and the inputs.
+
+    Raises:
+        CaptureRejected: ``unsupported_output``: a container or leaf that has no plain spelling.
+    """
+    if isinstance(value, torch.Tensor):
+        return _tensor_expression(value, results, named)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if type(value) in (list, tuple):
+        items = [bind_result(item, results, named) for item in value]
+        inner = ", ".join(items)
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner},)" if items else "()"
+    if type(value) is dict:
+        pairs = (f"{key!r}: {bind_result(item, results, named)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    raise CaptureRejected(
+        "unsupported_output",
+        f"forward returns a {type(value).__name__}; return tensors in lists, tuples or dicts",
+    )

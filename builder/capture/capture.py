@@ -1,0 +1,144 @@
+"""From a program to Inductor's Triton module for a target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from builder.capture import binding
+from builder.capture.inductor import GraphRecord, compile_for
+from builder.capture.kernels import Kernel, kernel_sources, read_kernel
+from builder.capture.targets import Target
+from builder.errors import CaptureRejected, Rejected
+
+_MESSAGE_LINES = 3
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What the capture assumed of one tensor argument."""
+
+    expression: str
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Inductor's module for one program and target, with its arguments and results bound.
+
+    Attributes:
+        source: Inductor's module, paths of its cache removed.
+        arguments: the expression of each argument of its ``call``, in order.
+        result: the expression of what ``forward`` returns, over ``outputs[i]`` and inputs.
+        tensors: geometry of every tensor argument.
+        fixed: value of each input that tracing took as a constant.
+        kernels: in the order of the module.
+        aten_ops: overloads of the lowered graph, sorted.
+        target: the target's name.
+    """
+
+    source: str
+    arguments: tuple[str, ...]
+    result: str
+    tensors: tuple[TensorSpec, ...]
+    fixed: tuple[tuple[str, Any], ...]
+    kernels: tuple[Kernel, ...]
+    aten_ops: tuple[str, ...]
+    target: str
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:_MESSAGE_LINES]) or type(error).__name__
+
+
+def _rejection(error: Exception) -> Rejected:
+    name = type(error).__name__
+    kind = "graph_break" if "Unsupported" in name or "UserError" in name else "compiler_error"
+    return CaptureRejected(
+        kind, f"torch.compile: {name}: {_first_lines(error)}; write forward so that it traces whole"
+    )
+
+
+def _checked(record: GraphRecord) -> None:
+    if not record.graphs:
+        raise CaptureRejected("no_graph", "forward computes nothing that torch.compile traces")
+    if len(record.graphs) > 1 or len(record.calls) > 1:
+        raise CaptureRejected("graph_break", "forward traced into several graphs")
+    if record.constants:
+        raise CaptureRejected(
+            "tensor_constant",
+            f"forward makes {len(record.constants)} tensor constant(s) from Python data; "
+            "register them as buffers",
+        )
+
+
+def _clean(source: str) -> str:
+    """Removes what depends on the machine: comments that name files of Inductor's cache."""
+    return re.sub(r"^# kernel path:.*\n", "", source, flags=re.MULTILINE)
+
+
+def _aten_ops(graph: torch.fx.GraphModule) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            {
+                str(node.target)
+                for node in graph.graph.nodes
+                if isinstance(node.target, torch._ops.OpOverload)
+            }
+        )
+    )
+
+
+def _spec(expression: str, tensor: torch.Tensor) -> TensorSpec:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return TensorSpec(expression, tuple(tensor.size()), tuple(tensor.stride()), dtype)
+
+
+def _fixed(inputs: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, value) for name, value in inputs if not isinstance(value, torch.Tensor))
+
+
+def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: int = 0) -> Capture:
+    """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
+
+    Nothing is launched and no GPU is needed; inputs are read for their geometry only.
+
+    Raises:
+        CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.
+    """
+    try:
+        result, record = compile_for(module, inputs, target, seed)
+    except Rejected:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the compiler says is the rejection
+        raise _rejection(error) from error
+    _checked(record)
+    input_leaves = binding.input_leaves(module.forward, inputs)
+    named = [*input_leaves, *binding.module_tensors(module)]
+    arguments = record.calls[0]
+    expressions = binding.bind_arguments(arguments, named)
+    sources = kernel_sources(record.sources[0])
+    if not sources:
+        raise CaptureRejected("no_kernel", "the program compiles to no Triton kernel")
+    return Capture(
+        source=_clean(record.sources[0]),
+        arguments=expressions,
+        result=binding.bind_result(result, record.results[0], named),
+        tensors=tuple(
+            _spec(expression, argument)
+            for expression, argument in zip(expressions, arguments, strict=True)
+            if isinstance(argument, torch.Tensor)
+        ),
+        fixed=_fixed(input_leaves),
+        kernels=tuple(read_kernel(name, text, target, seed) for name, text in sources.items()),
+        aten_ops=_aten_ops(record.graphs[0]),
+        target=target.name,
+    )

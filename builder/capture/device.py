@@ -1,0 +1,156 @@
+"""The described GPU: what torch and triton see while a program is captured for a target.
+
+Everything in this module reaches into private parts.  Written against torch 2.11 to 2.13 and
+triton 3.6 to 3.7; ``tests/capture/test_device.py`` fails if one of the seams moves:
+
+1. Triton asks its driver which target to compile for   -> an inert driver answers.
+2. Inductor asks a device interface for properties      -> a registered interface answers.
+3. Code inside Inductor asks ``torch.cuda`` directly    -> patched while a graph is lowered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import torch
+import torch._dynamo.device_interface as device_interface
+import torch.utils._triton as torch_triton
+from torch._inductor.runtime.hints import DeviceProperties
+from triton.backends.compiler import GPUTarget
+from triton.backends.driver import DriverBase
+from triton.runtime.driver import driver as triton_driver
+
+from builder.capture.targets import Target
+
+CUDA = torch.device("cuda:0")
+
+
+def device_properties(target: Target) -> SimpleNamespace:
+    """What ``torch.cuda.get_device_properties`` would answer on the target."""
+    major, minor = target.capability
+    return SimpleNamespace(
+        name=target.board,
+        major=major,
+        minor=minor,
+        multi_processor_count=target.multiprocessors,
+        regs_per_multiprocessor=target.registers,
+        max_threads_per_multi_processor=target.threads_per_multiprocessor,
+        max_threads_per_block=target.max_threads_per_block,
+        warp_size=target.warp_size,
+        total_memory=target.memory,
+        L2_cache_size=target.l2_cache,
+        shared_memory_per_block=min(target.shared_memory, 48 << 10),
+        shared_memory_per_block_optin=target.shared_memory,
+        gcnArchName=target.arch if target.backend == "hip" else "",
+        uuid="0",
+    )
+
+
+class DescribedDriver(DriverBase):
+    """Answers what the code generator asks; cannot launch anything."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    @classmethod
+    def is_active(cls) -> bool:
+        return True
+
+    def map_python_to_cpp_type(self, ty: str) -> str:
+        return ty
+
+    def get_current_target(self) -> GPUTarget:
+        return self._target.gpu_target
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_active_torch_device(self) -> torch.device:
+        return CUDA
+
+    def get_benchmarker(self) -> None:
+        return None
+
+
+def _described_interface(target: Target) -> type[device_interface.CudaInterface]:
+    properties = device_properties(target)
+    major, minor = target.capability
+    capability = target.arch if target.backend == "hip" else major * 10 + minor
+
+    class DescribedInterface(device_interface.CudaInterface):
+        current_device = staticmethod(lambda: 0)
+        device_count = staticmethod(lambda: 1)
+        is_available = staticmethod(lambda: True)
+        get_device_properties = staticmethod(lambda *_, **__: properties)
+        get_compute_capability = staticmethod(lambda *_: capability)
+        is_bf16_supported = staticmethod(lambda *_, **__: True)
+        is_triton_capable = staticmethod(lambda *_: True)
+        raise_if_triton_unavailable = staticmethod(lambda *_: None)
+        get_raw_stream = staticmethod(lambda _: 0)
+        exchange_device = staticmethod(lambda _: 0)
+        maybe_exchange_device = staticmethod(lambda _: 0)
+        synchronize = staticmethod(lambda *_: None)
+
+        class Worker(device_interface.CudaInterface.Worker):
+            current_device = staticmethod(lambda: 0)
+            get_device_properties = staticmethod(lambda *_, **__: properties)
+
+    return DescribedInterface
+
+
+def _torch_cuda_answers(target: Target) -> dict[str, Any]:
+    properties = device_properties(target)
+    return {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "get_device_properties": lambda *_, **__: properties,
+        "get_device_capability": lambda *_, **__: target.capability,
+        "get_device_name": lambda *_, **__: target.board,
+        "is_bf16_supported": lambda *_, **__: True,
+        "is_tf32_supported": lambda *_, **__: target.backend == "cuda",
+        "get_rng_state": lambda *_, **__: torch.zeros(16, dtype=torch.uint8),
+        "set_rng_state": lambda *_, **__: None,
+        "synchronize": lambda *_, **__: None,
+        "_exchange_device": lambda _: 0,
+        "_maybe_exchange_device": lambda _: 0,
+    }
+
+
+@contextlib.contextmanager
+def _registered_interface(target: Target) -> Iterator[None]:
+    device_interface.get_interface_for_device("cpu")  # fills the registry before it is overridden
+    interfaces = device_interface.device_interfaces
+    described = _described_interface(target)
+    with mock.patch.dict(interfaces, {"cuda": described, "cuda:0": described}):
+        yield
+
+
+@contextlib.contextmanager
+def _active_driver(target: Target) -> Iterator[None]:
+    before = triton_driver._active  # noqa: SLF001 - the public property would start a real driver
+    triton_driver.set_active(DescribedDriver(target))
+    try:
+        yield
+    finally:
+        triton_driver._active = before  # noqa: SLF001
+
+
+@contextlib.contextmanager
+def described_gpu(target: Target) -> Iterator[None]:
+    """Makes ``target`` the machine's only GPU for everything that asks within this process."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_registered_interface(target))
+        stack.enter_context(_active_driver(target))
+        for name, answer in _torch_cuda_answers(target).items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, answer))
+        if target.backend == "hip":
+            stack.enter_context(mock.patch.object(torch.version, "hip", "7.0"))
+        for cached in (torch_triton.has_triton, DeviceProperties.create):
+            cached.cache_clear()
+            stack.callback(cached.cache_clear)
+        yield

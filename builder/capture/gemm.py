@@ -1,0 +1,58 @@
+"""One tile configuration a template, chosen without a benchmark.
+
+Inductor lists about twenty configurations for a matrix product or convolution and would time them
+on the device.  Here they are ranked by a small model of the device instead, and one of the best is
+taken by a hash of seed and shape, so that a data set shows many tilings and no toy ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from builder.capture.targets import Target
+
+TOP = 4
+"""How many of the best-ranked configurations the seed chooses from."""
+
+
+def estimated_cost(config: Any, m: int, n: int, k: int, itemsize: int, target: Target) -> float:
+    """Relative time of an ``m×n×k`` product with that tiling; smaller is better.
+
+    The model is the usual one of wave quantisation (NVIDIA, "Matrix multiplication background user's
+    guide"): full waves of tiles over the multiprocessors, each tile paying its multiply-adds and its
+    loads, the latter hidden the better the deeper the pipeline.
+    """
+    block_m, block_n, block_k = config.block_m, config.block_n, config.block_k
+    shared = config.num_stages * (block_m + block_n) * block_k * itemsize
+    if shared > target.shared_memory:
+        return math.inf
+    tiles = math.ceil(m / block_m) * math.ceil(n / block_n)
+    resident = max(1, min(target.shared_memory // max(shared, 1), 16 // config.num_warps, 4))
+    waves = math.ceil(tiles / (target.multiprocessors * resident)) * resident
+    steps = math.ceil(k / block_k)
+    multiply = block_m * block_n * block_k / min(1.0, config.num_warps / 4)
+    load = (block_m + block_n) * block_k * 32 / min(config.num_stages, 3)
+    return waves * (steps * (multiply + load) + block_m * block_n * 8)
+
+
+def choose(
+    configs: Sequence[Any], m: int, n: int, k: int, itemsize: int, target: Target, seed: int
+) -> list[Any]:
+    """One configuration as a list, or none if none was offered.
+
+    Args:
+        configs: objects with ``block_m``, ``block_n``, ``block_k``, ``num_stages``, ``num_warps``.
+        m, n, k: sizes of the product, in elements.
+        itemsize: bytes of one operand element.
+        seed: spreads the choice among the ``TOP`` best.
+    """
+    costs = [estimated_cost(config, m, n, k, itemsize, target) for config in configs]
+    usable = [index for index, cost in enumerate(costs) if math.isfinite(cost)]
+    best = sorted(usable, key=lambda index: (costs[index], index))[:TOP]
+    if not best:
+        return list(configs[:1])
+    digest = hashlib.sha256(f"{seed}/{m}/{n}/{k}".encode()).digest()
+    return [configs[best[digest[0] % len(best)]]]

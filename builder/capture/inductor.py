@@ -1,0 +1,207 @@
+"""Inductor's lowering of one ATen graph for a described GPU, ended before the module would run.
+
+Everything in this module reaches into private parts of torch 2.11 to 2.13;
+``tests/capture/test_inductor.py`` fails if one of the seams moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+import torch._dynamo.config as dynamo_config
+import torch._inductor.config as inductor_config
+import torch.fx
+from functorch.compile import make_boxed_func
+from torch._inductor import compile_fx as inductor
+from torch._inductor.fx_passes import fuse_attention
+from torch._inductor.graph import GraphLowering
+from torch._inductor.template_heuristics import triton as template_heuristics
+from torch._inductor.virtualized import V
+from torch._subclasses import FakeTensor, FakeTensorMode
+from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+
+from builder.capture import gemm
+from builder.capture.device import CUDA, described_gpu
+from builder.capture.targets import Target
+
+SETTINGS: dict[str, Any] = {
+    "compile_threads": 1,
+    "force_disable_caches": True,
+    "shape_padding": False,
+    "benchmark_epilogue_fusion": False,
+    # Products and convolutions as Triton templates; one candidate each, so nothing is timed.
+    "max_autotune_gemm": True,
+    "max_autotune_gemm_backends": "TRITON",
+    "max_autotune_conv_backends": "TRITON",
+    "test_configs.max_mm_configs": 1,
+}
+"""Inductor's settings during capture."""
+
+
+class _SourceTaken(BaseException):
+    """Ends Inductor's compilation; not an ``Exception``, so nothing in between reports it."""
+
+    def __init__(self, source: str, constants: Sequence[str]) -> None:
+        super().__init__()
+        self.source = source
+        self.constants = tuple(constants)
+
+
+@dataclass
+class GraphRecord:
+    """What one ``torch.compile`` call left behind.
+
+    Attributes:
+        sources: Inductor's modules, one a graph.
+        constants: names of tensors that the graph holds as constants.
+        graphs: the lowered ATen graphs.
+        calls: the run-time arguments of each call of a compiled graph, by identity.
+        results: the tensors each call returned.
+    """
+
+    sources: list[str] = field(default_factory=list)
+    constants: list[str] = field(default_factory=list)
+    graphs: list[torch.fx.GraphModule] = field(default_factory=list)
+    calls: list[list[Any]] = field(default_factory=list)
+    results: list[list[Any]] = field(default_factory=list)
+
+
+def _take_source(graph: GraphLowering) -> Any:
+    code, _ = graph.codegen()
+    raise _SourceTaken(code.value, sorted(graph.constants))
+
+
+def _fake_mode(gm: torch.fx.GraphModule) -> FakeTensorMode:
+    for node in gm.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, FakeTensor):
+            return value.fake_mode
+    return FakeTensorMode()
+
+
+def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any], FakeTensorMode]:
+    """Moves a CPU graph to the described GPU: device arguments, then every node's fake value."""
+    mode = _fake_mode(gm)
+
+    def moved(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        with mode:
+            return torch.empty_strided(
+                value.size(), value.stride(), dtype=value.dtype, device=CUDA
+            )
+
+    def renamed(argument: Any) -> Any:
+        return CUDA if isinstance(argument, torch.device) else argument
+
+    for node in gm.graph.nodes:
+        node.args = torch.fx.node.map_aggregate(node.args, renamed)
+        node.kwargs = torch.fx.node.map_aggregate(node.kwargs, renamed)
+    on_gpu = [moved(value) for value in inputs]
+    FakeTensorProp(gm, mode=mode).propagate_dont_convert_inputs(*on_gpu)
+    gm.recompile()
+    return on_gpu, mode
+
+
+def _ranked_configs(target: Target, seed: int) -> Callable[..., Any]:
+    original = template_heuristics.BaseConfigHeuristic.preprocess_mm_configs
+
+    def preprocess_mm_configs(
+        self: Any, m: Any, n: Any, k: Any, configs: list[Any], **kwargs: Any
+    ) -> Any:
+        sizes = [V.graph.sizevars.optimization_hint(size) for size in (m, n, k)]
+        itemsize = kwargs.get("dtype_size") or 4
+        chosen = gemm.choose(configs, *sizes, itemsize, target, seed)
+        return original(self, m, n, k, chosen, **kwargs)
+
+    return preprocess_mm_configs
+
+
+@contextlib.contextmanager
+def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
+    heuristic = template_heuristics.BaseConfigHeuristic
+    with contextlib.ExitStack() as stack:
+        for patch in (
+            mock.patch.object(GraphLowering, "compile_to_module", _take_source),
+            mock.patch.object(heuristic, "preprocess_mm_configs", _ranked_configs(target, seed)),
+            described_gpu(target),
+        ):
+            stack.enter_context(patch)
+        yield
+
+
+def _markers(gm: torch.fx.GraphModule, arguments: Sequence[Any]) -> list[Any]:
+    """Stand-ins for the graph's results: right geometry, own storage, never computed."""
+    placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
+    given = dict(zip(placeholders, arguments, strict=True))
+
+    def marker(node: Any) -> Any:
+        if not isinstance(node, torch.fx.Node):
+            return node
+        if node in given:
+            return given[node]
+        value = node.meta["val"]
+        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype)
+
+    return [marker(node) for node in gm.graph.output_node().args[0]]
+
+
+def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., Any]:
+    def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
+        lowered = copy.deepcopy(gm)
+        with _lowering_seams(target, seed):
+            on_gpu, mode = _retarget(lowered, inputs)
+            record.graphs.append(lowered)
+            with V.set_fake_mode(mode):
+                try:
+                    inductor.compile_fx_inner(lowered, on_gpu, **{**kwargs, "cudagraphs": False})
+                except _SourceTaken as taken:
+                    record.sources.append(taken.source)
+                    record.constants.extend(taken.constants)
+
+        def run(*arguments: Any) -> list[Any]:
+            results = _markers(gm, arguments)
+            record.calls.append(list(arguments))
+            record.results.append(results)
+            return results
+
+        return make_boxed_func(run)
+
+    def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
+        return inductor.compile_fx(gm, inputs, inner_compile=inner_compile)
+
+    return backend
+
+
+def compile_for(
+    function: Callable[..., Any], arguments: Sequence[Any], target: Target, seed: int
+) -> tuple[Any, GraphRecord]:
+    """Runs ``torch.compile(function)`` for a described GPU.
+
+    Returns:
+        what the compiled function returned, its tensors being uncomputed stand-ins, and the record.
+
+    Raises:
+        Exception: whatever Dynamo, AOTAutograd or Inductor raised.
+    """
+    record = GraphRecord()
+    torch._dynamo.reset()  # noqa: SLF001
+    with (
+        inductor_config.patch(SETTINGS),
+        dynamo_config.patch(specialize_float=True),
+        # Attention in its math form stays what the program says: no pattern makes it a library call.
+        mock.patch.object(fuse_attention, "_sfdp_init", lambda *_: None),
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+        torch.no_grad(),
+    ):
+        compiled = torch.compile(
+            function, backend=_backend(record, target, seed), fullgraph=True, dynamic=False
+        )
+        result = compiled(*arguments)
+    return result, record
