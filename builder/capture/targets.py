@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from triton.backends.compiler import GPUTarget
+from typing import TYPE_CHECKING
 
 from builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from triton.backends.compiler import GPUTarget
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Target:
 
     @property
     def gpu_target(self) -> GPUTarget:
+        from triton.backends.compiler import GPUTarget  # noqa: PLC0415 - the table needs no triton
+
         arch = int(self.arch) if self.backend == "cuda" else self.arch
         return GPUTarget(self.backend, arch, self.warp_size)
 

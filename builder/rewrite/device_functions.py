@@ -1,0 +1,282 @@
+"""Small device functions that a standalone Triton module may need.
+
+They stand in for the run-time helpers that generated kernels call.  Each is shipped as text, with
+only those it calls itself, in the modules that use it; their names are listed in ``FUNCTIONS``.
+"""
+# ruff: noqa: ANN001, ANN201, FBT003
+
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def as_tensor(x):
+    """A scalar as a tensor of one element; a tensor unchanged."""
+    return x + tl.zeros((1,), tl.int1)
+
+
+@triton.jit
+def floor_divide(a, b):
+    """Integer division rounded down; Triton's own rounds towards zero."""
+    quotient = a // b
+    inexact = (a % b) != 0
+    return tl.where(inexact & ((a < 0) != (b < 0)), quotient - 1, quotient)
+
+
+@triton.jit
+def floor_remainder(a, b):
+    """Integer remainder with the sign of the divisor; Triton's own has the dividend's."""
+    remainder = a % b
+    return tl.where((remainder != 0) & ((a < 0) != (b < 0)), remainder + b, remainder)
+
+
+@triton.jit
+def integer_power(base, exponent):
+    """``base ** exponent`` for non-negative integer exponents, by repeated squaring."""
+    result = tl.full(base.shape, 1, base.dtype)
+    for bit in tl.static_range(32):
+        result = tl.where(((exponent >> bit) & 1) != 0, result * base, result)
+        base = base * base
+    return result
+
+
+@triton.jit
+def maximum(a, b):
+    """Elementwise maximum that keeps NaN, as PyTorch's does."""
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def minimum(a, b):
+    """Elementwise minimum that keeps NaN, as PyTorch's does."""
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def reduce_max(x, axis):
+    """Maximum along an axis, NaN kept."""
+    return tl.reduce(x, axis, maximum)
+
+
+@triton.jit
+def reduce_min(x, axis):
+    """Minimum along an axis, NaN kept."""
+    return tl.reduce(x, axis, minimum)
+
+
+@triton.jit
+def multiply(a, b):
+    """Product of two values, for reductions and scans."""
+    return a * b
+
+
+@triton.jit
+def reduce_product(x, axis):
+    """Product along an axis."""
+    return tl.reduce(x, axis, multiply)
+
+
+@triton.jit
+def bitwise_or(a, b):
+    """Disjunction of two values, for reductions."""
+    return a | b
+
+
+@triton.jit
+def reduce_any(x, axis):
+    """Whether any element along an axis is set."""
+    return tl.reduce(x, axis, bitwise_or)
+
+
+@triton.jit
+def greater_first(a, a_index, b, b_index):
+    """The greater of two (value, index) pairs; NaN is greatest, ties go to the lower index."""
+    a_nan = a != a
+    b_nan = b != b
+    tie = (a == b) | (a_nan & b_nan)
+    take_a = (a > b) | (a_nan & (b == b)) | (tie & (a_index < b_index))
+    return tl.where(take_a, a, b), tl.where(take_a, a_index, b_index)
+
+
+@triton.jit
+def smaller_first(a, a_index, b, b_index):
+    """The smaller of two (value, index) pairs; NaN is smallest, ties go to the lower index."""
+    a_nan = a != a
+    b_nan = b != b
+    tie = (a == b) | (a_nan & b_nan)
+    take_a = (a < b) | (a_nan & (b == b)) | (tie & (a_index < b_index))
+    return tl.where(take_a, a, b), tl.where(take_a, a_index, b_index)
+
+
+@triton.jit
+def reduce_max_with_index(value, index, axis):
+    """Maximum along an axis and where it stands first."""
+    return tl.reduce((value, index), axis, greater_first)
+
+
+@triton.jit
+def reduce_min_with_index(value, index, axis):
+    """Minimum along an axis and where it stands first."""
+    return tl.reduce((value, index), axis, smaller_first)
+
+
+@triton.jit
+def exponential(x, approximate: tl.constexpr):
+    """``exp(x)``: the hardware's approximation or the library's rounded one."""
+    if approximate:
+        return tl.exp(x)
+    return libdevice.exp(x)
+
+
+@triton.jit
+def softmax_scale(old_max, new_max, approximate: tl.constexpr):
+    """Factor that moves a sum of exponentials from one running maximum to another."""
+    return exponential(tl.where(new_max == float("-inf"), 0.0, old_max - new_max), approximate)
+
+
+@triton.jit
+def online_softmax_reduce(block_max, block_sum, axis, approximate: tl.constexpr):
+    """Joins per-lane maxima and sums of exponentials along an axis (Milakov, Gimelshein 2018)."""
+    total_max = reduce_max(block_max, axis)
+    scale = softmax_scale(block_max, tl.expand_dims(total_max, axis), approximate)
+    return total_max, tl.sum(block_sum * scale, axis)
+
+
+@triton.jit
+def online_softmax_step(running_max, running_sum, x, approximate: tl.constexpr):
+    """Takes one more value into a running maximum and sum of exponentials."""
+    new_max = maximum(running_max, x)
+    kept = running_sum * softmax_scale(running_max, new_max, approximate)
+    return new_max, kept + softmax_scale(x, new_max, approximate)
+
+
+@triton.jit
+def online_softmax_join(max_a, sum_a, max_b, sum_b, approximate: tl.constexpr):
+    """Joins two running maxima and sums of exponentials."""
+    new_max = maximum(max_a, max_b)
+    scaled_a = sum_a * softmax_scale(max_a, new_max, approximate)
+    return new_max, scaled_a + sum_b * softmax_scale(max_b, new_max, approximate)
+
+
+@triton.jit
+def welford_step(value, mean, m2, count, first: tl.constexpr):
+    """Takes one more value into a running mean and sum of squared deviations (Welford 1962)."""
+    if first:
+        return value, tl.zeros_like(m2), tl.full(count.shape, 1, count.dtype)
+    new_count = count + 1
+    delta = value - mean
+    new_mean = mean + delta / new_count
+    return new_mean, m2 + delta * (value - new_mean), new_count
+
+
+@triton.jit
+def welford_join(mean_a, m2_a, count_a, mean_b, m2_b, count_b):
+    """Joins two running means and sums of squared deviations (Chan, Golub, LeVeque 1979)."""
+    count = count_a + count_b
+    share_b = tl.where(count == 0.0, 0.0, count_b / count)
+    delta = tl.where(mean_a == mean_b, 0.0, mean_b - mean_a)
+    return mean_a + delta * share_b, m2_a + m2_b + delta * delta * count_a * share_b, count
+
+
+@triton.jit
+def welford_reduce(mean, m2, count, axis):
+    """Joins running means and sums of squared deviations along an axis."""
+    return tl.reduce((mean, m2, count), axis, welford_join)
+
+
+@triton.jit
+def assert_then(condition, message, value):
+    """``value``, after a device-side assertion."""
+    tl.device_assert(condition, message)
+    return value
+
+
+@triton.constexpr_function
+def log2_exact(size):
+    """Exponent of a power of two, at compile time."""
+    return size.bit_length() - 1
+
+
+@triton.jit
+def comes_before(a, a_index, b, b_index, count, stable: tl.constexpr, descending: tl.constexpr):
+    """Whether ``a`` is sorted before ``b``; NaN is greatest, places beyond ``count`` come last."""
+    a_nan = a != a
+    b_nan = b != b
+    if descending:
+        before = (a > b) | (a_nan & (b == b))
+    else:
+        before = (a < b) | (b_nan & (a == a))
+    if stable:
+        before = before | (((a == b) | (a_nan & b_nan)) & (a_index < b_index))
+    if count is None:
+        return before
+    a_valid = a_index < count
+    b_valid = b_index < count
+    return (a_valid & (b_index >= count)) | ((a_valid == b_valid) & before)
+
+
+@triton.jit
+def compare_exchange(
+    x, index, count, distance: tl.constexpr, stage: tl.constexpr, size: tl.constexpr,
+    stable: tl.constexpr, descending: tl.constexpr,
+):  # fmt: skip
+    """One step of a bitonic network: orders all pairs that are ``distance`` apart."""
+    pairs: tl.constexpr = x.numel // (2 * distance)
+    low, high = tl.split(tl.permute(tl.reshape(x, [pairs, 2, distance]), (0, 2, 1)))
+    low_index, high_index = tl.split(tl.permute(tl.reshape(index, [pairs, 2, distance]), (0, 2, 1)))
+    start = (tl.arange(0, pairs) * (2 * distance)) % size
+    backwards = (((start >> stage) & 1) != 0)[:, None]
+    ordered = comes_before(high, high_index, low, low_index, count, stable, descending)
+    swap = ordered != backwards
+    x = tl.join(tl.where(swap, high, low), tl.where(swap, low, high))
+    index = tl.join(tl.where(swap, high_index, low_index), tl.where(swap, low_index, high_index))
+    return tl.permute(x, (0, 2, 1)), tl.permute(index, (0, 2, 1))
+
+
+@triton.jit
+def sort_with_index(
+    x, index, count, axis: tl.constexpr, stable: tl.constexpr = False,
+    descending: tl.constexpr = False,
+):  # fmt: skip
+    """Sorts the last axis with a bitonic network (Batcher 1968), taking indices along."""
+    x, index = tl.broadcast(x, index)
+    tl.static_assert(axis == len(x.shape) - 1, "only the last axis can be sorted")
+    shape: tl.constexpr = x.shape
+    size: tl.constexpr = x.shape[axis]
+    for stage in tl.static_range(1, log2_exact(size) + 1):
+        for step in tl.static_range(stage):
+            x, index = compare_exchange(
+                x, index, count, 2 ** (stage - 1 - step), stage, size, stable, descending
+            )
+            x = tl.reshape(x, shape)
+            index = tl.reshape(index, shape)
+    return x, index
+
+
+FUNCTIONS = {
+    "promote_to_tensor": "as_tensor",
+    "div_floor_integer": "floor_divide",
+    "remainder_integer": "floor_remainder",
+    "pow_integer": "integer_power",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "max2": "reduce_max",
+    "min2": "reduce_min",
+    "prod": "reduce_product",
+    "any": "reduce_any",
+    "maximum_with_index": "greater_first",
+    "minimum_with_index": "smaller_first",
+    "max_with_index": "reduce_max_with_index",
+    "min_with_index": "reduce_min_with_index",
+    "exp": "exponential",
+    "online_softmax_reduce": "online_softmax_reduce",
+    "online_softmax_combine": "online_softmax_step",
+    "online_softmax_combine_with_sum": "online_softmax_join",
+    "welford_reduce": "welford_step",
+    "welford_combine": "welford_join",
+    "welford": "welford_reduce",
+    "device_assert_then": "assert_then",
+    "sort_with_index": "sort_with_index",
+}
+"""Name in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> name here."""

@@ -1,0 +1,200 @@
+"""One Inductor kernel as a standalone ``@triton.jit`` function and its launcher."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from builder.capture.kernels import Kernel
+from builder.errors import RewriteRejected
+from builder.rewrite.device_functions import FUNCTIONS
+
+_GRIDS = {
+    "Grid1D": ("XBLOCK",),
+    "Grid2D": ("XBLOCK", "YBLOCK"),
+    "Grid3D": ("XBLOCK", "YBLOCK", "ZBLOCK"),
+}
+_MAX_GRID_Y = 65535
+_MAX_NAME = 60
+
+
+@dataclass(frozen=True)
+class StandaloneKernel:
+    """A kernel ready to be printed.
+
+    Attributes:
+        name: of the kernel function.
+        launcher: of the launcher function.
+        text: kernel and launcher.
+        functions: names of the device functions it calls.
+        imports: names it needs besides ``triton`` and ``tl`` (``libdevice``).
+        dropped: positions of Inductor's call arguments the launcher does not take.
+    """
+
+    name: str
+    launcher: str
+    text: str
+    functions: frozenset[str]
+    imports: frozenset[str]
+    dropped: frozenset[int]
+
+
+def _function(kernel: Kernel) -> ast.FunctionDef:
+    for node in ast.parse(kernel.source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == kernel.name:
+            return node
+    raise RewriteRejected("unknown_construct", f"no function {kernel.name} in Inductor's kernel")
+
+
+class _Standalone(ast.NodeTransformer):
+    """Replaces Inductor's helpers by the project's device functions and ``tl``'s own."""
+
+    def __init__(self, kernel: str) -> None:
+        self._kernel = kernel
+        self.functions: set[str] = set()
+        self.imports: set[str] = set()
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        owner = ast.unparse(node.value)
+        if owner == "triton_helpers":
+            return self._helper(node)
+        if owner in ("tl_math", "triton_helpers.math"):
+            return ast.Attribute(ast.Name("tl", ast.Load()), node.attr, node.ctx)
+        if owner == "libdevice":
+            self.imports.add("libdevice")
+        return node
+
+    def _helper(self, node: ast.Attribute) -> ast.expr:
+        name = FUNCTIONS.get(node.attr)
+        if name is None:
+            raise RewriteRejected(
+                "unknown_helper",
+                f"kernel {self._kernel}, line {node.lineno}: no standalone form of "
+                f"triton_helpers.{node.attr}",
+            )
+        self.functions.add(name)
+        return ast.Name(name, node.ctx)
+
+
+def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
+    """Parameters the body overwrites at once with a constant (``xnumel = 385``)."""
+    parameters = {argument.arg for argument in function.args.args}
+    sizes = {}
+    for statement in function.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            if name in parameters and isinstance(statement.value, ast.Constant):
+                sizes[name] = statement.value.value
+    return sizes
+
+
+def _is_unused_assignment(statement: ast.stmt, used: set[str]) -> bool:
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    else:
+        return False
+    return isinstance(target, ast.Name) and target.id not in used
+
+
+def _drop_unused(function: ast.FunctionDef) -> None:
+    """Removes assignments at the top level whose name nothing reads."""
+    while True:
+        used = {
+            node.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
+        kept = [item for item in function.body if not _is_unused_assignment(item, used)]
+        if len(kept) == len(function.body):
+            return
+        function.body = kept
+
+
+def _grid(kernel: Kernel, sizes: Mapping[str, int]) -> list[str]:
+    """The launch grid as expressions; the rules are those of ``GridExpr`` in torch's
+    ``_inductor/runtime/triton_heuristics.py``."""
+    blocks = _GRIDS.get(kernel.grid_type)
+    if kernel.grid_type == "FixedGrid":
+        return ["grid_x", "grid_y", "grid_z"]
+    if blocks is None:
+        raise RewriteRejected(
+            "unknown_grid", f"kernel {kernel.name}: no launcher for {kernel.grid_type}"
+        )
+    grid = []
+    for axis, block in zip("xyz", blocks, strict=False):
+        numel = sizes.get(f"{axis}numel", f"{axis}numel")
+        size = kernel.constants.get(block)
+        grid.append(str(numel) if size in (None, 1) else f"triton.cdiv({numel}, {block})")
+    return grid
+
+
+def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
+    match = re.match(r"triton_[a-z]+_(?:fused_)?(.*?)_?\d+$", kernel.name)
+    words = (match.group(1) if match else "") or kernel.kind
+    words = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:_MAX_NAME].rstrip("_")
+    base, counter = words, 1
+    while f"{base}_kernel" in taken:
+        counter += 1
+        base = f"{words}_{counter}"
+    taken.add(f"{base}_kernel")
+    return f"{base}_kernel", f"launch_{base}"
+
+
+def _launcher(
+    kernel: Kernel, name: str, launcher: str, parameters: Sequence[str], grid: Sequence[str]
+) -> str:
+    constants = dict(sorted(kernel.constants.items()))
+    if any(word in part for part in grid for word in ("grid_x",)):
+        signature = [*parameters, "grid_x", "grid_y", "grid_z"]
+    else:
+        signature = list(parameters)
+    lines = [f"def {launcher}({', '.join(signature)}):"]
+    lines.append(f'    """Launch ``{name}``."""')
+    lines += [f"    {key} = {value!r}" for key, value in constants.items()]
+    trailing = "," if len(grid) == 1 else ""
+    lines.append(f"    grid = ({', '.join(grid)}{trailing})")
+    arguments = [*parameters, *(f"{key}={key}" for key in constants)]
+    arguments += [f"num_warps={kernel.num_warps}", f"num_stages={kernel.num_stages}"]
+    lines.append(f"    {name}[grid](")
+    lines += [f"        {argument}," for argument in arguments]
+    lines.append("    )")
+    return "\n".join(lines)
+
+
+def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
+    """Rewrites one kernel.
+
+    Args:
+        kernel: as captured.
+        taken: kernel names in use; the new one is added.
+
+    Raises:
+        RewriteRejected: ``unknown_helper``, ``unknown_grid``, ``unknown_construct``.
+    """
+    function = _function(kernel)
+    name, launcher = _names(kernel, taken)
+    sizes = _constant_sizes(function)
+    positions = [argument.arg for argument in function.args.args]
+    dropped = frozenset(index for index, item in enumerate(positions) if item in sizes)
+    function.args.args = [item for item in function.args.args if item.arg not in sizes]
+    function.name = name
+    function.decorator_list = [ast.parse("triton.jit", mode="eval").body]
+    transform = _Standalone(kernel.name)
+    transform.visit(function)
+    _drop_unused(function)
+    parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
+    text = ast.unparse(ast.fix_missing_locations(function))
+    grid = _grid(kernel, sizes)
+    return StandaloneKernel(
+        name=name,
+        launcher=launcher,
+        text=f"{text}\n\n\n{_launcher(kernel, name, launcher, parameters, grid)}",
+        functions=frozenset(transform.functions),
+        imports=frozenset(transform.imports),
+        dropped=dropped,
+    )

@@ -1,0 +1,165 @@
+"""The Triton module of a pair, assembled from its captured parts."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from builder.capture.capture import Capture, TensorSpec
+from builder.errors import RewriteRejected
+from builder.rewrite import device_functions
+from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
+from builder.rewrite.program_class import ProgramParts, program_parts
+from builder.rewrite.wrapper import forward_body
+
+_CHECK = '''
+def check_tensor(name, tensor, size, stride, dtype):
+    """Raise ``ValueError`` unless a tensor is laid out as the kernels below expect."""
+    if tuple(tensor.shape) != size or tensor.dtype != dtype:
+        raise ValueError(
+            f"{name}: expected {dtype} of shape {size}, got {tensor.dtype} of {tuple(tensor.shape)}"
+        )
+    if any(n > 1 and a != b for n, a, b in zip(size, tensor.stride(), stride)):
+        raise ValueError(f"{name}: expected strides {stride}, got {tensor.stride()}")
+'''
+
+
+@dataclass(frozen=True)
+class TritonModule:
+    """A standalone Triton module.
+
+    Attributes:
+        text: ``triton_code``.
+        kernel_names: names of its kernels, in order.
+        kernel_kinds: kind of each.
+    """
+
+    text: str
+    kernel_names: tuple[str, ...]
+    kernel_kinds: tuple[str, ...]
+
+
+def _source(name: str) -> str:
+    return inspect.getsource(getattr(device_functions, name).fn).replace("  # fmt: skip", "")
+
+
+def _needed_functions(names: Iterable[str]) -> list[str]:
+    """Device functions with those they call, in the order of their definition."""
+    every = [name for name, value in vars(device_functions).items() if hasattr(value, "fn")]
+    needed: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            words = set(re.findall(r"\w+", _source(name)))
+            pending.extend(other for other in every if other in words)
+    return [name for name in every if name in needed]
+
+
+def _device(capture: Capture) -> str:
+    inputs = [spec.expression for spec in capture.tensors]
+    if not inputs:
+        raise RewriteRejected("no_input", "the graph takes no tensor; give forward one")
+    outside = [expression for expression in inputs if not expression.startswith("self.")]
+    return f"{(outside or inputs)[0]}.device"
+
+
+def _check(spec: TensorSpec) -> str:
+    return (
+        f"check_tensor({spec.expression!r}, {spec.expression}, {spec.size}, {spec.stride}, "
+        f"torch.{spec.dtype})"
+    )
+
+
+def _fixed_check(expression: str, value: object) -> str:
+    message = f"{expression} is fixed to {value!r} in these kernels"
+    test = f"{expression} is not None" if value is None else f"{expression} != {value!r}"
+    return f"if {test}:\n    raise ValueError({message!r})"
+
+
+def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, StandaloneKernel]) -> str:
+    body = forward_body(capture.source, capture.arguments, kernels, _device(capture))
+    lines = [_check(spec) for spec in capture.tensors]
+    lines += [_fixed_check(expression, value) for expression, value in capture.fixed]
+    lines += [
+        ast.unparse(ast.fix_missing_locations(statement)) for statement in body.statements
+    ]
+    result = _substitute_outputs(capture.result, body.outputs)
+    lines.append(f"return {result}")
+    indented = "\n".join(lines).replace("\n", "\n        ")
+    return f"    def forward({ast.unparse(parts.forward_signature)}):\n        {indented}"
+
+
+class _Outputs(ast.NodeTransformer):
+    def __init__(self, outputs: list[ast.expr]) -> None:
+        self._outputs = outputs
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        if isinstance(node.value, ast.Name) and node.value.id == "outputs":
+            return self._outputs[ast.literal_eval(node.slice)]
+        self.generic_visit(node)
+        return node
+
+
+def _substitute_outputs(result: str, outputs: list[ast.expr]) -> str:
+    tree = ast.parse(result, mode="eval").body
+    tree = _Outputs(outputs).visit(tree)
+    if isinstance(tree, ast.Tuple) and tree.elts:
+        return ", ".join(map(ast.unparse, tree.elts)) + ("," if len(tree.elts) == 1 else "")
+    return ast.unparse(tree)
+
+
+def _class(capture: Capture, parts: ProgramParts, kernels: dict[str, StandaloneKernel]) -> str:
+    node = parts.new_class
+    original = node.name.removesuffix("New")
+    header = ast.unparse(
+        ast.ClassDef(node.name, node.bases, node.keywords, [ast.Pass()], node.decorator_list)
+    ).rsplit("\n", 1)[0]
+    members = [ast.unparse(ast.fix_missing_locations(item)) for item in node.body]
+    blocks = [f'    """``{original}`` computed by the kernels above."""']
+    blocks += ["    " + member.replace("\n", "\n    ") for member in members]
+    blocks.append(_forward(capture, parts, kernels))
+    return header + "\n" + "\n\n".join(blocks)
+
+
+def _imports(parts: ProgramParts, libdevice: bool) -> str:
+    own = ["import torch", "import triton", "import triton.language as tl"]
+    own += [line for line in parts.imports if line not in own]
+    if libdevice:
+        own.append("from triton.language.extra import libdevice")
+    plain = sorted(line for line in own if line.startswith("import "))
+    return "\n".join([*plain, *sorted(line for line in own if line not in plain)])
+
+
+def triton_module(python_code: str, entry_point: str, capture: Capture) -> TritonModule:
+    """Rewrites a capture into a standalone module that needs only torch and triton.
+
+    Raises:
+        RewriteRejected: Inductor's module contains something that has no rule.
+    """
+    parts = program_parts(python_code, entry_point)
+    taken = set(device_functions.FUNCTIONS.values())
+    kernels = {kernel.name: standalone_kernel(kernel, taken) for kernel in capture.kernels}
+    needed = _needed_functions(name for kernel in kernels.values() for name in kernel.functions)
+    functions = [_source(name).rstrip() for name in needed]
+    libdevice = any("libdevice" in kernel.imports for kernel in kernels.values())
+    libdevice = libdevice or any("libdevice." in text for text in functions)
+    sections = [
+        f'"""Triton kernels for ``{entry_point}``."""',
+        _imports(parts, libdevice),
+        *functions,
+        *(kernel.text for kernel in kernels.values()),
+        _CHECK.strip(),
+        *parts.definitions,
+        _class(capture, parts, kernels),
+    ]
+    text = sections[0] + "\n\n" + "\n\n\n".join(sections[1:]) + "\n"
+    return TritonModule(
+        text=text,
+        kernel_names=tuple(kernel.name for kernel in kernels.values()),
+        kernel_kinds=tuple(kernel.kind for kernel in capture.kernels),
+    )

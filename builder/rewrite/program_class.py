@@ -1,0 +1,186 @@
+"""The part of a program that the Triton module keeps: its constructor and what that needs.
+
+``<entry_point>New`` is built like the original, so that ``state_dict`` is the same; whatever
+computes with torch in ``forward`` is left behind.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from builder.errors import RewriteRejected
+
+_CONTRACT = ("get_inputs", "get_init_inputs", "get_shape_variants")
+
+
+@dataclass(frozen=True)
+class ProgramParts:
+    """What a Triton module takes over from a program.
+
+    Attributes:
+        imports: import statements still needed.
+        definitions: constants, functions and classes the constructor needs, forwards removed.
+        new_class: the entry point's class renamed, without ``forward``.
+        forward_signature: parameters of the original ``forward``.
+    """
+
+    imports: tuple[str, ...]
+    definitions: tuple[str, ...]
+    new_class: ast.ClassDef
+    forward_signature: ast.arguments
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name):
+            yield child.id
+        elif isinstance(child, ast.Attribute):
+            yield child.attr
+
+
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
+def _constructor_only(node: ast.ClassDef) -> ast.ClassDef:
+    """The class with the methods its constructor reaches, and its class-level data."""
+    methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
+    data = [item for item in node.body if not _is_function(item)]
+    wanted: set[str] = set()
+    pending = [name for name in methods if name.startswith("__") and name != "__call__"]
+    pending += [name for item in data for name in _names(item)]
+    while pending:
+        name = pending.pop()
+        if name in methods and name not in wanted and name != "forward":
+            wanted.add(name)
+            pending.extend(_names(methods[name]))
+    body = [
+        item
+        for item in node.body
+        if not _is_function(item) or getattr(item, "name", "") in wanted
+    ]
+    return ast.ClassDef(
+        name=node.name,
+        bases=node.bases,
+        keywords=node.keywords,
+        body=body or [ast.Pass()],
+        decorator_list=node.decorator_list,
+        type_params=[],
+    )
+
+
+class _Rename(ast.NodeTransformer):
+    def __init__(self, old: str, new: str) -> None:
+        self._old, self._new = old, new
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        if node.id == self._old:
+            return ast.copy_location(ast.Name(self._new, node.ctx), node)
+        return node
+
+
+def _defined(statement: ast.stmt) -> tuple[str, ...]:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return (statement.name,)
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return tuple(alias.asname or alias.name.split(".")[0] for alias in statement.names)
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return tuple(
+            name.id
+            for target in targets
+            for name in ast.walk(target)
+            if isinstance(name, ast.Name)
+        )
+    return ()
+
+
+def _forward(classes: dict[str, ast.ClassDef], entry_point: str) -> ast.FunctionDef:
+    """The entry point's ``forward``, its own or inherited within the file."""
+    pending = [entry_point]
+    while pending:
+        node = classes.get(pending.pop(0))
+        if node is None:
+            continue
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == "forward":
+                return item
+        pending.extend(ast.unparse(base) for base in node.bases)
+    raise RewriteRejected(
+        "forward_not_found", f"class {entry_point} defines no forward in its file; write one there"
+    )
+
+
+def _reachable(statements: Sequence[ast.stmt], roots: Iterable[ast.AST]) -> set[str]:
+    by_name = {name: statement for statement in statements for name in _defined(statement)}
+    reached: set[str] = set()
+    pending = [name for root in roots for name in _names(root)]
+    while pending:
+        name = pending.pop()
+        if name in by_name and name not in reached:
+            reached.add(name)
+            if not isinstance(by_name[name], (ast.Import, ast.ImportFrom)):
+                pending.extend(_names(by_name[name]))
+    return reached
+
+
+def _pruned_import(statement: ast.Import | ast.ImportFrom, reached: set[str]) -> str | None:
+    kept = [
+        alias
+        for alias in statement.names
+        if (alias.asname or alias.name.split(".")[0]) in reached
+    ]
+    if not kept or (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+        return None
+    pruned = (
+        ast.Import(kept)
+        if isinstance(statement, ast.Import)
+        else ast.ImportFrom(statement.module, kept, statement.level)
+    )
+    return ast.unparse(pruned)
+
+
+def _without_docstring(node: ast.ClassDef) -> None:
+    first = node.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        node.body = node.body[1:] or [ast.Pass()]
+
+
+def _without_pass(node: ast.ClassDef) -> None:
+    node.body = [item for item in node.body if not isinstance(item, ast.Pass)]
+
+
+def program_parts(python_code: str, entry_point: str) -> ProgramParts:
+    """What the Triton module keeps of a program.
+
+    Raises:
+        RewriteRejected: ``forward_not_found``.
+    """
+    tree = ast.parse(python_code)
+    originals = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    forward = _forward(originals, entry_point)
+    body = [
+        _constructor_only(item) if isinstance(item, ast.ClassDef) else item
+        for item in tree.body
+        if getattr(item, "name", "") not in _CONTRACT
+    ]
+    entry = next(item for item in body if getattr(item, "name", "") == entry_point)
+    assert isinstance(entry, ast.ClassDef)
+    _without_docstring(entry)
+    _without_pass(entry)
+    others = [item for item in body if item is not entry]
+    reached = _reachable(others, [entry, forward.args])
+    new_name = f"{entry_point}New"
+    entry = _Rename(entry_point, new_name).visit(entry)
+    entry.name = new_name
+    imports, definitions = [], []
+    for statement in others:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            text = _pruned_import(statement, reached)
+            if text:
+                imports.append(text)
+        elif set(_defined(statement)) & reached:
+            definitions.append(ast.unparse(ast.fix_missing_locations(statement)))
+    return ProgramParts(tuple(imports), tuple(definitions), entry, forward.args)

@@ -1,0 +1,207 @@
+"""Inductor's ``call`` as the statements of a plain ``forward``.
+
+Every statement Inductor's Python wrapper is known to write has one rule here; any other is a
+rejection that names the line, never a guess.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from builder.errors import RewriteRejected
+from builder.rewrite.kernel import StandaloneKernel
+
+_DROPPED_CALLS = (
+    "args.clear",
+    "assert_size_stride",
+    "assert_alignment",
+    "torch.cuda.set_device",
+)
+_EMPTY = ("empty_strided_cuda", "empty_strided")
+
+
+@dataclass
+class ForwardBody:
+    """Statements of ``forward`` and the expressions it returns."""
+
+    statements: list[ast.stmt] = field(default_factory=list)
+    outputs: list[ast.expr] = field(default_factory=list)
+
+
+def _unknown(node: ast.AST) -> RewriteRejected:
+    text = ast.unparse(node).splitlines()[0][:120]
+    return RewriteRejected(
+        "unknown_construct", f"line {getattr(node, 'lineno', 0)} of Inductor's call: {text}"
+    )
+
+
+def _library_call(node: ast.Call) -> bool:
+    name = ast.unparse(node.func)
+    return name.startswith(("extern_kernels.", "torch.ops.", "aten.", "inductor_ops."))
+
+
+def call_function(module: str) -> ast.FunctionDef:
+    """The ``call`` of an Inductor module, method of its ``Runner`` or a plain function."""
+    for node in ast.walk(ast.parse(module)):
+        if isinstance(node, ast.FunctionDef) and node.name == "call":
+            return node
+    raise RewriteRejected("unknown_construct", "Inductor's module has no function call")
+
+
+def contiguous_strides(size: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides, in elements, of a dense row-major tensor."""
+    strides: list[int] = []
+    step = 1
+    for extent in reversed(size):
+        strides.append(step)
+        step *= max(extent, 1)
+    return tuple(reversed(strides))
+
+
+class _Translator:
+    def __init__(
+        self,
+        arguments: Mapping[str, ast.expr],
+        kernels: Mapping[str, StandaloneKernel],
+        device: str,
+    ) -> None:
+        self._arguments = arguments
+        self._kernels = kernels
+        self._device = device
+        self._contiguous: set[str] = set()
+        self.body = ForwardBody()
+
+    def visit(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.With):
+            for item in node.body:
+                self.visit(item)
+        elif isinstance(node, ast.Expr):
+            self._expression(node.value)
+        elif isinstance(node, ast.Assign):
+            self._assign(node)
+        elif isinstance(node, ast.Return):
+            self._return(node)
+        elif not isinstance(node, (ast.Delete, ast.Pass)):
+            raise _unknown(node)
+
+    def _expression(self, node: ast.expr) -> None:
+        if not isinstance(node, ast.Call):
+            raise _unknown(node)
+        name = ast.unparse(node.func)
+        if name in _DROPPED_CALLS:
+            return
+        if _library_call(node):
+            raise RewriteRejected("library_call", f"the program needs the library call {name}")
+        if name.endswith(".run"):
+            self._launch(name.removesuffix(".run"), node)
+        elif name.endswith(".zero_") and not node.args:
+            self.body.statements.append(ast.Expr(self._value(node)))
+        else:
+            raise _unknown(node)
+
+    def _launch(self, name: str, node: ast.Call) -> None:
+        kernel = self._kernels.get(name)
+        if kernel is None:
+            raise _unknown(node)
+        arguments = [
+            self._value(argument)
+            for position, argument in enumerate(node.args)
+            if position not in kernel.dropped
+        ]
+        call = ast.Call(ast.Name(kernel.launcher, ast.Load()), arguments, [])
+        self.body.statements.append(ast.Expr(call))
+
+    def _assign(self, node: ast.Assign) -> None:
+        target = node.targets[0]
+        if isinstance(target, ast.Tuple) and ast.unparse(node.value) == "args":
+            return
+        if not isinstance(target, ast.Name):
+            raise _unknown(node)
+        if isinstance(node.value, ast.Call):
+            name = ast.unparse(node.value.func)
+            if name in ("get_raw_stream", "copy_if_misaligned"):
+                return
+            if _library_call(node.value):
+                raise RewriteRejected("library_call", f"the program needs the library call {name}")
+        self.body.statements.append(ast.Assign([target], self._value(node.value)))
+
+    def _return(self, node: ast.Return) -> None:
+        if not isinstance(node.value, ast.Tuple):
+            raise _unknown(node)
+        self.body.outputs = [self._value(item) for item in node.value.elts]
+
+    def _value(self, node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.Name):
+            return self._arguments.get(node.id, node)
+        if isinstance(node, ast.Constant):
+            return node
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
+            return node
+        raise _unknown(node)
+
+    def _call(self, node: ast.Call) -> ast.expr:
+        name = ast.unparse(node.func)
+        if name in _EMPTY:
+            return self._allocation(node)
+        if name == "reinterpret_tensor":
+            return self._view(node)
+        if name.endswith(".zero_") and isinstance(node.func, ast.Attribute):
+            owner = self._value(node.func.value)
+            return ast.Call(ast.Attribute(owner, "zero_", ast.Load()), [], [])
+        raise _unknown(node)
+
+    def _allocation(self, node: ast.Call) -> ast.expr:
+        size, stride = (ast.literal_eval(argument) for argument in node.args[:2])
+        dtype = ast.unparse(node.args[2])
+        if contiguous_strides(size) == tuple(stride):
+            text = f"torch.empty({size}, dtype={dtype}, device={self._device})"
+        else:
+            text = f"torch.empty_strided({size}, {stride}, dtype={dtype}, device={self._device})"
+        return ast.parse(text, mode="eval").body
+
+    def _view(self, node: ast.Call) -> ast.expr:
+        base = self._value(node.args[0])
+        size, stride, offset = (ast.literal_eval(argument) for argument in node.args[1:4])
+        text = f"torch.as_strided({ast.unparse(base)}, {size}, {stride}"
+        if offset and isinstance(node.args[0], ast.Name) and node.args[0].id in self._arguments:
+            # Inductor's offset counts from the tensor's own, as_strided's from the storage's start.
+            text += f", {ast.unparse(base)}.storage_offset() + {offset}"
+        elif offset:
+            text += f", {offset}"
+        return ast.parse(text + ")", mode="eval").body
+
+
+def forward_body(
+    module: str,
+    arguments: tuple[str, ...],
+    kernels: Mapping[str, StandaloneKernel],
+    device: str,
+) -> ForwardBody:
+    """Translates Inductor's ``call``.
+
+    Args:
+        module: Inductor's module.
+        arguments: the expression of each of its arguments, in order.
+        kernels: standalone kernels by Inductor's name.
+        device: expression of the device to allocate on.
+
+    Raises:
+        RewriteRejected: ``unknown_construct`` or ``library_call``.
+    """
+    function = call_function(module)
+    bound: dict[str, ast.expr] = {}
+    for statement in function.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == "args":
+            target = statement.targets[0]
+            assert isinstance(target, ast.Tuple)
+            names = [ast.unparse(item) for item in target.elts]
+            for name, expression in zip(names, arguments, strict=True):
+                bound[name] = ast.parse(expression, mode="eval").body
+    translator = _Translator(bound, kernels, device)
+    for statement in function.body:
+        translator.visit(statement)
+    return translator.body
