@@ -55,13 +55,14 @@ class Output:
 
         Args:
             data: the whole result; one JSON object in ``json`` mode.
-            human: what ``human`` mode shows; names and values of ``data`` if None.
+            human: what ``human`` mode shows, text as it is; names and values of ``data`` if None.
             quiet: the line or lines of ``quiet`` mode; none by default.
         """
         if self.mode == "json":
             _write(json.dumps(_jsonable(data), allow_nan=False))
         elif self.mode == "human":
-            render.console().print(render.facts(data) if human is None else human)
+            view = render.facts(data) if human is None else human
+            render.console().print(view, soft_wrap=isinstance(view, str))
         else:
             for line in (quiet,) if isinstance(quiet, str) else quiet:
                 _write(render.printable(line))

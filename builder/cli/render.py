@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 #: Columns of a table that goes to a file or a pipe, unless COLUMNS says otherwise.
 PIPE_WIDTH = 140
@@ -31,6 +35,13 @@ def console() -> Console:
     pipe_width = int(columns) if columns.isdigit() and int(columns) else PIPE_WIDTH
     width = None if sys.stdout.isatty() else pipe_width
     return _PipeConsole(markup=False, highlight=False, emoji=False, width=width)
+
+
+def plain(view: RenderableType) -> str:
+    """A view as text without colours, as wide as it needs to be."""
+    text = io.StringIO()
+    Console(file=text, markup=False, highlight=False, emoji=False, width=10_000).print(view)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def printable(text: str) -> str:
