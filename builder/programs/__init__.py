@@ -1,0 +1,1 @@
+"""Programs: made from seeds by families, loaded from text, gated before anything costly runs."""

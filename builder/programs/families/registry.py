@@ -1,0 +1,55 @@
+"""Registration of families by name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from builder.programs.draft import Draft
+
+Drafter = Callable[[Random], Draft]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One motif.
+
+    Attributes:
+        name: what users pass to ``--family``.
+        level: difficulty, 1 (one operator) to 4 (a small network).
+        draft: draws a program.
+    """
+
+    name: str
+    level: int
+    draft: Drafter
+
+
+FAMILIES: dict[str, Family] = {}
+
+
+def family(level: int) -> Callable[[Drafter], Drafter]:
+    """Registers a drafter under its function's name."""
+
+    def register(draft: Drafter) -> Drafter:
+        name = draft.__name__
+        if name in FAMILIES:
+            raise ValueError(f"two families are called {name!r}")
+        FAMILIES[name] = Family(name, level, draft)
+        return draft
+
+    return register
+
+
+def load_all() -> None:
+    """Imports every module of this package and sorts the registry by name."""
+    package = __name__.rpartition(".")[0]
+    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])):
+        importlib.import_module(f"{package}.{module}")
+    ordered = dict(sorted(FAMILIES.items()))
+    FAMILIES.clear()
+    FAMILIES.update(ordered)

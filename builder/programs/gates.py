@@ -1,0 +1,230 @@
+"""The gates every program passes before it is captured: cheap, on the CPU, in eager mode.
+
+A program must be small enough, give finite tensors, give them again on the same seed, and let every
+input and parameter count.  What fails is rejected with a kind, and a message that says what to
+change.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from builder.config import Limits
+from builder.errors import ProgramRejected
+from builder.programs.influence import without_influence
+from builder.programs.measure import Cost, measure
+from builder.programs.tree import identical, leaves, tensors
+
+if TYPE_CHECKING:
+    from builder.programs.load import LoadedProgram
+
+_SCALARS = (bool, int, float, complex, type(None))
+_REDRAWS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gates learned of a program they let through.
+
+    Attributes:
+        input_shapes: of every tensor among the inputs, in order.
+        output_shapes: of every tensor among the outputs, in order.
+        output_dtypes: of the same, as ``float32``.
+        flops: of one forward, see ``measure.Cost``.
+        bytes: the most that is held at once.
+        variant: the input set the gates ran on, ``None`` for ``get_inputs``; a variant only where
+            ``get_inputs`` is too large.
+        too_large: the input sets that are above the limits, in the same notation.
+    """
+
+    input_shapes: tuple[tuple[int, ...], ...]
+    output_shapes: tuple[tuple[int, ...], ...]
+    output_dtypes: tuple[str, ...]
+    flops: int
+    bytes: int
+    variant: int | None = None
+    too_large: tuple[int | None, ...] = ()
+
+
+def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
+    """Runs all gates.
+
+    Args:
+        loaded: the program; its code runs in this process.
+        limits: ``work_bytes`` and ``work_flops`` are observed.
+
+    Returns:
+        What was learned.
+
+    Raises:
+        ProgramRejected: ``too_large``, ``not_tensors``, ``not_finite``, ``nondeterministic``,
+            ``constant_output``, ``ignores_input``, or the kinds of loading where user code raises.
+    """
+    limits = limits or Limits()
+    fitting, cost, too_large = _fitting_sets(loaded, limits)
+    with torch.no_grad():
+        report = _check_values(loaded, fitting[0], cost)
+        for variant in fitting[1:]:
+            outputs = _run(loaded, loaded.make_module(), loaded.make_inputs(0, variant))
+            _check_outputs(outputs, f"get_shape_variants()[{variant}]")
+    return GateReport(*report, cost.flops, cost.bytes, fitting[0], too_large)
+
+
+# --- size -----------------------------------------------------------------------------------
+
+
+def _fitting_sets(
+    loaded: LoadedProgram, limits: Limits
+) -> tuple[list[int | None], Cost, tuple[int | None, ...]]:
+    """The input sets within the limits, the cost of the first, and the sets above the limits."""
+    fitting: list[tuple[int | None, Cost]] = []
+    too_large: list[tuple[int | None, Cost]] = []
+    for variant in (None, *range(loaded.num_variants)):
+        cost = measure(loaded, variant) or _cost_of_inputs(loaded, variant)
+        large = cost.bytes > limits.work_bytes or cost.flops > limits.work_flops
+        (too_large if large else fitting).append((variant, cost))
+    if not fitting:
+        raise ProgramRejected("too_large", _too_large_message(too_large[0][1], limits))
+    sets = [variant for variant, _ in fitting]
+    return sets, fitting[0][1], tuple(variant for variant, _ in too_large)
+
+
+def _too_large_message(cost: Cost, limits: Limits) -> str:
+    return (
+        f"holds {_mebi(cost.bytes)} MiB and takes {_mega(cost.flops)} million operations; the "
+        f"limits are {_mebi(limits.work_bytes)} MiB and {_mega(limits.work_flops)} million; choose "
+        "smaller inputs or add smaller sets to get_shape_variants"
+    )
+
+
+def _mebi(number: int) -> str:
+    return f"{-(-number // (1 << 20)):,}"
+
+
+def _mega(number: int) -> str:
+    return f"{-(-number // 10**6):,}"
+
+
+def _cost_of_inputs(loaded: LoadedProgram, variant: int | None) -> Cost:
+    """For programs that fake tensors cannot construct: what parameters, buffers and inputs hold."""
+    module = loaded.make_module()
+    state = [*module.parameters(), *module.buffers()]
+    held = [*state, *tensors(loaded.make_inputs(0, variant))]
+    return Cost(0, sum(tensor.nbytes for tensor in held), (), complete=False)
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+def _check_values(
+    loaded: LoadedProgram, variant: int | None, cost: Cost
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
+    if not tensors(inputs):
+        raise ProgramRejected(
+            "ignores_input",
+            "get_inputs returns no tensor; return the tensors that forward computes on",
+        )
+    outputs = _run(loaded, module, inputs)
+    _check_outputs(outputs, "forward")
+    _check_repeats(loaded, variant, outputs, cost)
+    _check_varies(loaded, module, variant, outputs)
+    idle = without_influence(loaded, module, inputs, variant, tensors(outputs))
+    if idle:
+        raise ProgramRejected(
+            "ignores_input",
+            f"no output depends on {', '.join(idle)}; use it in forward or remove it",
+        )
+    found = tensors(outputs)
+    return (
+        tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
+        tuple(tuple(tensor.shape) for tensor in found),
+        tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
+    )
+
+
+def _run(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> Any:
+    """One forward on copies of the inputs, which it may write to."""
+    return loaded.run(module, copy.deepcopy(inputs))
+
+
+def _check_outputs(outputs: Any, where: str) -> None:
+    found = list(leaves(outputs))
+    for path, leaf in found:
+        if isinstance(leaf, _SCALARS):
+            continue
+        if not isinstance(leaf, torch.Tensor) or leaf.layout is not torch.strided:
+            kind = str(leaf.layout) if isinstance(leaf, torch.Tensor) else type(leaf).__name__
+            raise ProgramRejected(
+                "not_tensors",
+                f"{where}: output{path} is a {kind}; return dense tensors, or lists, tuples or "
+                "dicts of them",
+            )
+    if not tensors(outputs):
+        raise ProgramRejected("not_tensors", f"{where} gives no tensor; return at least one")
+    for path, leaf in found:
+        if isinstance(leaf, torch.Tensor) and not _finite(leaf):
+            raise ProgramRejected(
+                "not_finite",
+                f"{where}: output{path} holds {_first_bad(leaf)}; scale the inputs, or guard the "
+                "division, logarithm, square root or fully masked row it comes from",
+            )
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex()) or bool(
+        torch.isfinite(tensor).all()
+    )
+
+
+def _first_bad(tensor: torch.Tensor) -> str:
+    count = int((~torch.isfinite(tensor)).sum())
+    kind = "NaN" if bool(torch.isnan(tensor).any()) else "infinity"
+    return f"{kind} ({count} of {tensor.numel()} elements are not finite)"
+
+
+def _check_repeats(loaded: LoadedProgram, variant: int | None, outputs: Any, cost: Cost) -> None:
+    """A second construction from the same seed, with the generator elsewhere during forward."""
+    module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
+    torch.manual_seed(0x5EED)
+    again = _run(loaded, module, inputs)
+    first, second = list(leaves(outputs)), list(leaves(again))
+    if [path for path, _ in first] == [path for path, _ in second] and all(
+        _same(a, b) for (_, a), (_, b) in zip(first, second, strict=True)
+    ):
+        return
+    drawn = f" (forward calls {', '.join(cost.random)})" if cost.random else ""
+    raise ProgramRejected(
+        "nondeterministic",
+        f"two runs on the same seed differ{drawn}; draw random numbers with torch in get_inputs or "
+        "__init__, and call self.eval() last in __init__ where dropout is used",
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return identical(a, b)
+    return type(a) is type(b) and (a == b or a != a)  # noqa: PLR0124 - NaN
+
+
+def _check_varies(
+    loaded: LoadedProgram, module: nn.Module, variant: int | None, outputs: Any
+) -> None:
+    """Every output changes with some fresh draw of the inputs."""
+    constant = [path for path, leaf in leaves(outputs) if isinstance(leaf, torch.Tensor)]
+    first = dict(leaves(outputs))
+    for seed in _REDRAWS:
+        fresh = dict(leaves(_run(loaded, module, loaded.make_inputs(seed, variant))))
+        constant = [path for path in constant if path in fresh and _same(first[path], fresh[path])]
+        if not constant:
+            return
+    raise ProgramRejected(
+        "constant_output",
+        f"output{constant[0]} is the same for every draw of get_inputs; return what depends on the "
+        "inputs, and draw them with torch's global generator",
+    )

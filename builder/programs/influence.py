@@ -1,0 +1,164 @@
+"""Which inputs and parameters have no influence on any output."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from builder.errors import ProgramRejected
+from builder.programs.tree import identical, leaves, replaced, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.programs.load import LoadedProgram
+
+_GRADIENTS_FROM = 4  # floating tensors from which on one backward is cheaper than their forwards
+_STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
+
+
+def without_influence(
+    loaded: LoadedProgram,
+    module: nn.Module,
+    inputs: list[Any],
+    variant: int | None,
+    outputs: list[torch.Tensor],
+) -> list[str]:
+    """Names of the tensor inputs and parameters that change no bit of any output.
+
+    An element of a container among the inputs is named by its path, ``states[1]``.  Gradients that
+    are not zero settle most tensors at once; each of the others gets other values of its kind.
+    """
+    probe = _Probe(loaded, module, inputs, variant, outputs)
+    names = _input_names(module, len(inputs))
+    idle = [
+        f"input {_named(path, names)}"
+        for path, leaf in leaves(inputs)
+        if isinstance(leaf, torch.Tensor) and not probe.input_matters(path, leaf)
+    ]
+    for name, parameter in module.named_parameters():
+        if not probe.parameter_matters(name, parameter):
+            idle.append(f"parameter {name!r}")
+    return idle
+
+
+class _Probe:
+    def __init__(
+        self,
+        loaded: LoadedProgram,
+        module: nn.Module,
+        inputs: list[Any],
+        variant: int | None,
+        outputs: list[torch.Tensor],
+    ) -> None:
+        self.loaded, self.module, self.inputs = loaded, module, inputs
+        self.outputs = outputs
+        self.others = [dict(leaves(loaded.make_inputs(seed, variant))) for seed in (1, 2)]
+        self.known = _with_gradients(loaded, module, inputs)
+
+    def input_matters(self, path: str, leaf: torch.Tensor) -> bool:
+        if path in self.known:
+            return True
+        return any(
+            self._changes(replaced(self.inputs, path, other)) for other in self._others(path, leaf)
+        )
+
+    def parameter_matters(self, name: str, parameter: nn.Parameter) -> bool:
+        if name in self.known:
+            return True
+        own = parameter.detach().clone()
+        try:
+            for strength in _STRENGTHS:
+                parameter.data.copy_(nudged(own, strength))
+                if self._changes(self.inputs):
+                    return True
+            return False
+        finally:
+            parameter.data.copy_(own)
+
+    def _others(self, path: str, leaf: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Other draws of the input where they differ, then values made from its own."""
+        for drawn in self.others:
+            other = drawn.get(path)
+            if isinstance(other, torch.Tensor) and not identical(other, leaf):
+                yield other
+        for strength in _STRENGTHS:
+            yield nudged(leaf, strength)
+
+    def _changes(self, inputs: list[Any]) -> bool:
+        try:
+            outputs = tensors(self.loaded.run(self.module, copy.deepcopy(inputs)))
+        except ProgramRejected:
+            return True  # it did not like the values, so it looked at them
+        return len(outputs) != len(self.outputs) or not all(
+            identical(a, b) for a, b in zip(outputs, self.outputs, strict=True)
+        )
+
+
+def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
+    """Other values of the same kind: floats are scaled and shifted unequally, others move."""
+    if tensor.is_floating_point() or tensor.is_complex():
+        pattern = torch.linspace(0.25, 1.0, tensor.numel(), dtype=torch.float32) * strength
+        return tensor + (pattern.reshape(tensor.shape) * (1 + tensor.abs().float())).to(
+            tensor.dtype
+        )
+    rolled = tensor.flatten().roll(1).reshape(tensor.shape)
+    if not identical(rolled, tensor):
+        return rolled
+    return ~tensor if tensor.dtype == torch.bool else tensor + 1
+
+
+def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> set[str]:
+    """Paths and names of the floating tensors with a gradient that is not zero.
+
+    Empty where there are few of them, or the program cannot be differentiated.
+    """
+    own = copy.deepcopy(inputs)
+    watched = {
+        path: leaf
+        for path, leaf in (*leaves(own), *module.named_parameters())
+        if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+    }
+    if len(watched) < _GRADIENTS_FROM:
+        return set()
+    frozen = [leaf for leaf in watched.values() if not leaf.requires_grad]
+    try:
+        with torch.enable_grad():
+            for leaf in frozen:
+                leaf.requires_grad = True
+            total = _weighted(tensors(loaded.run(module, own)))
+            given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
+    except (ProgramRejected, RuntimeError):
+        return set()
+    finally:
+        for leaf in frozen:
+            if leaf.is_leaf:
+                leaf.requires_grad = False
+    found = zip(watched, given, strict=True)
+    return {name for name, grad in found if grad is not None and bool(grad.count_nonzero())}
+
+
+def _weighted(outputs: list[torch.Tensor]) -> torch.Tensor:
+    """A sum in which every element has a weight of its own, so that no symmetry cancels."""
+    parts = [output.float().flatten() for output in outputs if output.requires_grad]
+    return torch.stack([part @ torch.linspace(0.5, 1.5, part.numel()) for part in parts]).sum()
+
+
+def _input_names(module: nn.Module, count: int) -> list[str]:
+    parameters = inspect.signature(module.forward).parameters.values()
+    names: list[str] = []
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
+        elif parameter.kind is not parameter.KEYWORD_ONLY:
+            names.append(parameter.name)
+    return (names + [f"[{i}]" for i in range(len(names), count)])[:count]
+
+
+def _named(path: str, names: list[str]) -> str:
+    position, rest = path[1:].split("]", 1)
+    return f"'{names[int(position)]}{rest}'"

@@ -1,0 +1,101 @@
+"""What a program costs, found on fake tensors: nothing of its size is allocated.
+
+Everything of this room that leans on private parts of torch is here: ``torch._subclasses``'s
+``FakeTensorMode`` and ``torch.utils._python_dispatch``, as they are in torch 2.11 to 2.13.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from builder.programs.load import load_program
+from builder.programs.tree import tensors
+
+if TYPE_CHECKING:
+    from builder.programs.load import LoadedProgram
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one construction and one forward.
+
+    Attributes:
+        flops: multiplications and additions of matrix products and convolutions, plus one
+            operation for each element of every other result.
+        bytes: the most bytes held at once by parameters, inputs and intermediate tensors.
+        random: names of the operations in ``forward`` that draw random numbers, sorted.
+        complete: False where the forward needs real values, so that ``flops`` and ``bytes`` cover
+            only what could be seen without them.
+    """
+
+    flops: int
+    bytes: int
+    random: tuple[str, ...]
+    complete: bool
+
+
+class _Meter(TorchDispatchMode):
+    """Counts operations and the bytes of the storages that are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+        self.peak = 0
+        self.random: set[str] = set()
+        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self._count(func, args, kwargs, result)
+        return result
+
+    def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.random.add(func.overloadpacket.__name__)
+        counter = flop_registry.get(func.overloadpacket)
+        if counter is not None:
+            self.flops += int(counter(*args, **kwargs, out_val=result))
+        elif not func.is_view:
+            self.flops += sum(tensor.numel() for tensor in tensors(result))
+        for tensor in tensors(result):
+            self.hold(tensor)
+
+    def hold(self, tensor: torch.Tensor) -> None:
+        """Counts a tensor's storage for as long as it lives."""
+        if tensor.layout is not torch.strided:
+            return
+        self.alive = {k: held for k, held in self.alive.items() if not held[0].expired()}
+        storage = tensor.untyped_storage()
+        held = StorageWeakRef(storage)
+        self.alive[held.cdata] = (held, storage.nbytes())
+        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+
+
+def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
+    """The cost of the program on one input set; ``None`` where fake tensors cannot construct it.
+
+    The text is executed once more for it, so that no fake tensor stays in the program's globals.
+    """
+    meter = _Meter()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), meter:
+            loaded = load_program(loaded.python_code, loaded.entry_point, loaded.filename)
+            module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
+            meter.flops = 0
+            meter.random.clear()
+            try:
+                loaded.run(module, inputs)
+                complete = True
+            except Exception:  # noqa: BLE001 - the real run tells whose fault it is
+                complete = False
+    except Exception:  # noqa: BLE001
+        return None
+    return Cost(meter.flops, meter.peak, tuple(sorted(meter.random)), complete)

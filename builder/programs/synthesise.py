@@ -1,0 +1,70 @@
+"""Programs from seeds: a pure function of (root seed, index, families)."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from functools import lru_cache
+
+from builder.errors import UsageError
+from builder.programs.families import FAMILIES
+from builder.programs.program import Program
+from builder.programs.render import render
+from builder.programs.rng import item_rng
+
+
+def family_names() -> tuple[str, ...]:
+    """All families, sorted."""
+    return tuple(FAMILIES)
+
+
+def check_families(names: tuple[str, ...]) -> None:
+    """Raises UsageError if one of ``names`` is no family; the message names the valid ones."""
+    for name in names:
+        if name not in FAMILIES:
+            close = difflib.get_close_matches(name, FAMILIES, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UsageError(
+                f"there is no family {name!r}; {hint}choose from: {', '.join(FAMILIES)}"
+            )
+
+
+def synthesise(root_seed: int, index: int, families: tuple[str, ...] = ()) -> Program:
+    """The program at ``index`` of a root seed's stream.
+
+    Args:
+        root_seed: names the stream.
+        index: position in the stream, from 0.
+        families: the families to draw from; empty for all.  In each block of ``len(families)``
+            consecutive indices each family occurs once.
+
+    Raises:
+        UsageError: a family that does not exist.
+    """
+    check_families(families)
+    chosen = tuple(sorted(set(families))) or family_names()
+    block, position = divmod(index, len(chosen))
+    name = _order(root_seed, block, chosen)[position]
+    program = draw_program(name, root_seed, index)
+    return replace(program, seed=index)
+
+
+def draw_program(name: str, root_seed: int, index: int) -> Program:
+    """A program of one family, whatever family the stream has at ``index``."""
+    drawn = FAMILIES[name].draft(item_rng(root_seed, index, f"program:{name}"))
+    dtypes = {item.dtype for item in drawn.inputs} | ({drawn.dtype} if drawn.init_lines else set())
+    return Program(
+        python_code=render(drawn),
+        entry_point=drawn.class_name,
+        source=f"family:{name}",
+        seed=index,
+        level=drawn.level or FAMILIES[name].level,
+        dtypes=tuple(sorted(dtypes)),
+    )
+
+
+@lru_cache(maxsize=256)
+def _order(root_seed: int, block: int, families: tuple[str, ...]) -> tuple[str, ...]:
+    order = list(families)
+    item_rng(root_seed, block, "family order").shuffle(order)
+    return tuple(order)

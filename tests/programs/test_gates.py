@@ -1,0 +1,246 @@
+import resource
+
+import pytest
+
+from builder.config import Limits
+from builder.errors import ProgramRejected
+from builder.programs.gates import check
+from builder.programs.load import load_program
+
+
+def program(
+    forward,
+    inputs="return [torch.randn(4, 3)]",
+    init="pass",
+    arguments="x",
+    extra="",
+):
+    return f"""
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        {init}
+
+    def forward(self, {arguments}):
+        {forward}
+
+def get_inputs():
+    {inputs}
+
+{extra}
+"""
+
+
+def rejection(*args, limits=None, **kwargs):
+    with pytest.raises(ProgramRejected) as caught:
+        check(load_program(program(*args, **kwargs)), limits)
+    return caught.value
+
+
+def passed(*args, **kwargs):
+    return check(load_program(program(*args, **kwargs)))
+
+
+def test_report():
+    report = passed(
+        "return {'y': self.layer(x), 'sums': [x.sum(), 3, None]}",
+        init="self.layer = nn.Linear(3, 5, dtype=torch.bfloat16)",
+        inputs="return [torch.randn(4, 3, dtype=torch.bfloat16)]",
+    )
+    assert report.input_shapes == ((4, 3),)
+    assert report.output_shapes == ((4, 5), ())
+    assert report.output_dtypes == ("bfloat16", "bfloat16")
+    assert 2 * 4 * 3 * 5 <= report.flops <= 2 * 4 * 3 * 5 + 50
+    assert report.bytes >= 2 * (4 * 3 + 3 * 5 + 5 + 4 * 5)
+    assert report.variant is None
+
+
+@pytest.mark.parametrize("value", ["'text'", "3", "None", "(x, object())", "x.to_sparse()", "[]"])
+def test_not_tensors(value):
+    assert rejection(f"return {value}").kind == "not_tensors"
+
+
+@pytest.mark.parametrize(
+    "value", ["x.log()", "x / 0", "x, x.masked_fill(x > 0, float('-inf'))", "(x * 0) / (x * 0)"]
+)
+def test_not_finite(value):
+    error = rejection(f"return {value}")
+    assert error.kind == "not_finite"
+    assert "of 12 elements" in error.message
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x + torch.rand(4, 3)", "F.dropout(x)", "x * torch.randn_like(x).sign()", "(x, id(object()))"],
+)
+def test_nondeterministic(value):
+    assert rejection(f"return {value}").kind == "nondeterministic"
+
+
+def test_nondeterministic_names_the_operation():
+    assert "bernoulli" in rejection("return F.dropout(x)").message
+
+
+def test_inputs_off_the_seed_are_nondeterministic():
+    inputs = "return [torch.randn(4, 3, generator=torch.Generator().manual_seed(NEXT.pop()))]"
+    extra = "NEXT = list(range(1000))"
+    assert rejection("return x * 2", inputs=inputs, extra=extra).kind == "nondeterministic"
+
+
+@pytest.mark.parametrize(
+    ("value", "output"),
+    [("torch.ones_like(x)", "output "), ("(x, (x * 0 + 1))", r"output[1]"), ("x[:0]", "output ")],
+)
+def test_constant_output(value, output):
+    error = rejection(f"return {value}")
+    assert error.kind == "constant_output"
+    assert output in error.message
+
+
+def test_inputs_that_never_change_make_constant_outputs():
+    assert rejection("return x.exp()", inputs="return [torch.ones(4)]").kind == "constant_output"
+
+
+def test_ignored_input_is_named():
+    error = rejection(
+        "return x * 2", inputs="return [torch.randn(4), torch.randn(4)]", arguments="x, residual"
+    )
+    assert error.kind == "ignores_input"
+    assert "input 'residual'" in error.message
+
+
+def test_ignored_mask_and_labels_are_named():
+    error = rejection(
+        "return x * 2",
+        inputs="return [torch.randn(4), torch.rand(4) < 0.5, torch.randint(9, (4,))]",
+        arguments="x, mask, labels",
+    )
+    assert "input 'mask', input 'labels'" in error.message
+
+
+def test_ignored_element_of_a_container_is_named():
+    error = rejection(
+        "return x[0] * 2", inputs="return [[torch.randn(4), torch.randn(4)]]", arguments="x"
+    )
+    assert "input 'x[1]'" in error.message
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_ignored_parameter_is_named(count):
+    init = "self.p = nn.ParameterList([nn.Parameter(torch.randn(3)) for _ in range(COUNT)])"
+    error = rejection(
+        "return x * 2" if count == 1 else "return x * (self.p[0] + self.p[1] + sum(self.p[3:]))",
+        init=init.replace("COUNT", str(count)),
+    )
+    assert error.kind == "ignores_input"
+    assert f"parameter 'p.{0 if count == 1 else 2}'" in error.message
+
+
+def test_no_tensor_input():
+    error = rejection("return self.w * x", inputs="return [3]", init="self.w = torch.ones(3)")
+    assert error.kind == "ignores_input"
+
+
+@pytest.mark.parametrize(
+    ("forward", "inputs", "arguments"),
+    [
+        ("return x[index]", "return [torch.randn(9, 2), torch.arange(4)]", "x, index"),
+        ("return x * mask", "return [torch.randn(4), torch.ones(4).bool()]", "x, mask"),
+        ("return x * w", "return [torch.randn(4), torch.ones(4)]", "x, w"),
+        ("return x * flag.sum()", "return [torch.randn(4), torch.tensor(True)]", "x, flag"),
+        ("return x + (y > 2.9)", "return [torch.randn(4), torch.randn(4)]", "x, y"),
+    ],
+)
+def test_inputs_that_matter_pass(forward, inputs, arguments):
+    assert passed(forward, inputs=inputs, arguments=arguments).output_shapes
+
+
+def test_parameters_that_are_not_differentiable_count():
+    init = (
+        "self.w = nn.ParameterList("
+        "[nn.Parameter(torch.randint(-9, 9, (3,)), requires_grad=False) for _ in range(5)])"
+    )
+    assert passed("return x * sum(self.w)", init=init).output_shapes == ((4, 3),)
+
+
+def test_parameters_stay_as_they_were():
+    loaded = load_program(program("return x + self.w", init="self.w = nn.Parameter(torch.ones(3))"))
+    check(loaded)
+    assert loaded.make_module().w.requires_grad
+
+
+def test_forward_that_writes_to_its_input_passes():
+    assert passed("return x.add_(1) * 2").output_shapes == ((4, 3),)
+
+
+def test_state_kept_in_globals_sees_no_fake_tensors():
+    extra = "CACHE = {}"
+    forward = "return x * CACHE.setdefault('w', torch.arange(3.0))"
+    assert passed(forward, extra=extra).output_shapes == ((4, 3),)
+
+
+def test_too_many_operations():
+    error = rejection(
+        "return x @ x", inputs="return [torch.randn(64, 64)]", limits=Limits(work_flops=100_000)
+    )
+    assert error.kind == "too_large"
+    assert "get_shape_variants" in error.message
+
+
+@pytest.mark.parametrize(
+    ("forward", "inputs", "init"),
+    [
+        ("return x.sum()", "return [torch.randn(1 << 20, 1 << 20)]", "pass"),
+        ("return (x[:, None] * x).mean()", "return [torch.randn(1 << 20)]", "pass"),
+        (
+            "return self.w(x)",
+            "return [torch.randn(4, 1 << 20)]",
+            "self.w = nn.Linear(1 << 20, 1 << 20)",
+        ),
+    ],
+)
+def test_terabytes_are_rejected_without_allocating(forward, inputs, init):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert rejection(forward, inputs=inputs, init=init).kind == "too_large"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+VARIANTS = "def get_shape_variants():\n    return [lambda n=n: [torch.randn(n, n)] for n in (%s)]"
+
+
+def test_a_smaller_variant_saves_a_large_program():
+    report = passed(
+        "return x.relu()",
+        inputs="return [torch.randn(1 << 15, 1 << 15)]",
+        extra=VARIANTS % "1 << 14, 8, 5",
+    )
+    assert report.variant == 1
+    assert report.too_large == (None, 0)
+    assert report.input_shapes == ((8, 8),)
+
+
+def test_every_variant_is_run():
+    error = rejection("return x[2] * 2", extra=VARIANTS % "4, 3, 2")
+    assert error.kind == "forward_error"
+
+
+def test_a_forward_that_needs_values_is_checked_for_real():
+    report = passed("return x * (2 if x.sum() > 0 else 3)")
+    assert report.output_shapes == ((4, 3),)
+
+
+def test_fake_tensors_still_count_storages_and_random_operations():
+    """Fails where torch moves the private parts that measure.py leans on."""
+    from builder.programs.measure import measure
+
+    text = program("return torch.rand_like(x).view(3, 4) + 1", inputs="return [torch.ones(4, 3)]")
+    cost = measure(load_program(text))
+    assert cost is not None
+    assert cost.complete
+    assert cost.random == ("rand_like",)
+    assert cost.bytes == 3 * 48
+    assert cost.flops == 24

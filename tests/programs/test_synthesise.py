@@ -1,0 +1,74 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from builder.errors import UsageError
+from builder.programs.synthesise import check_families, family_names, synthesise
+
+
+def test_registry_is_sorted():
+    names = family_names()
+    assert list(names) == sorted(names)
+
+
+def test_each_block_has_each_family_once():
+    names = family_names()
+    for block in range(3):
+        indices = range(block * len(names), (block + 1) * len(names))
+        assert sorted(synthesise(5, i).source for i in indices) == [f"family:{n}" for n in names]
+
+
+def test_blocks_differ_in_order():
+    names = family_names()
+    order = [synthesise(5, i).source for i in range(2 * len(names))]
+    assert order[: len(names)] != order[len(names) :]
+
+
+def test_named_families_only():
+    chosen = ("softmax", "layer_norm")
+    sources = {synthesise(0, i, chosen).source for i in range(4)}
+    assert sources == {"family:softmax", "family:layer_norm"}
+
+
+def test_an_unknown_family_is_a_usage_error_that_names_the_valid_ones():
+    with pytest.raises(UsageError, match=r"did you mean 'layer_norm'.*softmax"):
+        check_families(("layernorm",))
+
+
+def test_the_seed_is_the_index():
+    program = synthesise(3, 17)
+    assert program.seed == 17
+    assert program == synthesise(3, 17)
+    assert program.python_code != synthesise(4, 17).python_code
+
+
+def test_hash_seed_does_not_matter():
+    script = (
+        "import hashlib; from builder.programs.synthesise import synthesise\n"
+        "texts = [repr(synthesise(9, i)) for i in range(50)]\n"
+        "print(hashlib.sha256(''.join(texts).encode()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "4711")
+    }
+    assert len(digests) == 1
+
+
+def test_synthesis_needs_no_torch():
+    script = (
+        "import sys; from builder.programs.synthesise import synthesise\n"
+        "synthesise(0, 0); print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
