@@ -113,5 +113,7 @@ class UnsupportedOperation(ExecutionError):
 
 
 class MemoryFault(ExecutionError):
-    """A kernel read or wrote memory it must not (``kind``: ``out_of_bounds``, ``uninitialised_read``,
-    ``race``, ``poison``)."""
+    """A kernel read or wrote memory it must not.
+
+    ``kind`` is ``out_of_bounds``, ``uninitialised_read``, ``race`` or ``poison``.
+    """

@@ -1,9 +1,9 @@
 """Which Python expression each argument and result of a compiled graph is.
 
-Arguments are bound by *identity*: the compiled graph is called with the very tensor objects that the
-module and its caller hold, in the order Dynamo and AOTAutograd recorded, so no shape is compared.
-Results are bound by storage: every graph result owns its storage, and a returned tensor lies either
-on one of those or on an input's.
+Arguments are bound by *identity*: the compiled graph is called with the very tensor objects that
+the module and its caller hold, in the order Dynamo and AOTAutograd recorded, so no shape is
+compared.  Results are bound by storage: every graph result owns its storage, and a returned tensor
+lies either on one of those or on an input's.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tuple(tensor.size()), tuple(tensor.stride()), tensor.storage_offset(), tensor.dtype
 
 
-def bind_arguments(
-    arguments: Sequence[Any], named: Sequence[tuple[str, Any]]
-) -> tuple[str, ...]:
+def bind_arguments(arguments: Sequence[Any], named: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
     """The expression of each run-time argument of a compiled graph.
 
     Raises:
@@ -117,9 +115,7 @@ def _tensor_expression(
     return f"torch.as_strided({candidates[0][0]}, {size}, {stride}, {offset})"
 
 
-def bind_result(
-    value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]
-) -> str:
+def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]) -> str:
     """The expression that rebuilds what ``forward`` returned from ``outputs`` and the inputs.
 
     Raises:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch._ops import OpOverload
 
 from builder.capture import binding
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, read_kernel
-from builder.capture.targets import Target
 from builder.errors import CaptureRejected, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.capture.targets import Target
 
 _MESSAGE_LINES = 3
 
@@ -88,11 +92,7 @@ def _clean(source: str) -> str:
 def _aten_ops(graph: torch.fx.GraphModule) -> tuple[str, ...]:
     return tuple(
         sorted(
-            {
-                str(node.target)
-                for node in graph.graph.nodes
-                if isinstance(node.target, torch._ops.OpOverload)
-            }
+            {str(node.target) for node in graph.graph.nodes if isinstance(node.target, OpOverload)}
         )
     )
 
@@ -118,7 +118,7 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
         result, record = compile_for(module, inputs, target, seed)
     except Rejected:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the compiler says is the rejection
+    except Exception as error:
         raise _rejection(error) from error
     _checked(record)
     input_leaves = binding.input_leaves(module.forward, inputs)

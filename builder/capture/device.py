@@ -11,20 +11,24 @@ triton 3.6 to 3.7; ``tests/capture/test_device.py`` fails if one of the seams mo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
-import torch._dynamo.device_interface as device_interface
 import torch.utils._triton as torch_triton
+from torch._dynamo import device_interface
 from torch._inductor.runtime.hints import DeviceProperties
-from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 from triton.runtime.driver import driver as triton_driver
 
-from builder.capture.targets import Target
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from triton.backends.compiler import GPUTarget
+
+    from builder.capture.targets import Target
 
 CUDA = torch.device("cuda:0")
 
@@ -76,49 +80,55 @@ class DescribedDriver(DriverBase):
         return None
 
 
+def _answers(**values: Any) -> dict[str, Callable[..., Any]]:
+    """Functions that answer with these values whatever they are asked."""
+    return {name: functools.partial(_constant, value) for name, value in values.items()}
+
+
+def _constant(value: Any, *_: Any, **__: Any) -> Any:
+    return value
+
+
 def _described_interface(target: Target) -> type[device_interface.CudaInterface]:
-    properties = device_properties(target)
     major, minor = target.capability
-    capability = target.arch if target.backend == "hip" else major * 10 + minor
-
-    class DescribedInterface(device_interface.CudaInterface):
-        current_device = staticmethod(lambda: 0)
-        device_count = staticmethod(lambda: 1)
-        is_available = staticmethod(lambda: True)
-        get_device_properties = staticmethod(lambda *_, **__: properties)
-        get_compute_capability = staticmethod(lambda *_: capability)
-        is_bf16_supported = staticmethod(lambda *_, **__: True)
-        is_triton_capable = staticmethod(lambda *_: True)
-        raise_if_triton_unavailable = staticmethod(lambda *_: None)
-        get_raw_stream = staticmethod(lambda _: 0)
-        exchange_device = staticmethod(lambda _: 0)
-        maybe_exchange_device = staticmethod(lambda _: 0)
-        synchronize = staticmethod(lambda *_: None)
-
-        class Worker(device_interface.CudaInterface.Worker):
-            current_device = staticmethod(lambda: 0)
-            get_device_properties = staticmethod(lambda *_, **__: properties)
-
-    return DescribedInterface
+    worker = _answers(current_device=0, get_device_properties=device_properties(target))
+    answers = worker | _answers(
+        device_count=1,
+        is_available=True,
+        get_compute_capability=target.arch if target.backend == "hip" else major * 10 + minor,
+        is_bf16_supported=True,
+        is_triton_capable=True,
+        raise_if_triton_unavailable=None,
+        get_raw_stream=0,
+        exchange_device=0,
+        maybe_exchange_device=0,
+        synchronize=None,
+    )
+    base = device_interface.CudaInterface
+    described_worker = type("Worker", (base.Worker,), _static(worker))
+    return type("DescribedInterface", (base,), _static(answers) | {"Worker": described_worker})
 
 
-def _torch_cuda_answers(target: Target) -> dict[str, Any]:
-    properties = device_properties(target)
-    return {
-        "is_available": lambda: True,
-        "device_count": lambda: 1,
-        "current_device": lambda: 0,
-        "get_device_properties": lambda *_, **__: properties,
-        "get_device_capability": lambda *_, **__: target.capability,
-        "get_device_name": lambda *_, **__: target.board,
-        "is_bf16_supported": lambda *_, **__: True,
-        "is_tf32_supported": lambda *_, **__: target.backend == "cuda",
-        "get_rng_state": lambda *_, **__: torch.zeros(16, dtype=torch.uint8),
-        "set_rng_state": lambda *_, **__: None,
-        "synchronize": lambda *_, **__: None,
-        "_exchange_device": lambda _: 0,
-        "_maybe_exchange_device": lambda _: 0,
-    }
+def _static(functions: dict[str, Callable[..., Any]]) -> dict[str, Any]:
+    return {name: staticmethod(function) for name, function in functions.items()}
+
+
+def _torch_cuda_answers(target: Target) -> dict[str, Callable[..., Any]]:
+    return _answers(
+        is_available=True,
+        device_count=1,
+        current_device=0,
+        get_device_properties=device_properties(target),
+        get_device_capability=target.capability,
+        get_device_name=target.board,
+        is_bf16_supported=True,
+        is_tf32_supported=target.backend == "cuda",
+        get_rng_state=torch.zeros(16, dtype=torch.uint8),
+        set_rng_state=None,
+        synchronize=None,
+        _exchange_device=0,
+        _maybe_exchange_device=0,
+    )
 
 
 @contextlib.contextmanager

@@ -9,50 +9,61 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from builder.capture.targets import Target
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.capture.targets import Target
 
 TOP = 4
 """How many of the best-ranked configurations the seed chooses from."""
 
 
-def estimated_cost(config: Any, m: int, n: int, k: int, itemsize: int, target: Target) -> float:
-    """Relative time of an ``m×n×k`` product with that tiling; smaller is better.
+@dataclass(frozen=True)
+class Product:
+    """Sizes of a matrix product, in elements, and bytes of one operand element."""
 
-    The model is the usual one of wave quantisation (NVIDIA, "Matrix multiplication background user's
-    guide"): full waves of tiles over the multiprocessors, each tile paying its multiply-adds and its
-    loads, the latter hidden the better the deeper the pipeline.
+    m: int
+    n: int
+    k: int
+    itemsize: int
+
+
+def estimated_cost(config: Any, product: Product, target: Target) -> float:
+    """Relative time of a product with that tiling; smaller is better.
+
+    The model is the usual one of wave quantisation (NVIDIA, "Matrix Multiplication Background
+    User's Guide"): full waves of tiles over the multiprocessors, each tile paying its
+    multiply-adds and its loads, the latter hidden the better the deeper the pipeline.
     """
     block_m, block_n, block_k = config.block_m, config.block_n, config.block_k
-    shared = config.num_stages * (block_m + block_n) * block_k * itemsize
+    shared = config.num_stages * (block_m + block_n) * block_k * product.itemsize
     if shared > target.shared_memory:
         return math.inf
-    tiles = math.ceil(m / block_m) * math.ceil(n / block_n)
+    tiles = math.ceil(product.m / block_m) * math.ceil(product.n / block_n)
     resident = max(1, min(target.shared_memory // max(shared, 1), 16 // config.num_warps, 4))
     waves = math.ceil(tiles / (target.multiprocessors * resident)) * resident
-    steps = math.ceil(k / block_k)
+    steps = math.ceil(product.k / block_k)
     multiply = block_m * block_n * block_k / min(1.0, config.num_warps / 4)
     load = (block_m + block_n) * block_k * 32 / min(config.num_stages, 3)
     return waves * (steps * (multiply + load) + block_m * block_n * 8)
 
 
-def choose(
-    configs: Sequence[Any], m: int, n: int, k: int, itemsize: int, target: Target, seed: int
-) -> list[Any]:
+def choose(configs: Sequence[Any], product: Product, target: Target, seed: int) -> list[Any]:
     """One configuration as a list, or none if none was offered.
 
     Args:
         configs: objects with ``block_m``, ``block_n``, ``block_k``, ``num_stages``, ``num_warps``.
-        m, n, k: sizes of the product, in elements.
-        itemsize: bytes of one operand element.
+        product: what is to be computed.
+        target: the described GPU.
         seed: spreads the choice among the ``TOP`` best.
     """
-    costs = [estimated_cost(config, m, n, k, itemsize, target) for config in configs]
+    costs = [estimated_cost(config, product, target) for config in configs]
     usable = [index for index, cost in enumerate(costs) if math.isfinite(cost)]
     best = sorted(usable, key=lambda index: (costs[index], index))[:TOP]
     if not best:
         return list(configs[:1])
-    digest = hashlib.sha256(f"{seed}/{m}/{n}/{k}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{product.m}/{product.n}/{product.k}".encode()).digest()
     return [configs[best[digest[0] % len(best)]]]

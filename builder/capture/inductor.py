@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
@@ -28,7 +27,11 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 from builder.capture import gemm
 from builder.capture.device import CUDA, described_gpu
-from builder.capture.targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from builder.capture.targets import Target
 
 SETTINGS: dict[str, Any] = {
     "compile_threads": 1,
@@ -93,9 +96,7 @@ def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any
         if not isinstance(value, torch.Tensor):
             return value
         with mode:
-            return torch.empty_strided(
-                value.size(), value.stride(), dtype=value.dtype, device=CUDA
-            )
+            return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=CUDA)
 
     def renamed(argument: Any) -> Any:
         return CUDA if isinstance(argument, torch.device) else argument
@@ -115,9 +116,9 @@ def _ranked_configs(target: Target, seed: int) -> Callable[..., Any]:
     def preprocess_mm_configs(
         self: Any, m: Any, n: Any, k: Any, configs: list[Any], **kwargs: Any
     ) -> Any:
-        sizes = [V.graph.sizevars.optimization_hint(size) for size in (m, n, k)]
-        itemsize = kwargs.get("dtype_size") or 4
-        chosen = gemm.choose(configs, *sizes, itemsize, target, seed)
+        hint = V.graph.sizevars.optimization_hint
+        product = gemm.Product(hint(m), hint(n), hint(k), kwargs.get("dtype_size") or 4)
+        chosen = gemm.choose(configs, product, target, seed)
         return original(self, m, n, k, chosen, **kwargs)
 
     return preprocess_mm_configs
@@ -149,7 +150,8 @@ def _markers(gm: torch.fx.GraphModule, arguments: Sequence[Any]) -> list[Any]:
         value = node.meta["val"]
         return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype)
 
-    return [marker(node) for node in gm.graph.output_node().args[0]]
+    results: Any = gm.graph.output_node().args[0]
+    return [marker(node) for node in results]
 
 
 def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., Any]:
@@ -195,8 +197,8 @@ def compile_for(
     with (
         inductor_config.patch(SETTINGS),
         dynamo_config.patch(specialize_float=True),
-        # Attention in its math form stays what the program says: no pattern makes it a library call.
-        mock.patch.object(fuse_attention, "_sfdp_init", lambda *_: None),
+        # Attention in its math form stays as written: no pattern makes it a library call.
+        mock.patch.object(fuse_attention, "_sfdp_init"),
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
         torch.no_grad(),
     ):

@@ -11,16 +11,19 @@ import hashlib
 import re
 import sys
 import types
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from torch._inductor.runtime import triton_helpers
 
 from builder.capture.device import described_gpu
-from builder.capture.targets import Target
 from builder.errors import CaptureRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.capture.targets import Target
 
 _KINDS = {
     "poi": "pointwise",
@@ -94,9 +97,9 @@ def _autotuner(name: str, source: str, target: Target) -> Any:
     module.__file__ = f"{name}.py"
     with (
         described_gpu(target),
-        mock.patch.object(triton_helpers, "set_driver_to_gpu", lambda: None),
+        mock.patch.object(triton_helpers, "set_driver_to_gpu"),
         mock.patch.dict(sys.modules, {module.__name__: module}),
-        mock.patch("inspect.getsourcelines", lambda _: (source.splitlines(keepends=True), 1)),
+        mock.patch("inspect.getsourcelines", return_value=(source.splitlines(keepends=True), 1)),
     ):
         exec(compile(source, f"{name}.py", "exec"), module.__dict__)
     return module.__dict__[name]

@@ -8,13 +8,14 @@ boards (multiprocessors, L2, memory), and AMD's CDNA 3 and CDNA 4 architecture g
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from triton.backends.compiler import GPUTarget
 
 

@@ -3,7 +3,6 @@
 They stand in for the run-time helpers that generated kernels call.  Each is shipped as text, with
 only those it calls itself, in the modules that use it; their names are listed in ``FUNCTIONS``.
 """
-# ruff: noqa: ANN001, ANN201, FBT003
 
 import triton
 import triton.language as tl

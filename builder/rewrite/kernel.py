@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from builder.capture.kernels import Kernel
 from builder.errors import RewriteRejected
 from builder.rewrite.device_functions import FUNCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from builder.capture.kernels import Kernel
 
 _GRIDS = {
     "Grid1D": ("XBLOCK",),
@@ -86,8 +90,9 @@ def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
     for statement in function.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
-            if name in parameters and isinstance(statement.value, ast.Constant):
-                sizes[name] = statement.value.value
+            value = getattr(statement.value, "value", None)
+            if name in parameters and isinstance(value, int):
+                sizes[name] = value
     return sizes
 
 
@@ -117,7 +122,8 @@ def _drop_unused(function: ast.FunctionDef) -> None:
 
 def _grid(kernel: Kernel, sizes: Mapping[str, int]) -> list[str]:
     """The launch grid as expressions; the rules are those of ``GridExpr`` in torch's
-    ``_inductor/runtime/triton_heuristics.py``."""
+    ``_inductor/runtime/triton_heuristics.py``.
+    """
     blocks = _GRIDS.get(kernel.grid_type)
     if kernel.grid_type == "FixedGrid":
         return ["grid_x", "grid_y", "grid_z"]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from builder.capture.capture import Capture, TensorSpec
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
 from builder.rewrite.program_class import ProgramParts, program_parts
 from builder.rewrite.wrapper import forward_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.capture.capture import Capture, TensorSpec
 
 _CHECK = '''
 def check_tensor(name, tensor, size, stride, dtype):
@@ -85,9 +89,7 @@ def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, Standalon
     body = forward_body(capture.source, capture.arguments, kernels, _device(capture))
     lines = [_check(spec) for spec in capture.tensors]
     lines += [_fixed_check(expression, value) for expression, value in capture.fixed]
-    lines += [
-        ast.unparse(ast.fix_missing_locations(statement)) for statement in body.statements
-    ]
+    lines += [ast.unparse(ast.fix_missing_locations(statement)) for statement in body.statements]
     result = _substitute_outputs(capture.result, body.outputs)
     lines.append(f"return {result}")
     indented = "\n".join(lines).replace("\n", "\n        ")

@@ -7,10 +7,14 @@ computes with torch in ``forward`` is left behind.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 _CONTRACT = ("get_inputs", "get_init_inputs", "get_shape_variants")
 
@@ -57,18 +61,11 @@ def _constructor_only(node: ast.ClassDef) -> ast.ClassDef:
             wanted.add(name)
             pending.extend(_names(methods[name]))
     body = [
-        item
-        for item in node.body
-        if not _is_function(item) or getattr(item, "name", "") in wanted
+        item for item in node.body if not _is_function(item) or getattr(item, "name", "") in wanted
     ]
-    return ast.ClassDef(
-        name=node.name,
-        bases=node.bases,
-        keywords=node.keywords,
-        body=body or [ast.Pass()],
-        decorator_list=node.decorator_list,
-        type_params=[],
-    )
+    kept = copy.copy(node)
+    kept.body = body or [ast.Pass()]
+    return kept
 
 
 class _Rename(ast.NodeTransformer):
@@ -89,10 +86,7 @@ def _defined(statement: ast.stmt) -> tuple[str, ...]:
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         return tuple(
-            name.id
-            for target in targets
-            for name in ast.walk(target)
-            if isinstance(name, ast.Name)
+            name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
         )
     return ()
 
@@ -128,9 +122,7 @@ def _reachable(statements: Sequence[ast.stmt], roots: Iterable[ast.AST]) -> set[
 
 def _pruned_import(statement: ast.Import | ast.ImportFrom, reached: set[str]) -> str | None:
     kept = [
-        alias
-        for alias in statement.names
-        if (alias.asname or alias.name.split(".")[0]) in reached
+        alias for alias in statement.names if (alias.asname or alias.name.split(".")[0]) in reached
     ]
     if not kept or (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
         return None

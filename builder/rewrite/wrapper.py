@@ -7,11 +7,15 @@ rejection that names the line, never a guess.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
-from builder.rewrite.kernel import StandaloneKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.rewrite.kernel import StandaloneKernel
 
 _DROPPED_CALLS = (
     "args.clear",

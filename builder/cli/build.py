@@ -1,0 +1,67 @@
+"""``torch2triton build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from builder.capture.targets import resolve_targets
+from builder.cli.options import limits_options, names, targets_option, workers_option
+from builder.cli.output import Output, with_output
+from builder.cli.run import run_build
+from builder.config import BuildConfig, Limits
+
+_EPILOG = """\b
+Examples:
+  torch2triton build --pairs 60 --out data/demo --seed 0
+  torch2triton build --pairs 1000 --out /data/pairs --target cuda:90 --target hip:gfx942
+  torch2triton build --pairs 20 --out data/norms --families layer_norm,rms_norm
+"""
+
+
+@click.command("build", epilog=_EPILOG)
+@click.option("--pairs", type=click.IntRange(min=1), required=True, help="Verified pairs to write.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root seed.")
+@targets_option
+@click.option(
+    "--families",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="Families to draw programs from; all by default.",
+)
+@workers_option
+@limits_options
+@with_output
+def command(
+    *,
+    pairs: int,
+    out: Path,
+    seed: int,
+    targets: tuple[str, ...],
+    families: tuple[str, ...],
+    workers: int,
+    limits: Limits,
+    output: Output,
+) -> int:
+    """Make random programs, capture their Triton, verify each pair, write the data set.
+
+    The data set is a function of the versions, the options and the seed.  An interrupted build goes
+    on when the same command is run again.
+    """
+    from builder.pipeline.build import SeedStream  # noqa: PLC0415 - --help stays fast
+    from builder.programs.synthesise import check_families  # noqa: PLC0415
+
+    chosen = names(families)
+    check_families(chosen)
+    config = BuildConfig(
+        pairs=pairs,
+        out=out,
+        seed=seed,
+        targets=tuple(target.name for target in resolve_targets(targets)),
+        families=chosen,
+        workers=workers,
+        limits=limits,
+    )
+    return run_build(config, SeedStream(config), output, total=pairs)

@@ -1,0 +1,70 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.capture.targets import TARGETS
+from builder.config import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_DEFAULTS = Limits()
+
+
+def names(values: Iterable[str]) -> tuple[str, ...]:
+    """Names given in several options, commas or both; sorted, each once."""
+    parts = (part.strip() for value in values for part in value.split(","))
+    return tuple(sorted({part for part in parts if part}))
+
+
+targets_option = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=("cuda:90",),
+    show_default=True,
+    metavar="NAME",
+    help=f"GPU that every kernel must compile for; may be repeated, the first is the one code is "
+    f"generated for. One of {', '.join(sorted(TARGETS))}.",
+)
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1, max=256),
+    default=lambda: len(os.sched_getaffinity(0)),
+    show_default="one a core",
+    help="Supervised worker processes; the data set does not depend on it.",
+)
+
+
+def limits_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--deadline`` and ``--memory``; the command takes ``limits``."""
+
+    @click.option(
+        "--deadline",
+        type=click.FloatRange(min=1),
+        default=_DEFAULTS.deadline_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="Longest a step of one item may take.",
+    )
+    @click.option(
+        "--memory",
+        type=click.FloatRange(min=0.5),
+        default=_DEFAULTS.memory_bytes / 2**30,
+        show_default=True,
+        metavar="GIB",
+        help="Most memory a step of one item may use.",
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, deadline: float, memory: float, **kwargs: Any) -> Any:
+        limits = Limits(deadline_s=deadline, memory_bytes=int(memory * 2**30))
+        return function(*args, limits=limits, **kwargs)
+
+    return wrapper

@@ -1,0 +1,199 @@
+"""The main job: a stream of items in, verified pairs out, in the order of the stream.
+
+The data set holds the first N verified pairs by index and every rejection before the last of them,
+whatever the number of workers and however often the build was interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from builder import __version__
+from builder.dataset.journal import Journal, open_output
+from builder.dataset.schema import make_rejection, make_row
+from builder.dataset.summary import summarise
+from builder.dataset.write import finalise
+from builder.errors import Interrupted
+from builder.pipeline.messages import Job, Outcome
+from builder.pipeline.supervisor import Supervisor
+from builder.programs.synthesise import synthesise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from builder.config import BuildConfig
+    from builder.programs.program import Program
+
+PRELOAD = ("torch", "triton", "builder.pipeline.warm")
+_VERIFY = "builder.pipeline.stages:verify_pair"
+_FRUITLESS = 400
+"""Items in a row without one pair after which a build gives up."""
+
+
+class Stream(Protocol):
+    """Where items come from.
+
+    Attributes:
+        length: number of items, None if without end.
+        header: what decides the bytes, besides versions and configuration.
+    """
+
+    length: int | None
+    header: dict[str, Any]
+
+    def job(self, index: int) -> Job:
+        """The job of one item."""
+
+    def source(self, index: int) -> str:
+        """Where the item came from, ``family:<name>`` or ``file:<name>``."""
+
+
+def _payload(config: BuildConfig) -> dict[str, Any]:
+    return {
+        "targets": list(config.targets),
+        "draws": config.draws,
+        "limits": asdict(config.limits),
+    }
+
+
+class SeedStream:
+    """Programs synthesised from a root seed, without end."""
+
+    def __init__(self, config: BuildConfig) -> None:
+        self.length: int | None = None
+        self._config = config
+        self.header = {"seed": config.seed, "families": sorted(config.families)}
+
+    def job(self, index: int) -> Job:
+        payload = _payload(self._config) | {
+            "root_seed": self._config.seed,
+            "index": index,
+            "families": list(self._config.families),
+        }
+        return Job(str(index), ("builder.pipeline.stages:make_pair", _VERIFY), payload)
+
+    def source(self, index: int) -> str:
+        return synthesise(self._config.seed, index, self._config.families).source
+
+
+class FileStream:
+    """The user's own programs."""
+
+    def __init__(self, config: BuildConfig, programs: Sequence[Program]) -> None:
+        self._config = config
+        self._programs = programs
+        self.length: int | None = len(programs)
+        self.header = {"files": [program.source for program in programs]}
+
+    def job(self, index: int) -> Job:
+        payload = _payload(self._config) | {"program": asdict(self._programs[index])}
+        return Job(str(index), ("builder.pipeline.stages:convert_pair", _VERIFY), payload)
+
+    def source(self, index: int) -> str:
+        return self._programs[index].source
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a build is: pairs found, items finished."""
+
+    pairs: int
+    items: int
+
+
+def _header(config: BuildConfig, stream: Stream) -> dict[str, Any]:
+    versions = {"builder": __version__}
+    versions |= {name: importlib.metadata.version(name) for name in ("torch", "triton")}
+    settings = {"targets": list(config.targets), "draws": config.draws}
+    return versions | settings | {"limits": asdict(config.limits)} | stream.header
+
+
+class _Run:
+    def __init__(self, config: BuildConfig, stream: Stream, journal: Journal) -> None:
+        self._config, self._stream, self._journal = config, stream, journal
+        self._last_row = max(journal.row_indices, default=-1)
+
+    def _enough(self, index: int) -> bool:
+        if self._stream.length is not None:
+            return index >= self._stream.length
+        if len(self._journal.row_indices) >= self._config.pairs:
+            return True
+        return index - self._last_row > _FRUITLESS
+
+    def jobs(self) -> Iterator[Job]:
+        index = 0
+        while not self._enough(index):
+            if index not in self._journal:
+                yield self._stream.job(index)
+            index += 1
+
+    def record(self, outcome: Outcome) -> None:
+        index = int(outcome.key)
+        if outcome.value is not None:
+            self._journal.append_row(index, make_row(**outcome.value))
+            self._last_row = max(self._last_row, index)
+            return
+        rejection = {"source": None} | (outcome.rejection or {})
+        rejection["source"] = rejection["source"] or self._stream.source(index)
+        seed = index if self._stream.length is None else None
+        fields = ("source", "stage", "kind", "message", "deterministic")
+        row = make_rejection(seed=seed, **{name: rejection[name] for name in fields})
+        self._journal.append_rejection(index, row)
+
+    def kept(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows and rejections of the data set: those up to the last of the first N rows."""
+        rows = list(self._journal.rows())
+        rejections = list(self._journal.rejections())
+        if self._stream.length is None:
+            rows = rows[: self._config.pairs]
+            if len(rows) == self._config.pairs:
+                rejections = [item for item in rejections if item[0] < rows[-1][0]]
+        return [row for _, row in rows], [rejection for _, rejection in rejections]
+
+
+def build(
+    config: BuildConfig, stream: Stream, on_progress: Callable[[Progress], None]
+) -> dict[str, Any]:
+    """Runs a stream until the data set is full and writes it.
+
+    Returns:
+        ``pairs``, ``rejections`` (stage to kind to count), ``families``, ``kernel_kinds``,
+        ``seconds`` (wall clock of this run) and ``out``.
+
+    Raises:
+        UsageError: the folder holds something else or a build of another configuration.
+        Interrupted: the user stopped it; what was finished is a valid, smaller data set.
+    """
+    started = time.monotonic()
+    out = open_output(config.out)
+    with Journal(out, _header(config, stream)) as journal:
+        run = _Run(config, stream, journal)
+        interrupted = False
+        try:
+            _run_all(config, run, journal, on_progress)
+        except KeyboardInterrupt:
+            interrupted = True
+        rows, rejections = run.kept()
+        summary = summarise(rows, rejections)
+        finalise(out, rows, rejections, summary)
+    if interrupted:
+        raise Interrupted(
+            f"stopped with {len(rows)} verified pairs, which are in {config.out}; "
+            "run the same command again to go on"
+        )
+    return summary | {"seconds": round(time.monotonic() - started, 1), "out": str(config.out)}
+
+
+def _run_all(
+    config: BuildConfig, run: _Run, journal: Journal, on_progress: Callable[[Progress], None]
+) -> None:
+    on_progress(Progress(len(journal.row_indices), len(journal)))
+    if next(run.jobs(), None) is None:
+        return
+    with Supervisor(config.workers, config.limits, PRELOAD) as supervisor:
+        for outcome in supervisor.run(run.jobs()):
+            run.record(outcome)
+            on_progress(Progress(len(journal.row_indices), len(journal)))

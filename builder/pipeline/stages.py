@@ -1,0 +1,122 @@
+"""The steps of one item, as the workers run them: each in a process of its own.
+
+``make_pair`` and ``convert_pair`` run a program and write its Triton; ``verify_pair`` sees nothing
+but the two texts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from builder.capture.capture import Capture, capture
+from builder.capture.targets import resolve_targets
+from builder.config import Limits
+from builder.errors import ProgramRejected, Rejected, VerificationRejected
+from builder.pipeline.steps import in_stage
+from builder.programs.gates import GateReport, check
+from builder.programs.load import load_program
+from builder.programs.program import Program
+from builder.programs.synthesise import synthesise
+from builder.rewrite import TritonModule, triton_module
+from builder.verify import verify
+
+
+def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str, Any]:
+    """Gates, captures and rewrites one program."""
+    loaded = load_program(program.python_code, program.entry_point or None, filename)
+    report = check(loaded, Limits(**payload["limits"]))
+    if report.variant is not None:
+        raise ProgramRejected(
+            "too_large", "get_inputs is above the limits and one capture serves one shape only"
+        )
+    target = resolve_targets(payload["targets"])[0]
+    module, inputs = loaded.make_module(), loaded.make_inputs(0)
+    captured = capture(module, inputs, target, seed=program.seed or 0)
+    triton = triton_module(program.python_code, loaded.entry_point, captured)
+    fields = asdict(program) | {"entry_point": loaded.entry_point}
+    return {"program": fields, "capture": _capture_fields(captured, triton, report)}
+
+
+def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport) -> dict[str, Any]:
+    return {
+        "triton_code": triton.text,
+        "original_triton_code": captured.source,
+        "target": captured.target,
+        "kernel_kinds": list(triton.kernel_kinds),
+        "aten_ops": list(captured.aten_ops),
+        "flops": report.flops,
+        "bytes_moved": _bytes_moved(captured, report),
+    }
+
+
+def _bytes_moved(captured: Capture, report: GateReport) -> int:
+    """Bytes of every argument read once and every output written once, the least there can be."""
+    sizes = [(spec.size, spec.dtype) for spec in captured.tensors]
+    sizes += list(zip(report.output_shapes, report.output_dtypes, strict=True))
+    return sum(math.prod(size) * getattr(torch, dtype).itemsize for size, dtype in sizes)
+
+
+def _labelled(rejected: Rejected, source: str) -> dict[str, Any]:
+    return {
+        "rejection": {
+            "stage": rejected.stage,
+            "kind": rejected.kind,
+            "message": rejected.message,
+            "deterministic": True,
+            "source": source,
+        }
+    }
+
+
+@in_stage("program")
+def make_pair(payload: dict[str, Any]) -> dict[str, Any]:
+    """The pair at ``index`` of a root seed's stream, not yet verified."""
+    program = synthesise(payload["root_seed"], payload["index"], tuple(payload["families"]))
+    try:
+        return _pair(program, payload, f"{program.entry_point}.py")
+    except Rejected as rejected:
+        return _labelled(rejected, program.source)
+
+
+@in_stage("program")
+def convert_pair(payload: dict[str, Any]) -> dict[str, Any]:
+    """The pair of a user's own file, not yet verified."""
+    program = Program(**payload["program"])
+    try:
+        return _pair(program, payload, program.source.removeprefix("file:"))
+    except Rejected as rejected:
+        return _labelled(rejected, program.source)
+
+
+@in_stage("verify")
+def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
+    """Passes a pair on with its verdict, or rejects it."""
+    program, captured = payload["program"], payload["capture"]
+    verdict = verify(
+        program["python_code"],
+        captured["triton_code"],
+        program["entry_point"],
+        targets=resolve_targets(payload["targets"]),
+        draws=payload["draws"],
+    )
+    if not verdict.verified:
+        rejection = VerificationRejected(verdict.kind or "unverified", verdict.reason or "")
+        return _labelled(rejection, program["source"])
+    return {"program": program, "capture": captured, "verdict": verdict.to_json()}
+
+
+@in_stage("verify")
+def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
+    """The verdict on a row of a data set, from its text alone."""
+    verdict = verify(
+        payload["python_code"],
+        payload["triton_code"],
+        payload["entry_point"],
+        targets=resolve_targets(payload["targets"]),
+        draws=payload["draws"],
+    )
+    return {"verdict": verdict.to_json()}
