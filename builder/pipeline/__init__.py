@@ -1,0 +1,1 @@
+"""Runs builds: supervised workers, shards, resume.  Importing it imports no torch."""

@@ -25,6 +25,7 @@ from builder.pipeline.steps import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from builder.config import Limits
@@ -40,6 +41,8 @@ class StepCall:
         folder: the step's private folder, absent yet.
         limits: its limits.
         server: pid of the server.
+        private_fds: the server's descriptors, which are closed before the step function is called.
+        tell_stage: called with the step's stage before that.
     """
 
     step: str
@@ -47,6 +50,8 @@ class StepCall:
     folder: Path
     limits: Limits
     server: int
+    private_fds: tuple[int, ...]
+    tell_stage: Callable[[str], None]
 
 
 def run_child(call: StepCall, result_fd: int, output_fd: int) -> NoReturn:
@@ -100,7 +105,11 @@ def _run(call: StepCall, result_fd: int, output_fd: int) -> bytes:
         _shut_in(call, output_fd)
         function = resolve(call.step)
         stage = stage_of(function)
+        # From here, not by way of the server: the step may kill the server at once.
+        call.tell_stage(stage)
         write_all(result_fd, encode({"stage": stage}))
-        return encode(checked_result(function(call.payload), stage), MAX_RESULT_BYTES)
+        for fd in call.private_fds:
+            os.close(fd)
+        return encode(checked_result(function(call.payload), stage, call.folder), MAX_RESULT_BYTES)
     except BaseException as error:  # noqa: BLE001  (whatever it is, it becomes a rejection)
         return encode({"rejection": rejection_of(error, stage, call.folder)})

@@ -142,8 +142,10 @@ class _Server:
         self._tell_stage(UNKNOWN_STAGE)
         folder = self._private / "step"
         remove_tree(folder)
-        call = StepCall(step, given, folder, self._limits, os.getpid())
-        return run_step(call, (self._requests, self._replies), self._tell_stage)
+        private_fds = (self._requests, self._replies)
+        return run_step(
+            StepCall(step, given, folder, self._limits, os.getpid(), private_fds, self._tell_stage)
+        )
 
     def _tell_stage(self, stage: str) -> None:
         self._send({"type": "stage", "stage": stage})

@@ -51,7 +51,11 @@ class Slot:
         self._folder = Path(tempfile.mkdtemp(prefix="torch2triton-"))
         self._reader = FrameReader()
         self._outgoing = bytearray(encode(dict(settings)))
-        self._process = self._start(worker_environment(self._folder, extra_paths, environment))
+        try:
+            self._process = self._start(worker_environment(self._folder, extra_paths, environment))
+        except BaseException:
+            remove_tree(self._folder)
+            raise
         for fd in (self.request_fd, self.reply_fd):
             os.set_blocking(fd, False)
 

@@ -46,8 +46,13 @@ def resolve(step: str) -> Step:
     return function
 
 
-def checked_result(returned: Any, stage: str) -> dict[str, Any]:
+def checked_result(returned: Any, stage: str, private: Path) -> dict[str, Any]:
     """What a step returned, its rejection completed.
+
+    Args:
+        returned: by the step function.
+        stage: stage of the step, for rejections that do not name their own.
+        private: the step's folder, whose random name must not get into the data.
 
     Raises:
         TypeError: it is no dict, or its rejection is none.
@@ -60,7 +65,8 @@ def checked_result(returned: Any, stage: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise TypeError(f"the step's rejection is {type(given).__name__}, not a dict")
     defaults = rejection(stage, "rejected", "the step gave no reason", deterministic=True)
-    return {"rejection": {**defaults, **given}}
+    completed = {**defaults, **given}
+    return {"rejection": completed | {"message": _clean(str(completed["message"]), private)}}
 
 
 def rejection_of(error: BaseException, stage: str, private: Path) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from builder.pipeline.processes import descendants, kill_descendants, remove_tre
 from builder.pipeline.steps import UNKNOWN_STAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from builder.config import Limits
 
 TAIL_BYTES = 1 << 14
@@ -44,28 +42,20 @@ class StepEnd:
     clean: bool
 
 
-def run_step(
-    call: StepCall, close_in_child: Iterable[int], on_stage: Callable[[str], None]
-) -> StepEnd:
-    """Run a step in a fork of this process, which must be a subreaper with one thread.
-
-    Args:
-        call: the step.
-        close_in_child: descriptors that the step must not have.
-        on_stage: called with the step's stage as soon as it is known.
-    """
+def run_step(call: StepCall) -> StepEnd:
+    """Run a step in a fork of this process, which must be a subreaper with one thread."""
     result_read, result_write = os.pipe()
     output_read, output_write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        for fd in (result_read, output_read, *close_in_child):
-            os.close(fd)
+        os.close(result_read)
+        os.close(output_read)
         run_child(call, result_write, output_write)
     os.close(result_write)
     os.close(output_write)
-    watch = _Watch(pid, result_read, output_read, call.limits, on_stage)
+    watch = _Watch(pid, result_read, output_read, call.limits)
     try:
         ending = watch.until_end()
         clean = kill_descendants()
@@ -79,21 +69,13 @@ def run_step(
 
 
 class _Watch:
-    def __init__(
-        self,
-        pid: int,
-        result_fd: int,
-        output_fd: int,
-        limits: Limits,
-        on_stage: Callable[[str], None],
-    ) -> None:
+    def __init__(self, pid: int, result_fd: int, output_fd: int, limits: Limits) -> None:
         self.tail = bytearray()
         self._pid = pid
         self._result_fd = result_fd
         self._output_fd = output_fd
         self._limits = limits
-        self._on_stage = on_stage
-        self._stage = UNKNOWN_STAGE
+        self._stage: str | None = None
         self._reader = FrameReader()
         self._received = 0
         self._pause = _FIRST_PAUSE_S
@@ -111,15 +93,19 @@ class _Watch:
             if ending is not None:
                 return ending
             if exited:
-                return {"rejection": endings.died(self._stage, status)}
+                return {"rejection": endings.died(self._known_stage, status)}
             now = time.monotonic()
             if now > deadline:
-                return {"rejection": endings.deadline(self._stage, self._limits)}
+                return {"rejection": endings.deadline(self._known_stage, self._limits)}
             if now >= next_look:
                 if self._resident_bytes() > self._limits.memory_bytes:
-                    return {"rejection": endings.memory(self._stage, self._limits)}
+                    return {"rejection": endings.memory(self._known_stage, self._limits)}
                 next_look = now + _POLL_S
             self._wait(min(deadline, next_look) - now)
+
+    @property
+    def _known_stage(self) -> str:
+        return UNKNOWN_STAGE if self._stage is None else self._stage
 
     def _resident_bytes(self) -> int:
         return resident_bytes(descendants(os.getpid()))
@@ -150,20 +136,19 @@ class _Watch:
             try:
                 messages = self._reader.feed(data)
             except (ValueError, RecursionError):
-                return {"rejection": endings.garbled(self._stage)}
+                return {"rejection": endings.garbled(self._known_stage)}
             if self._received > MAX_MESSAGE_BYTES:
-                return {"rejection": endings.garbled(self._stage)}
+                return {"rejection": endings.garbled(self._known_stage)}
             for message in messages:
-                if "stage" not in message:
+                if self._stage is not None or "stage" not in message:
                     return self._final(message)
                 self._stage = str(message["stage"])
-                self._on_stage(self._stage)
         return None
 
     def _final(self, message: dict[str, Any]) -> dict[str, Any]:
         parts = [message.get("value"), message.get("rejection")]
         if sum(isinstance(part, dict) for part in parts) != 1:
-            return {"rejection": endings.garbled(self._stage)}
+            return {"rejection": endings.garbled(self._known_stage)}
         return message
 
     def _read(self, fd: int) -> bytes:

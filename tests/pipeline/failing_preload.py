@@ -1,0 +1,3 @@
+"""A module that cannot be preloaded."""
+
+raise ImportError("this module needs something that is not there")
