@@ -1,0 +1,144 @@
+"""Launching kernels on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from triton.runtime.jit import JITFunction
+
+from builder.errors import ExecutionError
+from builder.execute import seams
+from builder.execute.arguments import Arguments
+from builder.execute.lower import lower
+from builder.execute.machine import Machine
+from builder.execute.options import ExecutionOptions
+from builder.execute.tracking import Tracker, TrackingMode
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch, with all that ``triton.compile(ASTSource(...))`` needs.
+
+    Attributes:
+        kernel: the ``@triton.jit`` function.
+        grid: program instances along x, y and z.
+        signature: parameter name to Triton's type (``*fp32``, ``i32``, ``constexpr``).
+        constants: path of a parameter to its value.
+        attrs: path of a parameter to its attributes, such as divisibility by 16.
+        options: what the launch said beyond the parameters (``num_warps``, ``num_stages``, ...).
+    """
+
+    kernel: JITFunction
+    grid: tuple[int, int, int]
+    signature: dict[str, Any]
+    constants: dict[tuple[int, ...], Any]
+    attrs: dict[tuple[int, ...], Any]
+    options: dict[str, Any]
+
+
+@dataclass
+class Trace:
+    """What ran while a context was active."""
+
+    launches: list[Launch] = field(default_factory=list)
+    instructions: int = 0
+
+
+class _Session(threading.local):
+    """The innermost active context of a thread."""
+
+    options: ExecutionOptions | None = None
+    trace: Trace | None = None
+    tracker: Tracker | None = None
+
+
+_session = _Session()
+
+
+@contextlib.contextmanager
+def launches_on_cpu(options: ExecutionOptions | None = None) -> Iterator[Trace]:
+    """While active, every launch of a Triton kernel runs here, on CPU tensors.
+
+    Memory that ``torch.empty`` and its kin return meanwhile is poisoned and known as unwritten.
+
+    Args:
+        options: how to run; the defaults check memory.
+
+    Yields:
+        The trace, which grows with every launch.
+    """
+    trace, tracker = Trace(), Tracker()
+    before = _session.__dict__.copy()
+    _session.options = options or ExecutionOptions()
+    _session.trace, _session.tracker = trace, tracker
+    try:
+        with seams.launches_go_to(_launch), TrackingMode(tracker):
+            yield trace
+    finally:
+        _session.__dict__.clear()
+        _session.__dict__.update(before)
+
+
+def run(kernel: Any, grid: Any, *args: Any, **kwargs: Any) -> None:
+    """Run a kernel on CPU tensors, within the active context or with default options.
+
+    Args:
+        kernel: a ``@triton.jit`` function, or one with ``triton.autotune`` or ``triton.heuristics``.
+        grid: a number, a tuple of up to three, or a function from the arguments to one.
+        *args: the kernel's arguments.
+        **kwargs: the kernel's arguments and launch options.
+
+    Raises:
+        ExecutionError: the kernel cannot be run or fails (``device_assert``, ``budget``, ...).
+        UnsupportedOperation: an operation is not known.
+        MemoryFault: the kernel reads or writes what it must not.
+    """
+    if _session.options is not None:
+        kernel[grid](*args, **kwargs)
+        return
+    with launches_on_cpu():
+        kernel[grid](*args, **kwargs)
+
+
+def _launch(
+    kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    with seams.without_modes(), torch.no_grad():
+        binding = seams.bind(kernel, args, kwargs)
+        sizes = _grid_sizes(grid, binding.arguments)
+        trace = _session.trace
+        if trace is not None:
+            trace.launches.append(
+                Launch(
+                    kernel, sizes, binding.signature, binding.constants, binding.attributes,
+                    binding.options,
+                )
+            )  # fmt: skip
+        if 0 in sizes:
+            return
+        program = lower(kernel, binding)
+        given = Arguments(program, binding.arguments, _session.tracker)
+        options = _session.options or ExecutionOptions()
+        machine = Machine(
+            program.module, program.name, sizes, given.values, given.buffers, options
+        )
+        machine.run()
+        if trace is not None:
+            trace.instructions += machine.steps
+
+
+def _grid_sizes(grid: Any, arguments: dict[str, Any]) -> tuple[int, int, int]:
+    if callable(grid):
+        grid = grid(arguments)
+    sizes = (grid,) if isinstance(grid, int) else tuple(int(size) for size in grid)
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 0:
+        raise ExecutionError("grid", f"{sizes} is no grid; give one to three sizes")
+    limits = (2**31 - 1, 65535, 65535)
+    if any(size > limit for size, limit in zip(sizes, limits, strict=False)):
+        raise ExecutionError("grid", f"grid {sizes} is beyond CUDA's limits {limits}")
+    return (*sizes, 1, 1)[:3]  # type: ignore[return-value]

@@ -1,0 +1,96 @@
+"""A kernel and its launch arguments to the executor's IR, cached by specialisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from triton.compiler.errors import CompilationError
+from triton.runtime.jit import JITFunction
+
+from builder.errors import ExecutionError
+from builder.execute import seams
+from builder.execute.ir import Module
+from builder.execute.parse import parse_ttir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CACHE_LIMIT = 512
+_programs: dict[tuple[Any, ...], Program] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A kernel, specialised.
+
+    Attributes:
+        module: its IR.
+        name: the kernel's name.
+        parameters: paths of the parameters that are arguments of the entry function, in order.
+        roots: what may point where, see ``provenance``.
+    """
+
+    module: Module
+    name: str
+    parameters: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def lower(kernel: JITFunction, binding: seams.Binding) -> Program:
+    """The program for a launch.
+
+    Raises:
+        ExecutionError: ``compile``, Triton's front end rejects the kernel; ``parse``.
+    """
+    key = _key(kernel, binding)
+    known = _programs.get(key)
+    if known is None:
+        if len(_programs) >= _CACHE_LIMIT:
+            _programs.clear()
+        known = _programs[key] = _lower(kernel, binding)
+    return known
+
+
+def _key(kernel: JITFunction, binding: seams.Binding) -> tuple[Any, ...]:
+    constants = [(path, _text(value)) for path, value in sorted(binding.constants.items())]
+    options = sorted((name, str(value)) for name, value in binding.options.items())
+    return (
+        kernel.cache_key,
+        str(binding.signature),
+        str(constants),
+        str(binding.attributes),
+        str(options),
+    )
+
+
+def _text(value: Any) -> str:
+    return value.cache_key if isinstance(value, JITFunction) else f"{type(value).__name__} {value}"
+
+
+def _lower(kernel: JITFunction, binding: seams.Binding) -> Program:
+    try:
+        text = seams.lower(kernel, binding)
+    except CompilationError as error:
+        raise ExecutionError(
+            "compile", f"Triton's front end rejects it: {error}", kernel=kernel.__name__
+        ) from error
+    module = parse_ttir(text, seams.source_file(kernel))
+    parameters = tuple(
+        (name, path)
+        for name, kind in binding.signature.items()
+        for path, leaf in _leaves(kind)
+        if leaf != "constexpr"
+    )
+    if len(parameters) != len(module.entry.arguments):
+        raise ExecutionError(
+            "parse", "parameters and arguments differ in number", kernel=kernel.__name__
+        )
+    return Program(module, kernel.__name__, parameters)
+
+
+def _leaves(kind: Any, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], str]]:
+    if isinstance(kind, (tuple, list)):
+        for number, part in enumerate(kind):
+            yield from _leaves(part, (*path, number))
+    else:
+        yield path, kind

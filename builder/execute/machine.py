@@ -1,0 +1,314 @@
+"""Runs a kernel: chunks of program instances, blocks of operations, groups of instances."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from builder.errors import BuilderError, ExecutionError, MemoryFault, UnsupportedOperation
+from builder.execute import (  # noqa: F401  (they fill the table of operations)
+    ops_arith,
+    ops_atomic,
+    ops_control,
+    ops_convert,
+    ops_dot,
+    ops_math,
+    ops_memory,
+    ops_reduce,
+    ops_shape,
+)
+from builder.execute.frame import Frame
+from builder.execute.ir import Block, Function, Module, Operation
+from builder.execute.memory import Buffer
+from builder.execute.options import ExecutionOptions
+from builder.execute.registry import HANDLERS
+from builder.execute.values import Value, merge
+
+_TERMINATORS = frozenset(
+    {
+        "cf.br", "cf.cond_br", "scf.condition", "scf.yield", "tt.reduce.return", "tt.return",
+        "tt.scan.return",
+    }
+)  # fmt: skip
+_ELEMENTS_PER_STEP = 4096
+_GRID_LIMITS = (2**31 - 1, 65535, 65535)
+
+
+class Machine:
+    """One launch.
+
+    Args:
+        module: the kernel.
+        kernel_name: for messages.
+        grid: number of program instances along x, y, z.
+        arguments: values of the entry function's arguments.
+        buffers: the buffers that pointers among the arguments point into, by number.
+        options: how to run.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        kernel_name: str,
+        grid: tuple[int, int, int],
+        arguments: Sequence[Value],
+        buffers: dict[int, Buffer],
+        options: ExecutionOptions,
+    ) -> None:
+        self.module = module
+        self.kernel_name = kernel_name
+        self.grid = grid
+        self.arguments = tuple(arguments)
+        self.buffers = buffers
+        self.options = options
+        self.steps = 0
+        self._baton: Baton | None = None
+
+    def run(self) -> None:
+        """Run all instances.
+
+        Raises:
+            ExecutionError: the kernel cannot be run or does what it must not.
+        """
+        order = self._order()
+        if _waits(self.module):
+            self._run_one_by_one(order)
+            return
+        size = max(1, self.options.chunk_elements // _widest(self.module))
+        for start in range(0, order.shape[0], size):
+            self.call(self.module.entry.name, order[start : start + size], self.arguments)
+
+    def _order(self) -> torch.Tensor:
+        count = math.prod(self.grid)
+        if self.options.permute_seed is None:
+            return torch.arange(count)
+        generator = torch.Generator().manual_seed(self.options.permute_seed)
+        return torch.randperm(count, generator=generator)
+
+    def _run_one_by_one(self, order: torch.Tensor) -> None:
+        """Instances that wait for each other take turns, each on a thread of its own."""
+        self._baton = Baton(len(order))
+        self._baton.run(
+            lambda n: self.call(self.module.entry.name, order[n : n + 1], self.arguments)
+        )
+
+    def pause(self, op: Operation) -> None:
+        """Let other instances go on; called where a loop may be waiting for them."""
+        if self._baton is not None and _is_waiting(op):
+            self._baton.pass_on()
+
+    def call(self, name: str, instances: torch.Tensor, arguments: Sequence[Value]) -> Any:
+        """Run a function for those instances; its results."""
+        function = self.module.functions[name]
+        frame = Frame(self, function, instances)
+        return self._run_function(frame, function, arguments)
+
+    def _run_function(self, frame: Frame, function: Function, arguments: Sequence[Value]) -> Any:
+        blocks = {block.label: block for block in function.body.blocks}
+        frame.values.update(zip(function.arguments, arguments, strict=True))
+        everything = torch.arange(frame.count)
+        waiting: list[tuple[Block, Frame, torch.Tensor]] = [
+            (function.body.entry, frame, everything)
+        ]
+        returned: list[tuple[torch.Tensor, list[Any]]] = []
+        while waiting:
+            block, group, rows = waiting.pop()
+            end, values = self.run_block(group, block)
+            if end is None or end.name == "tt.return":
+                returned.append((rows, values))
+            else:
+                waiting.extend(self._follow(end, values, group, rows, blocks))
+        width = len(returned[0][1])
+        return tuple(
+            merge([(rows, values[i]) for rows, values in returned], frame.count)
+            for i in range(width)
+        )
+
+    def _follow(
+        self,
+        end: Operation,
+        values: list[Any],
+        group: Frame,
+        rows: torch.Tensor,
+        blocks: dict[str, Block],
+    ) -> Iterator[tuple[Block, Frame, torch.Tensor]]:
+        """The groups that go on after a branch."""
+        if end.name == "cf.br":
+            yield self._enter(end, 0, group, blocks), group, rows
+            return
+        condition: torch.Tensor = values[0]
+        if bool((condition == condition[0]).all()):
+            number = 0 if bool(condition[0]) else 1
+            yield self._enter(end, number, group, blocks), group, rows
+            return
+        for number, side in ((1, ~condition), (0, condition)):
+            chosen = side.nonzero().view(-1)
+            inner = group.subset(chosen)
+            yield self._enter(end, number, inner, blocks), inner, rows[chosen]
+
+    def _enter(
+        self, end: Operation, number: int, group: Frame, blocks: dict[str, Block]
+    ) -> Block:
+        label, slots = end.successors[number]
+        block = blocks[label]
+        given = [group.get(slot) for slot in slots]
+        group.values.update(zip(block.arguments, given, strict=True))
+        return block
+
+    def run_block(self, frame: Frame, block: Block) -> tuple[Operation | None, list[Any]]:
+        """Run a block up to its terminator; that, and the values it passes on."""
+        values = frame.values
+        for op in block.operations:
+            args = [frame.get(slot) for slot in op.operands]
+            if op.name in _TERMINATORS:
+                return op, args
+            result = self._perform(frame, op, args)
+            if isinstance(result, tuple):
+                values.update(zip(op.results, result, strict=True))
+            elif op.results:
+                values[op.results[0]] = result
+            for slot in op.dead:
+                values.pop(slot, None)
+            self._count(op, result)
+        return None, []
+
+    def _perform(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
+        if op.handler is None:
+            op.handler = HANDLERS.get(op.name)
+            if op.handler is None:
+                raise UnsupportedOperation(op.name, kernel=self.kernel_name, line=op.line)
+        try:
+            return op.handler(frame, op, args)
+        except BuilderError:
+            raise
+        except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
+            raise ExecutionError(
+                "operation_failed",
+                f"{op.name} could not be run: {type(error).__name__}: {error}",
+                kernel=self.kernel_name,
+                line=op.line,
+            ) from error
+
+    def _count(self, op: Operation, result: Any) -> None:
+        self.steps += 1
+        if isinstance(result, torch.Tensor):
+            self.steps += result.numel() // _ELEMENTS_PER_STEP
+        if self.steps > self.options.instruction_budget:
+            raise ExecutionError(
+                "budget",
+                f"more than {self.options.instruction_budget} instructions; "
+                "make the kernel's work smaller, or check that its loops end",
+                kernel=self.kernel_name,
+                line=op.line,
+            )
+
+    def program_id(self, instance: int) -> tuple[int, int, int]:
+        x_size, y_size, _ = self.grid
+        return instance % x_size, instance // x_size % y_size, instance // (x_size * y_size)
+
+    def coordinate(self, instances: torch.Tensor, axis: int) -> torch.Tensor:
+        """Program ids along an axis, int32 of shape (P,), or (1,) where all are equal."""
+        if self.grid[axis] == 1:
+            return torch.zeros(1, dtype=torch.int32)
+        below = math.prod(self.grid[:axis])
+        return (instances // below % self.grid[axis]).to(torch.int32)
+
+    def buffer(self, number: int) -> Buffer:
+        """The buffer of a virtual address.
+
+        Raises:
+            MemoryFault: the address belongs to no argument of the kernel.
+        """
+        found = self.buffers.get(number)
+        if found is None:
+            raise MemoryFault(
+                "out_of_bounds",
+                "an address that comes from no tensor among the arguments",
+                kernel=self.kernel_name,
+            )
+        return found
+
+
+class Baton:
+    """Runs functions on threads of which exactly one runs at a time."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._turns = [threading.Semaphore(0) for _ in range(count)]
+        self._waiting: list[int] = list(range(count))
+        self._error: BaseException | None = None
+        self._done = threading.Semaphore(0)
+        self._current = threading.local()
+
+    def run(self, function: Any) -> None:
+        """Call ``function(n)`` for each n; re-raises the first error."""
+        threads = [
+            threading.Thread(target=self._work, args=(function, n), daemon=True)
+            for n in range(self._count)
+        ]
+        for thread in threads:
+            thread.start()
+        self._next()
+        self._done.acquire()
+        if self._error is not None:
+            for turn in self._turns:
+                turn.release()
+        for thread in threads:
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _work(self, function: Any, number: int) -> None:
+        self._turns[number].acquire()
+        if self._error is not None:
+            return
+        self._current.number = number
+        try:
+            function(number)
+        except BaseException as error:  # noqa: BLE001
+            if self._error is None:
+                self._error = error
+                self._done.release()
+            return
+        self._next()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._turns[self._waiting.pop(0)].release()
+        else:
+            self._done.release()
+
+    def pass_on(self) -> None:
+        """Let the other threads run once before the calling one goes on."""
+        number: int = self._current.number
+        self._waiting.append(number)
+        self._next()
+        self._turns[number].acquire()
+        if self._error is not None:
+            raise ExecutionError("aborted", "another program instance failed")
+
+
+def _is_waiting(op: Operation) -> bool:
+    """Whether a loop looks at memory atomically, as one that waits for others does."""
+    return any(
+        inner.name.startswith("tt.atomic") for region in op.regions for inner in region.walk()
+    )
+
+
+def _waits(module: Module) -> bool:
+    return any(
+        op.name == "scf.while" and _is_waiting(op)
+        for function in module.functions.values()
+        for op in function.body.walk()
+    )
+
+
+def _widest(module: Module) -> int:
+    """Elements of the kernel's largest block."""
+    sizes = [kind.numel for function in module.functions.values() for kind in function.types]
+    return int(np.max(sizes, initial=1))

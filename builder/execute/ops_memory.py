@@ -1,0 +1,286 @@
+"""Loads and stores: which elements, which lanes, and whether they may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from builder.errors import MemoryFault
+from builder.execute.ir import Operation, Type
+from builder.execute.memory import (
+    MANY,
+    Array,
+    Buffer,
+    Selection,
+    buffer_of_address,
+    define,
+    gather,
+    note_read,
+    note_write,
+    undefined_lane,
+)
+from builder.execute.registry import operation
+from builder.execute.values import Pointer, Value
+
+if TYPE_CHECKING:
+    from builder.execute.frame import Frame
+
+_WORD_TORCH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+POISON_BYTE = 0x5A
+
+
+@dataclass(eq=False)
+class Access:
+    """The elements one memory operation touches in one buffer.
+
+    Attributes:
+        shape: of all lanes, active or not, instances first.
+        selection: element numbers of the active lanes, in the order of the lanes.
+        lanes: flat positions of the active lanes; None where all are active.
+    """
+
+    frame: Frame
+    operation: Operation
+    buffer: Buffer
+    itemsize: int
+    shape: tuple[int, ...]
+    selection: Selection
+    lanes: Array | None
+
+    @property
+    def count(self) -> int:
+        if isinstance(self.selection, slice):
+            return int(self.selection.stop - self.selection.start)
+        return int(self.selection.size)
+
+    def ids(self) -> Array:
+        """For each active lane its instance's id in the shadows."""
+        frame = self.frame
+        if self.shape[0] == 1 and frame.count > 1:
+            return np.full(self.count, MANY, dtype=np.int32)
+        one = (frame.instances + 1).to(torch.int32).numpy()
+        width = int(np.prod(self.shape[1:], dtype=np.int64))
+        ids = np.repeat(one, width) if width > 1 else one
+        return ids if self.lanes is None else ids.take(self.lanes)
+
+    def fault(self, kind: str, position: int, message: str) -> MemoryFault:
+        """The error for the active lane at that position."""
+        lane = position if self.lanes is None else int(self.lanes[position])
+        row = lane // max(1, int(np.prod(self.shape[1:], dtype=np.int64)))
+        chosen = self.selection
+        number = chosen.start + position if isinstance(chosen, slice) else int(chosen[position])
+        machine = self.frame.machine
+        place = machine.program_id(int(self.frame.instances[row]))
+        size = self.buffer.nbytes // self.itemsize
+        return MemoryFault(
+            kind,
+            f"program instance {place}, element {number} of {size} behind {self.buffer.name!r} "
+            f"({self.itemsize} bytes each): {message}",
+            kernel=machine.kernel_name,
+            line=self.operation.line,
+        )
+
+
+def accesses(
+    frame: Frame, op: Operation, pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]
+) -> Iterator[Access]:
+    """The accesses of an operation, one a buffer; none where no lane is active."""
+    lanes = _active_lanes(mask, shape)
+    if lanes is not None and not lanes.size:
+        return
+    index = _flat(pointer.offsets(), shape).numpy()
+    if lanes is not None:
+        index = index.take(lanes)
+    if not index.size:
+        return
+    if pointer.buffer is None:
+        yield from _scattered(frame, op, pointer, index, lanes, shape)
+        return
+    yield _bounded(frame, op, pointer.buffer, pointer.itemsize, pointer.start, index, lanes, shape)
+
+
+def _active_lanes(mask: torch.Tensor | None, shape: tuple[int, ...]) -> Array | None:
+    if mask is None or (mask.numel() and bool(mask.view(torch.uint8).min())):
+        return None
+    return np.flatnonzero(_flat(mask, shape).numpy())
+
+
+def _flat(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    return value.expand(shape).reshape(-1)
+
+
+def _bounded(
+    frame: Frame,
+    op: Operation,
+    buffer: Buffer,
+    itemsize: int,
+    start: int,
+    index: Array,
+    lanes: Array | None,
+    shape: tuple[int, ...],
+) -> Access:
+    size = buffer.nbytes // itemsize
+    low, high, selection = _select(index, start)
+    access = Access(frame, op, buffer, itemsize, shape, selection, lanes)
+    if low < 0 or high >= size:
+        if isinstance(selection, slice):
+            position = 0 if low < 0 else max(0, size - low)
+        else:
+            position = int(np.flatnonzero((selection < 0) | (selection >= size))[0])
+        raise access.fault("out_of_bounds", position, "outside of the tensor's storage")
+    return access
+
+
+def _select(index: Array, start: int) -> tuple[int, int, Selection]:
+    """Smallest and largest element number, and the numbers, as a slice if they are a run."""
+    first, last = int(index[0]), int(index[-1])
+    if last - first == index.size - 1 and _is_run(index, first):
+        return first + start, last + start, slice(first + start, last + start + 1)
+    low, high = torch.aminmax(torch.from_numpy(index))
+    if start:
+        index = index.astype(np.int64) + start
+    return int(low) + start, int(high) + start, index
+
+
+def _is_run(index: Array, first: int) -> bool:
+    return bool(np.array_equal(index, np.arange(first, first + index.size, dtype=index.dtype)))
+
+
+def _scattered(
+    frame: Frame,
+    op: Operation,
+    pointer: Pointer,
+    addresses: Array,
+    lanes: Array | None,
+    shape: tuple[int, ...],
+) -> Iterator[Access]:
+    numbers, offsets = buffer_of_address(addresses)
+    for number in np.unique(numbers):
+        here = np.flatnonzero(numbers == number)
+        chosen = here if lanes is None else lanes.take(here)
+        buffer = frame.machine.buffer(int(number))
+        access = Access(
+            frame, op, buffer, pointer.itemsize, shape, offsets.take(here), chosen
+        )
+        wrong = np.flatnonzero(access.selection % pointer.itemsize)
+        if wrong.size:
+            raise access.fault("out_of_bounds", int(wrong[0]), "a misaligned address")
+        index = access.selection // pointer.itemsize
+        yield _bounded(frame, op, buffer, pointer.itemsize, 0, index, chosen, shape)
+
+
+def poison(kind: Type, shape: tuple[int, ...]) -> torch.Tensor:
+    """What lanes hold that load nothing: NaN, large integers, true."""
+    if kind.element == "i1":
+        return torch.ones(shape, dtype=torch.bool)
+    if kind.is_float:
+        return torch.full(shape, float("nan"), dtype=torch.float32).to(kind.dtype)
+    value = int.from_bytes(bytes([POISON_BYTE]) * kind.itemsize, "little", signed=True)
+    return torch.full(shape, value, dtype=kind.dtype)
+
+
+def from_words(words: Array, kind: Type, shape: tuple[int, ...]) -> torch.Tensor:
+    value = torch.from_numpy(words).reshape(shape)
+    if kind.element == "i1":
+        return value != 0
+    return value if value.dtype == kind.dtype else value.view(kind.dtype)
+
+
+def to_words(value: torch.Tensor, shape: tuple[int, ...], itemsize: int) -> Array:
+    value = value.expand(shape).reshape(-1)
+    return value.view(_WORD_TORCH[itemsize]).numpy()
+
+
+@operation("tt.load")
+def load(frame: Frame, op: Operation, args: list[Any]) -> Value:
+    pointer: Pointer = args[0]
+    mask = args[1] if len(args) > 1 else None
+    other = args[2] if len(args) > 2 else None
+    kind = frame.result_kind(op)
+    offsets = pointer.offsets()
+    shape = tuple(offsets.shape)
+    if mask is not None:
+        shape = tuple(torch.broadcast_shapes(shape, mask.shape))
+    result: Array | None = None
+    for access in accesses(frame, op, pointer, mask, shape):
+        words = _read(access)
+        if access.lanes is None:
+            result = words
+            break
+        if result is None:
+            result = _background(kind, shape, other)
+        result[access.lanes] = words
+    if result is None:
+        result = _background(kind, shape, other)
+    if kind.is_pointer:
+        return Pointer(None, 1, 0, torch.from_numpy(result).reshape(shape), len(kind.shape))
+    return from_words(result, kind, shape)
+
+
+def _background(kind: Type, shape: tuple[int, ...], other: torch.Tensor | None) -> Array:
+    value = poison(kind, shape) if other is None else other.expand(shape)
+    return value.clone(memory_format=torch.contiguous_format).view(-1).view(
+        _WORD_TORCH[kind.itemsize]
+    ).numpy()
+
+
+def _read(access: Access) -> Array:
+    buffer, selection, itemsize = access.buffer, access.selection, access.itemsize
+    words = gather(buffer.words(itemsize), selection)
+    if not access.frame.machine.options.check_memory:
+        return words.copy() if isinstance(selection, slice) else words
+    missing = undefined_lane(buffer, selection, itemsize)
+    if missing is not None:
+        raise access.fault("uninitialised_read", missing, "read, but nothing has written it")
+    if buffer.readers is not None:
+        racing = note_read(buffer, selection, itemsize, access.ids())
+        if racing is not None:
+            raise access.fault("race", racing, "read, but another instance writes it")
+    return words.copy() if isinstance(selection, slice) else words
+
+
+@operation("tt.store")
+def store(frame: Frame, op: Operation, args: list[Any]) -> None:
+    pointer: Pointer = args[0]
+    value: Value = args[1]
+    mask = args[2] if len(args) > 2 else None
+    if isinstance(value, Pointer):
+        value = value.addresses()
+    shapes = [pointer.offsets().shape, value.shape]
+    if mask is not None:
+        shapes.append(mask.shape)
+    shape = tuple(torch.broadcast_shapes(*shapes))
+    words = to_words(value, shape, pointer.itemsize)
+    for access in accesses(frame, op, pointer, mask, shape):
+        write(access, words if access.lanes is None else words.take(access.lanes))
+
+
+def write(access: Access, words: Array) -> None:
+    """Write, and enter the write into the shadows.
+
+    Raises:
+        MemoryFault: ``race``.
+    """
+    buffer, selection, itemsize = access.buffer, access.selection, access.itemsize
+    if not access.frame.machine.options.check_memory:
+        buffer.words(itemsize)[selection] = words
+        return
+    ids = access.ids() if buffer.writers is not None else words
+    racing = note_write(buffer, selection, itemsize, ids, words)
+    define(buffer, selection, itemsize)
+    if racing is not None:
+        raise access.fault(
+            "race", racing, "another instance reads it or writes a different value to it"
+        )
+
+
+@operation("tt.addptr")
+def addptr(_frame: Frame, _op: Operation, args: list[Any]) -> Pointer:
+    pointer: Pointer = args[0]
+    return pointer.shifted(args[1])
+
+

@@ -1,0 +1,199 @@
+"""The one place of this room that touches private parts of Triton and torch.
+
+Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``, ``_pack_args``,
+``params`` and ``cache_key``; ``create_function_from_signature``; ``Autotuner.run``;
+``make_backend``; ``ASTSource.make_ir``; ``DriverConfig._active``;
+``torch.utils._python_dispatch._disable_current_modes``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+from triton._C.libtriton import ir
+from triton.backends.amd.compiler import HIPOptions
+from triton.backends.compiler import GPUTarget, Language
+from triton.backends.driver import DriverBase
+from triton.compiler.compiler import ASTSource, make_backend
+from triton.runtime.autotuner import Autotuner
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction, create_function_from_signature
+
+TARGET = GPUTarget("cuda", 90, 32)
+_FOREIGN_OPTIONS = frozenset(field.name for field in fields(HIPOptions))
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One launch's arguments, specialised as Triton does it.
+
+    Attributes:
+        arguments: parameter name to value, defaults filled in.
+        signature: parameter name to Triton's type, ``constexpr`` for constants.
+        constants: path of a parameter to its constant.
+        attributes: path of a parameter to its attributes (divisibility).
+        options: what the launch said beyond the parameters.
+    """
+
+    arguments: dict[str, Any]
+    signature: dict[str, Any]
+    constants: dict[tuple[int, ...], Any]
+    attributes: dict[tuple[int, ...], Any]
+    options: dict[str, Any]
+
+
+@lru_cache(maxsize=1)
+def _backend() -> Any:
+    return make_backend(TARGET)
+
+
+_binders: dict[int, tuple[JITFunction, Any]] = {}
+
+
+def _binder(kernel: JITFunction) -> Any:
+    known = _binders.get(id(kernel))
+    if known is None or known[0] is not kernel:
+        binder = create_function_from_signature(kernel.signature, kernel.params, _backend())
+        known = _binders[id(kernel)] = (kernel, binder)
+    return known[1]
+
+
+def bind(kernel: JITFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Binding:
+    """Bind and specialise arguments.
+
+    Raises:
+        TypeError: they do not fit the kernel's parameters.
+        KeyError: an option that no backend knows.
+    """
+    for hook in kernel.pre_run_hooks:
+        hook(*args, **kwargs)
+    bound, specialisation, options = _binder(kernel)(*args, **kwargs)
+    known = {
+        name: value
+        for name, value in kwargs.items()
+        if name in bound or name not in _FOREIGN_OPTIONS or hasattr(_defaults(), name)
+    }
+    _, signature, constants, attributes = kernel._pack_args(  # noqa: SLF001
+        _backend(), known, bound, specialisation, options
+    )
+    return Binding(bound, signature, constants, attributes, dict(options))
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> Any:
+    return _backend().parse_options({})
+
+
+def lower(kernel: JITFunction, binding: Binding) -> str:
+    """TTIR of a kernel, printed with locations, device assertions kept.
+
+    Raises:
+        triton.compiler.errors.CompilationError: the front end rejects the kernel.
+    """
+    backend = _backend()
+    given = {k: v for k, v in binding.options.items() if hasattr(_defaults(), k)}
+    options = backend.parse_options({**given, "debug": True, "sanitize_overflow": False})
+    context = ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    source = ASTSource(kernel, binding.signature, binding.constants, binding.attributes)
+    module = source.make_ir(
+        TARGET,
+        options,
+        backend.get_codegen_implementation(options),
+        backend.get_module_map(),
+        context,
+    )
+    stages: dict[str, Callable[..., Any]] = {}
+    backend.add_stages(stages, options, Language.TRITON)
+    text: str = stages["ttir"](module, {}).str()
+    return text
+
+
+def source_file(kernel: JITFunction) -> str:
+    name: str = kernel.fn.__code__.co_filename
+    return name
+
+
+class InertDriver(DriverBase):
+    """Answers what launchers ask of a driver; launches nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @classmethod
+    def is_active(cls) -> bool:
+        return True
+
+    def map_python_to_cpp_type(self, ty: str) -> str:
+        return ty
+
+    def get_current_target(self) -> GPUTarget:
+        return TARGET
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def set_current_device(self, device: int) -> None:
+        """There is only one."""
+
+    def get_current_stream(self, _device: int = 0) -> int:
+        return 0
+
+    def get_active_torch_device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def get_benchmarker(self) -> Any:
+        return lambda call, **_: call() or [0.0, 0.0, 0.0]
+
+
+def _run_first_configuration(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
+    """An autotuned kernel with nothing to measure on takes its first configuration."""
+    self.nargs = dict(zip(self.arg_names, args, strict=False))
+    config = self.configs[0]
+    everything = {**self.nargs, **kwargs, **config.all_kwargs()}
+    if config.pre_hook is not None:
+        config.pre_hook(everything)
+    self.pre_hook(everything, reset_only=True)
+    self.best_config = config
+    result = self.fn.run(*args, **kwargs, **config.all_kwargs())
+    self.nargs = None
+    return result
+
+
+@contextlib.contextmanager
+def launches_go_to(launch: Callable[..., None]) -> Iterator[None]:
+    """While active ``launch(kernel, grid, args, kwargs)`` stands for every launch.
+
+    The previous state is restored on leaving, whatever happened inside.
+    """
+
+    def run(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+        if not warmup:
+            launch(self, grid, args, kwargs)
+
+    before = driver._active  # noqa: SLF001
+    driver.set_active(InertDriver())
+    try:
+        with (
+            mock.patch.object(JITFunction, "run", run),
+            mock.patch.object(Autotuner, "run", _run_first_configuration),
+        ):
+            yield
+    finally:
+        driver._active = before  # noqa: SLF001
+
+
+def without_modes() -> contextlib.AbstractContextManager[Any]:
+    """Torch as it is without any dispatch mode."""
+    context: contextlib.AbstractContextManager[Any] = _disable_current_modes()
+    return context
+
+

@@ -1,0 +1,149 @@
+"""What flows through a running kernel.
+
+A value of block type ``(A, B)`` is a tensor of shape ``(P, A, B)``, ``P`` being the program
+instances that run together.  Any of the dimensions may be 1 instead, which stands for a value that
+is the same along it: broadcasting costs nothing until an operation needs the elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Union
+
+import torch
+
+from builder.errors import ExecutionError
+from builder.execute.ir import Type
+
+if TYPE_CHECKING:
+    from builder.execute.memory import Buffer
+
+
+@dataclass(frozen=True, eq=False)
+class Pointer:
+    """Pointers into one buffer, or virtual addresses into any.
+
+    Attributes:
+        buffer: the buffer, or None where ``index`` holds virtual byte addresses.
+        itemsize: bytes of the pointee; ``start`` and ``index`` count in it (in bytes without buffer).
+        start: offset that all elements have in common.
+        index: offsets of the elements, broadcastable like any value; None where all are 0.
+        rank: dimensions of the block.
+    """
+
+    buffer: Buffer | None
+    itemsize: int
+    start: int = 0
+    index: torch.Tensor | None = None
+    rank: int = 0
+
+    def offsets(self) -> torch.Tensor:
+        """Offsets from ``start``, at least one of each dimension."""
+        if self.index is None:
+            return torch.zeros((1,) * (self.rank + 1), dtype=torch.int32)
+        return self.index
+
+    def addresses(self) -> torch.Tensor:
+        """Virtual byte addresses (int64): unlike real ones they never meet across buffers."""
+        if self.buffer is None:
+            return self.offsets().long()
+        base = self.buffer.address + self.start * self.itemsize
+        return self.offsets().long() * self.itemsize + base
+
+    def as_addresses(self) -> Pointer:
+        if self.buffer is None:
+            return self
+        return Pointer(None, self.itemsize, 0, self.addresses(), self.rank)
+
+    def shifted(self, offset: torch.Tensor) -> Pointer:
+        """The pointers moved by ``offset`` pointees."""
+        if self.buffer is None:
+            return replace(self, index=self.offsets() + offset.long() * self.itemsize)
+        if offset.numel() == 1:
+            return replace(self, start=self.start + int(offset.item()))
+        if self.index is None:
+            return replace(self, index=offset)
+        return replace(self, index=self.index.long() + offset)
+
+    def retyped(self, itemsize: int) -> Pointer:
+        """The same addresses, seen as pointers to elements of another size."""
+        if self.buffer is None or itemsize == self.itemsize:
+            return replace(self, itemsize=itemsize)
+        if self.itemsize % itemsize == 0:
+            factor = self.itemsize // itemsize
+            index = None if self.index is None else self.index.long() * factor
+            return Pointer(self.buffer, itemsize, self.start * factor, index, self.rank)
+        if self.index is None and self.start * self.itemsize % itemsize == 0:
+            return replace(self, itemsize=itemsize, start=self.start * self.itemsize // itemsize)
+        return replace(self.as_addresses(), itemsize=itemsize)
+
+    def with_index(self, index: torch.Tensor | None, rank: int) -> Pointer:
+        return Pointer(self.buffer, self.itemsize, self.start, index, rank)
+
+
+Value = Union[torch.Tensor, Pointer]
+
+
+def narrow(value: Value, rows: torch.Tensor) -> Value:
+    """The value for a subset of the instances."""
+    if isinstance(value, Pointer):
+        if value.index is None or value.index.shape[0] == 1:
+            return value
+        return replace(value, index=value.index.index_select(0, rows))
+    return value if value.shape[0] == 1 else value.index_select(0, rows)
+
+
+def merge(parts: Sequence[tuple[torch.Tensor, Value]], count: int) -> Value:
+    """One value of ``count`` instances from the values of groups that partition them."""
+    if len(parts) == 1:
+        return parts[0][1]
+    pointers = [value for _, value in parts if isinstance(value, Pointer)]
+    if pointers:
+        return _merge_pointers(parts, pointers, count)
+    return _merge_tensors([(rows, value) for rows, value in parts], count)  # type: ignore[misc]
+
+
+def _merge_tensors(
+    parts: Sequence[tuple[torch.Tensor, torch.Tensor]], count: int
+) -> torch.Tensor:
+    dims = torch.broadcast_shapes(*(value.shape[1:] for _, value in parts))
+    merged = parts[0][1].new_empty((count, *dims))
+    for rows, value in parts:
+        merged[rows] = value
+    return merged
+
+
+def _merge_pointers(
+    parts: Sequence[tuple[torch.Tensor, Value]], pointers: list[Pointer], count: int
+) -> Pointer:
+    first = pointers[0]
+    if any((p.buffer, p.start) != (first.buffer, first.start) for p in pointers):
+        pointers = [pointer.as_addresses() for pointer in pointers]
+    offsets = [pointer.offsets().long() for pointer in pointers]
+    index = _merge_tensors(list(zip((rows for rows, _ in parts), offsets, strict=True)), count)
+    return pointers[0].with_index(index, first.rank)
+
+
+def choose(condition: torch.Tensor, left: Value, right: Value) -> Value:
+    """Element-wise selection, of pointers too."""
+    if isinstance(left, Pointer) and isinstance(right, Pointer):
+        if (left.buffer, left.start) != (right.buffer, right.start):
+            left, right = left.as_addresses(), right.as_addresses()
+        index = torch.where(condition, left.offsets().long(), right.offsets().long())
+        return left.with_index(index, left.rank)
+    if isinstance(left, Pointer) or isinstance(right, Pointer):
+        raise ExecutionError("parse", "a selection between a pointer and a number")
+    return torch.where(condition, left, right)
+
+
+def expand_block(value: torch.Tensor, kind: Type) -> torch.Tensor:
+    """The value with every dimension of its block at full size; the instances' one as it is."""
+    if value.shape[1:] == kind.shape:
+        return value
+    return value.expand(value.shape[0], *kind.shape)
+
+
+def is_uniform(value: torch.Tensor) -> bool:
+    """Whether a scalar is the same for all instances."""
+    return value.shape[0] == 1 or bool((value == value[0]).all())
