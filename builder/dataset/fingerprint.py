@@ -12,7 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _SKIPPED_FIELDS = {"ctx", "kind", "type_comment", "type_params", "type_ignores", "lineno"}
 _CONTRACT = {"forward", "backward", "get_inputs", "get_init_inputs", "get_shape_variants"}
@@ -25,8 +25,7 @@ def program_fingerprint(python_code: str) -> str:
     Raises:
         ValueError: the text is no Python.
     """
-    tree = _parse(python_code)
-    return _digest([_Writer(tree).text(tree)])
+    return _fingerprint(python_code, lambda tree: [tree])
 
 
 def kernel_fingerprint(triton_code: str) -> str:
@@ -37,21 +36,21 @@ def kernel_fingerprint(triton_code: str) -> str:
     Raises:
         ValueError: the text is no Python.
     """
-    tree = _parse(triton_code)
-    kernels = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    kernels = [node for node in kernels if any(map(_is_jit, node.decorator_list))]
-    return _digest([_Writer(tree).text(node) for node in kernels])
+    return _fingerprint(triton_code, _kernels)
 
 
-def _parse(code: str) -> ast.Module:
+def _fingerprint(code: str, select: Callable[[ast.Module], Iterable[ast.AST]]) -> str:
     try:
-        return ast.parse(code)
-    except (SyntaxError, RecursionError) as error:
+        tree = ast.parse(code)
+        texts = [_Writer(tree).text(node) for node in select(tree)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"not Python: {error}") from error
-
-
-def _digest(texts: list[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _kernels(tree: ast.Module) -> list[ast.FunctionDef]:
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return [node for node in functions if any(map(_is_jit, node.decorator_list))]
 
 
 def _is_jit(decorator: ast.expr) -> bool:

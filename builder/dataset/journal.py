@@ -7,16 +7,18 @@ and flushed when the item ends.  A kill can cost the last line at most.
 
 from __future__ import annotations
 
+import bisect
 import fcntl
 import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import OperationFailed, UsageError
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
@@ -126,13 +128,15 @@ class Journal:
 
     def __init__(self, out: Path, header: Mapping[str, Any]) -> None:
         self._out = out
-        self._places: dict[int, tuple[int, bool]] = {}
+        self._places: dict[int, int] = {}
+        self._rows: list[int] = []
         self.header: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **header}))
-        self._file = self._locked_file()
+        self._writer = self._locked_file()
+        self._reader = journal_path(out).open("rb")
         try:
             self._load()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -160,7 +164,12 @@ class Journal:
     @property
     def row_indices(self) -> list[int]:
         """Indices of the items that became a row, ascending."""
-        return sorted(index for index, (_, is_row) in self._places.items() if is_row)
+        return list(self._rows)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of items that became a row."""
+        return len(self._rows)
 
     def append_row(self, index: int, row: Mapping[str, Any]) -> None:
         """Records that item ``index`` became ``row``."""
@@ -172,46 +181,52 @@ class Journal:
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Index and row of each row, by index."""
-        return self._items("row", is_row=True)
+        return self._items("row", self._rows)
 
     def rejections(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Index and rejection of each rejection, by index."""
-        return self._items("rejection", is_row=False)
+        return self._items("rejection", sorted(self._places.keys() - set(self._rows)))
 
     def close(self) -> None:
         """Ends writing and lets another process open the journal."""
-        self._file.close()
+        self._reader.close()
+        self._writer.close()
 
-    def _items(self, key: str, *, is_row: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index, (place, of_row) in sorted(self._places.items()):
-            if of_row == is_row:
-                self._file.seek(place)
-                yield index, json.loads(self._file.readline())[key]
+    def _items(self, key: str, indices: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in tuple(indices):
+            self._reader.seek(self._places[index])
+            yield index, json.loads(self._reader.readline())[key]
 
     def _append(self, index: int, key: str, value: Mapping[str, Any]) -> None:
         if index in self._places:
             raise ValueError(f"item {index} is already in the journal")
-        place = self._write_line({"index": index, key: value})
-        self._places[index] = place, key == "row"
+        self._note(index, self._write_line({"index": index, key: value}), is_row=key == "row")
+
+    def _note(self, index: int, place: int, *, is_row: bool) -> None:
+        self._places[index] = place
+        if is_row:
+            bisect.insort(self._rows, index)
 
     def _write_line(self, value: Mapping[str, Any]) -> int:
-        line = json.dumps(value, separators=(",", ":")).encode() + b"\n"
-        place = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+        place = self._writer.seek(0, os.SEEK_END)
         try:
-            self._file.write(line)
-            self._file.flush()
+            while rest:
+                rest = rest[self._writer.write(rest) :]
         except OSError as error:
+            self._writer.truncate(place)
             raise OperationFailed(
                 f"cannot write in {self._out}: {error.strerror}; what is finished is kept, "
                 "make room and run the same command again"
             ) from error
         return place
 
-    def _locked_file(self) -> BinaryIO:
+    def _locked_file(self) -> io.FileIO:
+        """The journal, open for appending without a buffer: what is written is in the file."""
         path = journal_path(self._out)
         try:
             path.parent.mkdir(exist_ok=True)
-            file = path.open("a+b")
+            file = path.open("ab", buffering=0)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
         try:
@@ -224,14 +239,13 @@ class Journal:
         return file
 
     def _load(self) -> None:
-        self._file.seek(0)
         end = 0
-        for number, line in enumerate(self._file, start=1):
+        for number, line in enumerate(self._reader, start=1):
             if not line.endswith(b"\n"):
                 break
             self._load_line(number, end, line)
             end += len(line)
-        self._file.truncate(end)
+        self._writer.truncate(end)
         if not end:
             self._write_line(self.header)
 
@@ -241,12 +255,19 @@ class Journal:
             if number == 1:
                 self._check_header(entry)
             else:
-                self._places.setdefault(int(entry["index"]), (place, "row" in entry))
+                self._load_item(entry, place)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"line {number} of {journal_path(self._out)} is damaged; "
                 f"delete {self._out} and build it again"
             ) from error
+
+    def _load_item(self, entry: dict[str, Any], place: int) -> None:
+        index = entry["index"]
+        if not isinstance(index, int) or ("row" in entry) == ("rejection" in entry):
+            raise ValueError("no item")
+        if index not in self._places:
+            self._note(index, place, is_row="row" in entry)
 
     def _check_header(self, found: dict[str, Any]) -> None:
         names = sorted(found.keys() | self.header.keys())

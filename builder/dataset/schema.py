@@ -255,6 +255,10 @@ def _checked(
     missing = [c.name for c in columns if c.required and fields.get(c.name) is None]
     if missing:
         raise ValueError(f"a row needs {', '.join(missing)}")
+    # Arrow would take a string as a list of its letters.
+    letters = [c.name for c in columns if c.type == _TEXTS and isinstance(fields[c.name], str)]
+    if letters:
+        raise ValueError(f"a value does not fit its column: {', '.join(letters)} must be a list")
     row = {column.name: _plain(fields.get(column.name)) for column in columns}
     try:
         pa.RecordBatch.from_pylist([row], schema=schema)
