@@ -85,8 +85,8 @@ def _checked(record: GraphRecord) -> None:
 
 
 def _clean(source: str) -> str:
-    """Removes what depends on the machine: comments that name files of Inductor's cache."""
-    return re.sub(r"^# kernel path:.*\n", "", source, flags=re.MULTILINE)
+    """Removes the comments that depend on the process: files of the cache, a running number."""
+    return re.sub(r"^# (kernel path|AOT ID):.*\n", "", source, flags=re.MULTILINE)
 
 
 def _aten_ops(graph: torch.fx.GraphModule) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ Everything in this module reaches into private parts of torch 2.11 to 2.13;
 from __future__ import annotations
 
 import contextlib
-import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -50,10 +49,9 @@ SETTINGS: dict[str, Any] = {
 class _SourceTaken(BaseException):
     """Ends Inductor's compilation; not an ``Exception``, so nothing in between reports it."""
 
-    def __init__(self, source: str, constants: Sequence[str]) -> None:
+    def __init__(self, source: str) -> None:
         super().__init__()
         self.source = source
-        self.constants = tuple(constants)
 
 
 @dataclass
@@ -77,7 +75,7 @@ class GraphRecord:
 
 def _take_source(graph: GraphLowering) -> Any:
     code, _ = graph.codegen()
-    raise _SourceTaken(code.value, sorted(graph.constants))
+    raise _SourceTaken(code.value)
 
 
 def _fake_mode(gm: torch.fx.GraphModule) -> FakeTensorMode:
@@ -137,38 +135,79 @@ def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
         yield
 
 
-def _markers(gm: torch.fx.GraphModule, arguments: Sequence[Any]) -> list[Any]:
-    """Stand-ins for the graph's results: right geometry, own storage, never computed."""
-    placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
-    given = dict(zip(placeholders, arguments, strict=True))
+@dataclass(frozen=True)
+class _Geometry:
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
 
-    def marker(node: Any) -> Any:
+    def empty(self) -> torch.Tensor:
+        return torch.empty_strided(self.size, self.stride, dtype=self.dtype)
+
+
+def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
+    """For each result of a graph: the position of the argument it is, its geometry, or None."""
+    placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
+
+    def plan(node: Any) -> Any:
         if not isinstance(node, torch.fx.Node):
             return node
-        if node in given:
-            return given[node]
+        if node in placeholders:
+            return placeholders.index(node)
         value = node.meta["val"]
-        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype)
+        return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype)
 
     results: Any = gm.graph.output_node().args[0]
-    return [marker(node) for node in results]
+    return [plan(node) for node in results]
+
+
+def _stand_ins(plan: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+    """Results of a graph that was never computed: right geometry, each with its own storage."""
+    return [
+        item.empty() if isinstance(item, _Geometry) else item if item is None else arguments[item]
+        for item in plan
+    ]
+
+
+def _tensor_constants(gm: torch.fx.GraphModule) -> list[str]:
+    """Names of tensors with more than one element that the graph holds as constants."""
+    names = [str(node.target) for node in gm.graph.nodes if node.op == "get_attr"]
+    values = {name: getattr(gm, name, None) for name in names}
+    return sorted(
+        name
+        for name, value in values.items()
+        if isinstance(value, torch.Tensor) and value.numel() > 1
+    )
+
+
+def _lower(
+    gm: torch.fx.GraphModule,
+    inputs: Sequence[Any],
+    options: dict[str, Any],
+    target: Target,
+    seed: int,
+) -> str:
+    """The module Inductor generates for a graph; the graph is moved to the described GPU."""
+    with _lowering_seams(target, seed):
+        on_gpu, mode = _retarget(gm, inputs)
+        with V.set_fake_mode(mode):
+            try:
+                inductor.compile_fx_inner(gm, on_gpu, **{**options, "cudagraphs": False})
+            except _SourceTaken as taken:
+                return taken.source
+    raise RuntimeError("Inductor ended without writing a module")
 
 
 def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., Any]:
     def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
-        lowered = copy.deepcopy(gm)
-        with _lowering_seams(target, seed):
-            on_gpu, mode = _retarget(lowered, inputs)
-            record.graphs.append(lowered)
-            with V.set_fake_mode(mode):
-                try:
-                    inductor.compile_fx_inner(lowered, on_gpu, **{**kwargs, "cudagraphs": False})
-                except _SourceTaken as taken:
-                    record.sources.append(taken.source)
-                    record.constants.extend(taken.constants)
+        plan = _result_plan(gm)
+        record.graphs.append(gm)
+        record.constants.extend(_tensor_constants(gm))
+        if not record.constants:
+            record.sources.append(_lower(gm, inputs, kwargs, target, seed))
 
         def run(*arguments: Any) -> list[Any]:
-            results = _markers(gm, arguments)
+            results = _stand_ins(plan, arguments)
             record.calls.append(list(arguments))
             record.results.append(results)
             return results

@@ -1,0 +1,146 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from builder.capture.capture import capture
+from builder.capture.targets import TARGETS
+from builder.errors import CaptureRejected
+
+H100 = TARGETS["cuda:90"]
+
+
+class Scaled(nn.Module):
+    """``beta`` is registered first and used last; shapes cannot tell it from ``gamma``."""
+
+    def __init__(self):
+        super().__init__()
+        self.beta = nn.Parameter(torch.randn(96))
+        self.gamma = nn.Parameter(torch.randn(96))
+        self.blocks = nn.ModuleList([nn.Linear(96, 96), nn.Linear(96, 96)])
+
+    def forward(self, target, pred, options):
+        x = (target - pred) * self.gamma + self.beta
+        return self.blocks[1](self.blocks[0](x)) * options["scale"] + options["bias"][0]
+
+
+def test_arguments_are_bound_by_identity():
+    x = torch.randn(8, 96)
+    bias = [torch.randn(96)]
+    captured = capture(Scaled(), [x, torch.randn(8, 96), {"scale": 2.0, "bias": bias}], H100)
+    assert set(captured.arguments) == {
+        "target",
+        "pred",
+        "self.gamma",
+        "self.beta",
+        "self.blocks[0].weight",
+        "self.blocks[0].bias",
+        "self.blocks[1].weight",
+        "self.blocks[1].bias",
+        "options['bias'][0]",
+    }
+    order = captured.arguments
+    assert order.index("target") < order.index("pred") < order.index("self.gamma")
+    assert order.index("self.gamma") < order.index("self.beta")
+    assert captured.fixed == (("options['scale']", 2.0),)
+
+
+class Outputs(nn.Module):
+    def forward(self, x, y):
+        total = x * y
+        return {"sum": [total, total.sum(-1)], "same": x, "view": y.t(), "number": 3, "none": None}
+
+
+def test_results_are_bound_by_storage():
+    captured = capture(Outputs(), [torch.randn(48, 65), torch.randn(48, 65)], H100)
+    assert captured.result == (
+        "{'sum': [outputs[0], outputs[1]], 'same': x, "
+        "'view': torch.as_strided(y, (65, 48), (1, 65), 0), 'number': 3, 'none': None}"
+    )
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(16, 32, 3, padding=1)
+
+    def forward(self, image, q, k):
+        scores = (q @ k.transpose(-1, -2)).softmax(-1)
+        return torch.relu(self.conv(image)), scores, scores.cumsum(-1), q.sort(-1)[0]
+
+
+def mixed_inputs():
+    return [torch.randn(2, 16, 28, 28), torch.randn(4, 100, 64), torch.randn(4, 100, 64)]
+
+
+def test_kinds_come_without_library_calls():
+    captured = capture(Mixed(), mixed_inputs(), H100)
+    assert {kernel.kind for kernel in captured.kernels} >= {"template", "scan", "sort"}
+    assert "extern_kernels." not in captured.source.split("def call")[-1]
+    assert "aten.convolution.default" in captured.aten_ops
+
+
+def test_the_same_seed_gives_the_same_capture():
+    first, second = (capture(Mixed(), mixed_inputs(), H100, seed=7) for _ in range(2))
+    assert first == second
+    assert "/tmp" not in first.source
+
+
+def test_seeds_choose_other_launch_configurations():
+    seen = {
+        tuple(
+            (kernel.num_warps, tuple(kernel.constants.items()))
+            for kernel in capture(Mixed(), mixed_inputs(), H100, seed=seed).kernels
+        )
+        for seed in range(6)
+    }
+    assert len(seen) > 1
+
+
+class Attention(nn.Module):
+    def forward(self, q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def test_scaled_dot_product_attention_takes_its_math_form():
+    captured = capture(Attention(), [torch.randn(2, 4, 64, 32) for _ in range(3)], H100)
+    call = captured.source.split("def call")[-1]
+    assert "extern_kernels." not in call
+    assert "torch.ops." not in call
+    assert sum(kernel.kind == "template" for kernel in captured.kernels) == 2
+
+
+class Breaks(nn.Module):
+    def forward(self, x):
+        return x * x.sum().item() if x.sum() > 0 else x
+
+
+class ViewOnly(nn.Module):
+    def forward(self, x):
+        return x.transpose(0, 1)
+
+
+class Constant(nn.Module):
+    def forward(self, x):
+        return x + torch.tensor([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [(Breaks(), "graph_break"), (ViewOnly(), "no_kernel"), (Constant(), "tensor_constant")],
+)
+def test_what_cannot_be_captured_is_rejected_with_its_kind(module, kind):
+    with pytest.raises(CaptureRejected) as caught:
+        capture(module, [torch.randn(32, 3)], H100)
+    assert caught.value.kind == kind
+
+
+def test_gpus_differ():
+    large = [torch.randn(8, 1 << 20)]
+    sources = {capture(Sum(), large, TARGETS[name]).source for name in ("cuda:90", "cuda:86")}
+    assert len(sources) == 2
+
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return x.exp().sum()
