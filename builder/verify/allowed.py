@@ -1,0 +1,44 @@
+"""What host code of a Triton file may name: the contract's lists."""
+
+from __future__ import annotations
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
+IMPORTS = frozenset({"__future__", "math", "torch", "triton", "typing"})
+
+FORBIDDEN_WORDS = names(
+    "_C _dynamo _inductor async_compile extern_kernels __globals__ __builtins__ __subclasses__"
+)
+FORBIDDEN_BUILTINS = names("__import__ breakpoint compile eval exec globals open")
+
+ALLOCATIONS = names("empty empty_like empty_permuted empty_strided zeros zeros_like")
+VIEW_FUNCTIONS = names(
+    "as_strided broadcast_to diagonal flatten movedim moveaxis narrow permute ravel real reshape "
+    "select squeeze swapaxes swapdims t transpose unbind unflatten unsqueeze view_as_complex "
+    "view_as_real chunk split tensor_split"
+)
+HOST_TORCH = frozenset(f"torch.{name}" for name in ALLOCATIONS | VIEW_FUNCTIONS) | names(
+    "torch.device torch.Size torch.is_tensor torch.is_grad_enabled torch.no_grad "
+    "torch.enable_grad torch.initial_seed torch.finfo torch.iinfo torch.cuda.device "
+    "torch.cuda.current_device torch.cuda.get_device_properties torch.get_default_dtype "
+    "torch.is_floating_point torch.numel"
+)
+TRITON_HOST = frozenset({"triton.cdiv", "triton.next_power_of_2"})
+
+METADATA_METHODS = names(
+    "data_ptr dim element_size get_device is_complex is_contiguous is_floating_point ndimension "
+    "nelement numel size storage_offset stride untyped_storage requires_grad_"
+)
+VIEW_METHODS = VIEW_FUNCTIONS | names(
+    "detach diagonal expand expand_as imag mT unfold view view_as"
+)
+ALLOCATION_METHODS = names("new_empty new_empty_strided new_zeros zero_")
+CONTAINER_METHODS = names(
+    "append extend format get index insert items join keys pop setdefault update values "
+    "apply save_for_backward mark_dirty mark_non_differentiable set_materialize_grads"
+)
+HOST_METHODS = METADATA_METHODS | VIEW_METHODS | ALLOCATION_METHODS | CONTAINER_METHODS

@@ -1,0 +1,157 @@
+"""Input sets beyond the one that ``get_inputs`` gives.
+
+Draw 0 is ``get_inputs`` as it stands and the module as constructed.  Later draws take a new seed,
+give the parameters and floating buffers other values (as constructed, all norms' scales are one and
+all biases zero, which hides arguments bound to the wrong parameter), and reshape the distribution
+of the floating inputs:
+
+* ``large``: eight times the values: saturation, overflow of an unstable exponential;
+* ``tied``: rounded to multiples of a half, many zeros: ties, masks, divisions by nearly zero;
+* ``tiny``: a thousandth: constants that are added, small against ordinary values.
+
+Inputs stay in the program's value domain as far as it shows: signs that draw 0 does not have do not
+appear, values in [-1, 1] stay there, a tensor that a new seed does not change is a constant and is
+left alone, and so are integers, masks, tensors of at most two values, and tensors that overlap
+themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from builder.verify.structure import tensors_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Tensor = torch.Tensor
+
+DISTRIBUTIONS = ("plain", "tied", "large", "tiny")
+LARGE = 8.0
+TINY = 2.0**-10
+STEP = 0.5
+ZERO_SHARE = 0.3
+UNIT_REACHED = 0.9
+
+
+def derived_seed(seed: int, *parts: object) -> int:
+    """A 63-bit seed from a hash, so that no draw's generator continues another's."""
+    text = "/".join(map(str, (seed, *parts)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def distribution_of(draw: int) -> str:
+    """The distribution of a draw; draw 0 is plain."""
+    return DISTRIBUTIONS[draw % len(DISTRIBUTIONS)] if draw else "plain"
+
+
+def reshape_inputs(inputs: list[Any], first: list[Any], distribution: str, seed: int) -> None:
+    """Gives the floating tensors of ``inputs`` another distribution, in place.
+
+    Args:
+        inputs: a fresh draw of ``get_inputs``.
+        first: draw 0, which shows the domain and what is constant.
+        distribution: one of ``DISTRIBUTIONS``.
+        seed: of the generator that places zeros.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pairs = zip(tensors_in(inputs), tensors_in(first), strict=True)
+    for tensor, model in pairs:
+        if distribution != "plain" and _is_free(tensor, model):
+            _reshape(tensor, model, distribution, generator)
+
+
+def _is_free(tensor: Tensor, model: Tensor) -> bool:
+    if not tensor.dtype.is_floating_point or tensor.shape != model.shape or not tensor.numel():
+        return False
+    overlaps = any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    wide = model.detach().to(torch.float64)
+    if overlaps or not bool(torch.isfinite(wide).all()) or torch.equal(tensor, model):
+        return False
+    return wide.numel() <= 2 or wide.unique().numel() > 2
+
+
+def _reshape(tensor: Tensor, model: Tensor, distribution: str, generator: torch.Generator) -> None:
+    shown = model.detach().to(torch.float64)
+    lowest, highest = float(shown.min()), float(shown.max())
+    values = tensor.detach().to(torch.float64)
+    if distribution == "large":
+        values = values * LARGE
+    elif distribution == "tiny":
+        values = values * TINY
+    else:
+        step = STEP * min(1.0, max(abs(lowest), abs(highest)))
+        zeros = torch.rand(values.shape, generator=generator, dtype=torch.float64) < ZERO_SHARE
+        values = torch.round(values / step) * step
+        values = torch.where(zeros & (lowest <= 0 <= highest), torch.zeros_like(values), values)
+        smallest = torch.full_like(values, step)
+        values = torch.where((values == 0) & (lowest > 0), smallest, values)
+        values = torch.where((values == 0) & (highest < 0), -smallest, values)
+    reach = max(abs(lowest), abs(highest))
+    if UNIT_REACHED < reach <= 1.0:
+        values = values.clamp(-1.0, 1.0)
+    with torch.no_grad():
+        tensor.copy_(values)
+
+
+def reshape_state(module: nn.Module, seed: int) -> None:
+    """Gives parameters and persistent floating buffers other values, in place.
+
+    Values move by up to a quarter of their size; a zero becomes a small positive number, so that
+    what must not be negative (a running variance, a count) is not.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in _distinct_state(module):
+            values = tensor.to(torch.float64)
+            noise = torch.rand(values.shape, generator=generator, dtype=torch.float64)
+            moved = values * (0.75 + 0.5 * noise)
+            moved = torch.where(values == 0, 0.2 * noise, moved)
+            tensor.copy_(moved)
+
+
+def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
+    seen: set[int] = set()
+    for tensor in module.state_dict(keep_vars=True).values():
+        if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
+            continue
+        address = tensor.untyped_storage().data_ptr()
+        if address in seen or not bool(torch.isfinite(tensor.detach().to(torch.float64)).all()):
+            continue
+        seen.add(address)
+        yield tensor
+
+
+def perturb(tensors: list[Tensor], pattern: int, seed: int) -> None:
+    """Moves floating tensors by one ulp, in place; zeros stay.
+
+    Args:
+        tensors: inputs and state; other types are left alone.
+        pattern: 0 moves every value away from zero, 1 towards it, others at random.
+        seed: of the random patterns.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, "perturb", pattern))
+    seen: set[int] = set()
+    for tensor in tensors:
+        address = tensor.untyped_storage().data_ptr()
+        if not tensor.dtype.is_floating_point or not tensor.numel() or address in seen:
+            continue
+        seen.add(address)
+        if any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)):
+            continue
+        with torch.no_grad():
+            tensor.copy_(_moved(tensor.detach(), pattern, generator))
+
+
+def _moved(tensor: Tensor, pattern: int, generator: torch.Generator) -> Tensor:
+    integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    bits = tensor.contiguous().view(integer[tensor.element_size()])
+    steps = torch.randint(0, 2, bits.shape, generator=generator) * 2 - 1
+    steps = torch.full_like(steps, 1 - 2 * pattern) if pattern < 2 else steps
+    moved = (bits + steps.to(bits.dtype)).view(tensor.dtype)
+    usable = (tensor != 0) & torch.isfinite(tensor) & torch.isfinite(moved)
+    return torch.where(usable, moved, tensor)

@@ -1,0 +1,99 @@
+"""The table of floors: the error a right Triton module may always have.
+
+A float output passes if its error is at most twice eager's own error, or at most the floor.  The
+floor is there because eager may be exact by luck (one output element, one rounding that fell the
+right way) while a right kernel that adds in another order is not.
+
+A floor is a number of machine epsilons of the coarsest type that any operation behind the output
+rounds to (``History.rounding``): inputs are exact, so a bfloat16 input that is computed with in
+float32 is held to float32.  Factors, in epsilons:
+
+================  ========================  ===================================================
+operation class   factor for wide / narrow  reason
+================  ========================  ===================================================
+pointwise         32 / 1                    a chain of functions of 1 to 4 ulp each; a narrow
+                                            result is rounded once, from float32
+reduction         128 / 2                   another order of addition, cancellation after it
+dot, ieee         256 / 2                   as a reduction, and one more product's rounding
+dot, tf32         4 / 2 (of tf32)           operands rounded to 11 bits, products added in float32
+================  ========================  ===================================================
+
+Wide types are float32 and float64, narrow ones float16, bfloat16 and the 8-bit types.  tf32 has an
+epsilon of 2**-10 (NVIDIA, "TF32 Tensor Cores").
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import torch
+
+WIDE = (torch.float32, torch.float64)
+TF32_EPSILON = 2.0**-10
+DOT_PRECISIONS = ("ieee", "tf32")
+
+
+class Operation(enum.IntEnum):
+    """How an operation adds up errors; the coarser class wins along a path."""
+
+    EXACT = 0
+    POINTWISE = 1
+    REDUCTION = 2
+    DOT = 3
+
+
+FACTORS: dict[Operation, tuple[float, float]] = {
+    Operation.EXACT: (0.0, 0.0),
+    Operation.POINTWISE: (32.0, 1.0),
+    Operation.REDUCTION: (128.0, 2.0),
+    Operation.DOT: (256.0, 2.0),
+}
+TF32_FACTOR = 4.0
+
+
+@dataclass(frozen=True)
+class History:
+    """What lies behind a value of the program.
+
+    Attributes:
+        rounding: the type with the largest epsilon that an operation behind it rounds to, None if
+            it only moved.
+        operation: the coarsest operation class.
+        decided: a comparison, an index or a rounding to integers lies behind it.
+    """
+
+    rounding: torch.dtype | None = None
+    operation: Operation = Operation.EXACT
+    decided: bool = False
+
+    def joined(self, other: History) -> History:
+        """The history of a value that both lie behind."""
+        return History(
+            coarser(self.rounding, other.rounding),
+            max(self.operation, other.operation),
+            self.decided or other.decided,
+        )
+
+
+def epsilon(dtype: torch.dtype | None) -> float:
+    """Machine epsilon; a complex type has its parts'; 0 for integers and None."""
+    if dtype is None or not (dtype.is_floating_point or dtype.is_complex):
+        return 0.0
+    return float(torch.finfo(dtype).eps)
+
+
+def coarser(first: torch.dtype | None, second: torch.dtype | None) -> torch.dtype | None:
+    return first if epsilon(first) >= epsilon(second) else second
+
+
+def floor(history: History, dot_precision: str = "ieee") -> float:
+    """The floor of an output's error, in the norm of ``compare.error``."""
+    if history.rounding is None:
+        return 0.0
+    is_wide = history.rounding.to_real() in WIDE
+    wide, narrow = FACTORS[history.operation]
+    bound = (wide if is_wide else narrow) * epsilon(history.rounding)
+    if history.operation is Operation.DOT and dot_precision == "tf32":
+        bound = max(bound, TF32_FACTOR * TF32_EPSILON)
+    return bound

@@ -1,0 +1,75 @@
+"""Watches host code of a Triton module while it runs.
+
+Host code may allocate, zero a workspace and take views; ``Guard`` sees every ATen operation that it
+really runs, whatever its syntax looked like, and keeps the names of all others.  It also poisons
+what ``empty`` gives: NaN in the first run, another pattern in the second, so that an element that
+no kernel wrote is neither right nor the same twice.
+
+The executor leaves all dispatch modes while it runs a launch, so its work is not seen here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from builder.verify.allowed import names
+from builder.verify.seams import (
+    TorchDispatchMode,
+    outside_dispatch_modes,
+    packet_name,
+    tree_flatten,
+)
+
+_ALLOWED = names(
+    "empty empty_like empty_permuted empty_strided new_empty new_empty_strided new_zeros zeros "
+    "zeros_like zero_ _unsafe_view _reshape_alias sym_size sym_stride sym_numel "
+    "sym_storage_offset is_contiguous"
+)
+
+
+class Guard(TorchDispatchMode):
+    """Records forbidden operations of host code and poisons its allocations.
+
+    Args:
+        second: poison with the second pattern.
+
+    Attributes:
+        forbidden: names of the operations that host code must not run, in order.
+    """
+
+    def __init__(self, *, second: bool = False) -> None:
+        super().__init__()
+        self.second = second
+        self.forbidden: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = packet_name(func)
+        if not func.is_view and name not in _ALLOWED:
+            self.forbidden.append(str(func))
+        if "empty" in name:
+            # Outside of all modes: the executor's own must not take it for a write.
+            with outside_dispatch_modes():
+                for leaf in tree_flatten(out)[0]:
+                    poison(leaf, second=self.second)
+        return out
+
+
+def poison(tensor: torch.Tensor, *, second: bool = False) -> None:
+    """Fills a fresh tensor with values that no right output holds."""
+    dtype = tensor.dtype
+    if dtype.is_floating_point or dtype.is_complex:
+        tensor.fill_(-3.0 if second else float("nan"))
+    elif dtype == torch.bool:
+        tensor.fill_(not second)
+    else:
+        limits = torch.iinfo(dtype)
+        tensor.fill_(limits.min if second else limits.max)

@@ -1,0 +1,151 @@
+"""Holds a run of the Triton module against the program's: structure, memory, values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from builder.errors import VerificationRejected
+from builder.verify.compare import Expected, Outcome, compare, may_be_explained
+from builder.verify.structure import significant_strides
+
+if TYPE_CHECKING:
+    from builder.verify.runner import Original, Run
+
+Tensor = torch.Tensor
+Answers = Callable[[], Sequence[dict[str, Expected]]]
+
+SCALAR_TOLERANCE = 2.0**-18
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Figures of a match: the largest error of a value and the largest floor."""
+
+    error: float
+    floor: float
+
+
+def match(
+    original: Original,
+    run: Run,
+    before: dict[str, Tensor],
+    answers: Answers,
+    dot_precision: str = "ieee",
+) -> Matched:
+    """Compares all that a caller can see of the two runs.
+
+    Args:
+        original: the program's run.
+        run: the Triton module's.
+        before: inputs, parameters and buffers by name, before either run.
+        answers: gives other right answers, where a decision may have flipped.
+        dot_precision: ``ieee`` or ``tf32``.
+
+    Raises:
+        VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
+            ``strides``, ``aliasing``, ``mutated``, ``wrong_values``, ``wrong_non_finite``,
+            ``wrong_discrete`` or ``ill_conditioned``.
+    """
+    _match_structure(original.run, run)
+    _match_aliasing(original.run, run)
+    outcomes = [
+        _match_value(name, run.values[name], original, answers, dot_precision)
+        for name in _names_to_compare(original.run, run, before)
+    ]
+    return Matched(
+        max((outcome.error for outcome in outcomes), default=0.0),
+        max((outcome.floor for outcome in outcomes), default=0.0),
+    )
+
+
+def same_bits(first: Run, second: Run) -> str | None:
+    """The name of a value whose bits differ between two runs; None if all are the same."""
+    for name, tensor in first.values.items():
+        if not bits_equal(tensor, second.values[name]):
+            return name
+    return None
+
+
+def bits_equal(first: Tensor, second: Tensor) -> bool:
+    """Equal shapes, types and bits: NaN equals itself, zeros of different sign do not."""
+    if first.dtype != second.dtype or first.shape != second.shape:
+        return False
+    return torch.equal(_bits(first), _bits(second))
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
+
+
+def _match_structure(original: Run, run: Run) -> None:
+    if original.nesting != run.nesting:
+        message = f"the program returns {original.nesting}, the Triton module {run.nesting}"
+        raise VerificationRejected("structure", message)
+    for index, (ours, theirs) in enumerate(zip(run.leaves, original.leaves, strict=True)):
+        if isinstance(theirs, Tensor) and isinstance(ours, Tensor):
+            _match_layout(f"output {index}", ours, theirs)
+        elif not _same_scalar(ours, theirs):
+            message = f"output {index} is {ours!r:.80}, the program returns {theirs!r:.80}"
+            raise VerificationRejected("structure", message)
+
+
+def _match_layout(name: str, ours: Tensor, theirs: Tensor) -> None:
+    facts: tuple[tuple[str, Any, Any], ...] = (
+        ("dtype", ours.dtype, theirs.dtype),
+        ("shape", tuple(ours.shape), tuple(theirs.shape)),
+        ("strides", significant_strides(ours), significant_strides(theirs)),
+    )
+    for kind, mine, wanted in facts:
+        if mine != wanted:
+            message = f"{name} has {kind} {mine}, the program's has {wanted}"
+            raise VerificationRejected(kind, message)
+
+
+def _same_scalar(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Tensor) or isinstance(theirs, Tensor) or type(ours) is not type(theirs):
+        return False
+    if isinstance(ours, float):
+        both_nan = math.isnan(ours) and math.isnan(theirs)
+        return both_nan or math.isclose(ours, theirs, rel_tol=SCALAR_TOLERANCE)
+    return bool(ours == theirs)
+
+
+def _match_aliasing(original: Run, run: Run) -> None:
+    for index, (ours, theirs) in enumerate(zip(run.shared, original.shared, strict=True)):
+        if ours != theirs:
+            message = f"tensor output {index} lies in {ours}, the program's in {theirs}"
+            raise VerificationRejected("aliasing", message)
+
+
+def _names_to_compare(original: Run, run: Run, before: dict[str, Tensor]) -> list[str]:
+    """Outputs, and what the program changed; what it did not change must be untouched."""
+    names = [name for name in original.values if name not in original.held]
+    for name, tensor in original.held.items():
+        changed = not bits_equal(tensor, before[name])
+        ours = run.held.get(name)
+        if changed and ours is None:
+            message = f"the program changes {name}, which the Triton module does not have"
+            raise VerificationRejected("mutated", message)
+        if changed:
+            names.append(name)
+        elif ours is not None and not bits_equal(ours, before[name]):
+            raise VerificationRejected("mutated", f"{name} is changed; the program leaves it alone")
+    return names
+
+
+def _match_value(
+    name: str, actual: Tensor, original: Original, answers: Answers, dot_precision: str
+) -> Outcome:
+    expected = original.expected[name]
+    outcome = compare(actual, expected, (), dot_precision)
+    if outcome.kind not in (None, "ill_conditioned") and may_be_explained(expected):
+        others = [answer[name] for answer in answers() if name in answer]
+        outcome = compare(actual, expected, others, dot_precision)
+    if outcome.kind is not None:
+        raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
+    return outcome

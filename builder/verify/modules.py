@@ -1,0 +1,135 @@
+"""Loads the two shipped texts and builds the module of each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from builder.errors import VerificationRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from builder.programs.load import LoadedProgram
+
+FILE_NAME = "triton_code.py"
+
+_counter = itertools.count()
+
+
+@contextlib.contextmanager
+def imported_text(text: str) -> Iterator[ModuleType]:
+    """Imports a text as a module of its own, from a file that lives as long.
+
+    triton reads kernels from their file, so it must exist while they are compiled.
+
+    Raises:
+        VerificationRejected: ``triton_error``; the text does not import.
+    """
+    name = f"_verified_triton_{next(_counter)}"
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        path = Path(folder) / FILE_NAME
+        path.write_text(text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            with triton_errors("import"):
+                spec.loader.exec_module(module)
+            yield module
+        finally:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def triton_errors(step: str) -> Iterator[None]:
+    """Turns what the Triton text raises into a rejection that names the text's own line.
+
+    Raises:
+        VerificationRejected: ``triton_error``; errors of this package pass through.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, VerificationRejected):
+        raise
+    except BaseException as error:
+        if getattr(error, "kind", None) is not None:
+            raise
+        line = _text_line(error)
+        place = f" at line {line}" if line else ""
+        first = (str(error).strip().splitlines() or [""])[0][:400]
+        message = f"{step}{place}: {type(error).__name__}: {first}"
+        raise VerificationRejected("triton_error", message) from error
+
+
+def _text_line(error: BaseException) -> int | None:
+    """The innermost line of the text that the error passed."""
+    traceback, line = error.__traceback__, None
+    while traceback is not None:
+        if Path(traceback.tb_frame.f_code.co_filename).name == FILE_NAME:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def original_module(program: LoadedProgram, seed: int) -> nn.Module:
+    """The program's module as constructed."""
+    with torch.no_grad():
+        return program.make_module(seed)
+
+
+def triton_module(
+    program: LoadedProgram, text: ModuleType, original: nn.Module, seed: int
+) -> nn.Module:
+    """``<entry_point>New`` built from the same arguments, holding the same state.
+
+    Raises:
+        VerificationRejected: ``triton_error`` if it cannot be built, ``state_dict`` if its state
+            is not the program's.
+    """
+    name = f"{program.entry_point}New"
+    new_class = getattr(text, name, None)
+    if not isinstance(new_class, type) or not issubclass(new_class, nn.Module):
+        raise VerificationRejected("triton_error", f"{name} is no subclass of nn.Module")
+    namespace = {**program.namespace, name: new_class}
+    twin = dataclasses.replace(program, entry_point=name, namespace=namespace)
+    with triton_errors("constructor"), torch.no_grad():
+        new = twin.make_module(seed)
+    load_state(new, original)
+    return new
+
+
+def load_state(new: nn.Module, original: nn.Module) -> None:
+    """``new.load_state_dict(original.state_dict())``, strictly.
+
+    Raises:
+        VerificationRejected: ``state_dict``.
+    """
+    try:
+        new.load_state_dict(original.state_dict(), strict=True)
+    except Exception as error:
+        message = " ".join(str(error).split())[:400]
+        raise VerificationRejected(
+            "state_dict", f"the program's state does not load: {message}"
+        ) from error
+    pairs = zip(original.state_dict().items(), new.state_dict().items(), strict=True)
+    for (name, old), (other, value) in pairs:
+        if name != other or not isinstance(old, torch.Tensor):
+            continue
+        if old.dtype != value.dtype or old.shape != value.shape:
+            message = (
+                f"{name} is {value.dtype} {tuple(value.shape)}, not {old.dtype} {tuple(old.shape)}"
+            )
+            raise VerificationRejected("state_dict", message)

@@ -1,0 +1,203 @@
+"""How single ATen operations run in the float64 reference, and what they do to errors.
+
+Most operations run as they are on float64 arguments.  The exceptions are here: explicit casts round
+as written, random draws and the choices of rounding operations are eager's, and a few operations
+carry a type or a type's extreme in their arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from builder.verify.allowed import names
+from builder.verify.floors import History, Operation, epsilon
+from builder.verify.seams import (
+    overload_name,
+    packet_name,
+    schema_arguments,
+    tree_flatten,
+    tree_map,
+)
+
+Tensor = torch.Tensor
+Rule = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], Any]
+
+CASTS = frozenset({"_to_copy", "copy", "copy_"})
+DISCONTINUOUS = names(
+    "ceil fix floor floor_divide heaviside round sign sgn signbit trunc"
+) | frozenset({"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"})
+SAWTOOTH = frozenset({"fmod", "remainder"})
+UNDEFINED = names(
+    "empty empty_like empty_permuted empty_strided new_empty new_empty_strided"
+) | frozenset({"resize_", "set_", "nextafter", "frexp"})
+MOVES = names(
+    "amax amin as_strided_scatter cat clone constant_pad_nd copy copy_ cummax cummin diag_embed "
+    "diagonal_scatter embedding fill_ flip gather index index_copy index_fill index_select "
+    "kthvalue lift_fresh masked_fill masked_scatter masked_select max max_pool2d_with_indices "
+    "max_pool3d_with_indices max_unpool2d median min msort new_ones new_zeros ones ones_like "
+    "permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d repeat "
+    "repeat_interleave replication_pad1d replication_pad2d roll rot90 scatter select_scatter "
+    "slice_scatter sort split_with_sizes_copy stack take topk tril triu unfold_copy unique "
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d where zero_ zeros zeros_like "
+    "_to_copy _unsafe_index _unsafe_masked_index adaptive_max_pool2d"
+)
+DOTS = names(
+    "_cdist_forward _convolution _int_mm _scaled_mm _trilinear addbmm addmm addmv addr baddbmm bmm "
+    "convolution convolution_backward dot linear lstm mkldnn_rnn_layer mm mv vdot "
+    "_weight_int8pack_mm _fused_sdp_choice"
+)
+NORMS = frozenset({"linalg_vector_norm"})
+DOT_PREFIXES = ("_scaled_dot_product", "mkldnn_", "linalg_", "_linalg", "cholesky", "lu_")
+TIES_ARE_OPEN = frozenset({"sort", "topk", "kthvalue", "median", "mode"})
+
+
+def name_of(func: Any) -> str:
+    """``aten.add_.Tensor`` is ``add_``."""
+    return packet_name(func)
+
+
+def base_name(func: Any) -> str:
+    """The name without the mark of its in-place form (``_to_copy`` keeps its first underscore)."""
+    name = name_of(func)
+    return name if name in CASTS or name in UNDEFINED else name.rstrip("_")
+
+
+def wide_type(dtype: torch.dtype) -> torch.dtype:
+    """float64 for floats, complex128 for complex numbers, other types as they are."""
+    if dtype.is_complex:
+        return torch.complex128
+    return torch.float64 if dtype.is_floating_point else dtype
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor's values in ``wide_type``."""
+    return tensor.to(wide_type(tensor.dtype))
+
+
+def written_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
+    """For each flattened argument, whether the operation's schema says that it is written."""
+    formal = schema_arguments(func)
+    by_name = {argument.name: argument for argument in formal}
+    pairs = [(formal[i], value) for i, value in enumerate(args)]
+    pairs += [(by_name[name], value) for name, value in kwargs.items()]
+    marks: list[bool] = []
+    for argument, value in pairs:
+        is_written = argument.alias_info is not None and argument.alias_info.is_write
+        marks += [is_written] * len(tree_flatten(value)[0])
+    return marks
+
+
+def twin_rule(func: Any, *, follow: bool) -> Rule | None:
+    """How the operation runs in float64; None where eager's values stand for the reference.
+
+    Args:
+        func: the ATen overload.
+        follow: rounding operations decide as eager did.
+    """
+    name = base_name(func)
+    if name in UNDEFINED or _is_random(func, name):
+        return None
+    if name in CASTS:
+        return _cast
+    if follow and name in SAWTOOTH:
+        return _sawtooth
+    if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
+        return None
+    return _SPECIAL.get(name, _plain)
+
+
+def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
+    """What the operation itself adds to the history of one of its results."""
+    name = base_name(func)
+    floating = [t for t in inputs if t.dtype.is_floating_point or t.dtype.is_complex]
+    if not (result.dtype.is_floating_point or result.dtype.is_complex):
+        return History(decided=bool(floating))
+    decided = name in DISCONTINUOUS or name in SAWTOOTH or _has_rounding_mode(func)
+    if name in MOVES:
+        finest = min((epsilon(t.dtype) for t in floating), default=0.0)
+        if name not in CASTS or epsilon(result.dtype) <= finest:
+            return History(decided=decided)
+        return History(result.dtype, Operation.POINTWISE, decided)
+    return History(result.dtype, _operation(func, name, inputs), decided)
+
+
+def note_ties(func: Any, flat: list[Any], out: Any, ties: dict[int, Any], record: Any) -> None:
+    """Remembers the index result of an operation that leaves the order of ties open."""
+    name = name_of(func)
+    if name not in TIES_ARE_OPEN or not isinstance(out, tuple) or flat[0].dim() == 0:
+        return
+    if any(argument.name == "stable" for argument in schema_arguments(func)) and flat[1] is True:
+        return
+    arguments = {a.name: v for a, v in zip(schema_arguments(func), flat, strict=False)}
+    dim = arguments.get("dim", -1)
+    if isinstance(dim, int) and not isinstance(dim, bool):
+        address = out[1].untyped_storage().data_ptr()
+        ties[address] = record(flat[0].detach().clone(), dim, tuple(out[1].shape))
+
+
+def _is_random(func: Any, name: str) -> bool:
+    attention = name.startswith("_scaled_dot_product")
+    return torch.Tag.nondeterministic_seeded in func.tags and not attention
+
+
+def _has_rounding_mode(func: Any) -> bool:
+    return overload_name(func).endswith("_mode")
+
+
+def _operation(func: Any, name: str, inputs: list[Tensor]) -> Operation:
+    if name in DOTS or (name.startswith(DOT_PREFIXES) and name not in NORMS):
+        return Operation.DOT
+    if torch.Tag.pointwise in func.tags or not inputs:
+        return Operation.POINTWISE
+    return Operation.REDUCTION
+
+
+def _wide_argument(value: Any) -> Any:
+    return wide_type(value) if isinstance(value, torch.dtype) else value
+
+
+def _plain(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _out: Any) -> Any:
+    return func(*tree_map(_wide_argument, args), **tree_map(_wide_argument, kwargs))
+
+
+def _cast(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+    """An explicit cast: the value rounded to the type as written, carried on in float64."""
+    result = _plain(func, args, kwargs, out)
+    if not (out.dtype.is_floating_point or out.dtype.is_complex):
+        return result
+    return result.copy_(result.to(out.dtype))
+
+
+def _sawtooth(func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], out: Any) -> Any:
+    """A remainder by the quotient that eager found: continuous where the remainder jumps."""
+    dividend, divisor = args[0], args[1]
+    quotient = torch.round((dividend - widened(out)) / divisor)
+    result = dividend - quotient * divisor
+    return dividend.copy_(result) if name_of(func).endswith("_") else result
+
+
+def _softmax(func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], _out: Any) -> Any:
+    """Its last argument asks for a float32 result of float16 input, which float64 refuses."""
+    half_to_float = False
+    return func(args[0], args[1], half_to_float)
+
+
+def _nan_to_num(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+    """Infinities become the extremes of the program's type, not of float64."""
+    formal = ("self", "nan", "posinf", "neginf")
+    given = {**dict(zip(formal, args, strict=False)), **kwargs}
+    limits = torch.finfo(out.dtype)
+    top, bottom = given.get("posinf"), given.get("neginf")
+    top = limits.max if top is None else top
+    bottom = limits.min if bottom is None else bottom
+    return func(given["self"], given.get("nan"), top, bottom)
+
+
+_SPECIAL: dict[str, Rule] = {
+    "_softmax": _softmax,
+    "_log_softmax": _softmax,
+    "nan_to_num": _nan_to_num,
+}

@@ -1,0 +1,181 @@
+"""Runs the program and the Triton module on one input set and keeps what can be compared."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from builder import execute
+from builder.errors import VerificationRejected
+from builder.verify.compare import Expected
+from builder.verify.draws import perturb
+from builder.verify.guard import Guard
+from builder.verify.modules import triton_errors
+from builder.verify.reference import Reference
+from builder.verify.structure import cloned, flatten, sharing, tensors_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Tensor = torch.Tensor
+
+PERTURBATIONS = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input set: what both modules start from, never run itself.
+
+    Attributes:
+        module: the program's module.
+        inputs: arguments of ``forward``.
+        seed: of perturbations and of the order of instances.
+    """
+
+    module: nn.Module
+    inputs: list[Any]
+    seed: int
+
+
+@dataclass
+class Run:
+    """A finished run of either module.
+
+    Attributes:
+        leaves: outputs, flattened.
+        nesting: text of the outputs' nesting.
+        held: inputs, parameters and buffers by name, after the run.
+        shared: per output tensor, whose memory it shares.
+        launches: recorded kernel launches; none for the program.
+    """
+
+    leaves: list[Any]
+    nesting: str
+    held: dict[str, Tensor]
+    shared: tuple[str, ...]
+    launches: list[Any] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Tensor]:
+        """Outputs and held tensors by name."""
+        named = {f"output {i}": leaf for i, leaf in enumerate(self.leaves)}
+        outputs = {name: leaf for name, leaf in named.items() if isinstance(leaf, Tensor)}
+        return {**outputs, **self.held}
+
+
+def held_tensors(module: nn.Module, inputs: Sequence[Any]) -> dict[str, Tensor]:
+    """Inputs, then parameters, then buffers, by name."""
+    held = {f"input {i}": tensor for i, tensor in enumerate(tensors_in(list(inputs)))}
+    held |= {f"parameter {name}": value for name, value in module.named_parameters()}
+    held |= {f"buffer {name}": value for name, value in module.named_buffers()}
+    return held
+
+
+def _finished(module: nn.Module, inputs: list[Any], out: Any, launches: list[Any]) -> Run:
+    leaves, nesting = flatten(out)
+    held = held_tensors(module, inputs)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    return Run(leaves, nesting, held, sharing(list(held.items()), tensors), launches)
+
+
+@dataclass
+class Original:
+    """The program's run and its reference."""
+
+    run: Run
+    expected: dict[str, Expected]
+
+
+def run_original(
+    case: Case, *, own_decisions: bool = False, pattern: int | None = None
+) -> Original:
+    """Runs the program and its float64 reference.
+
+    Args:
+        case: module and inputs; copied.
+        own_decisions: see ``Reference``.
+        pattern: perturbs inputs and state by one ulp.
+    """
+    module, inputs = cloned((case.module, case.inputs))
+    if pattern is not None:
+        perturb(list(held_tensors(module, inputs).values()), pattern, case.seed)
+    original = _run_reference(module, inputs, own_decisions)
+    if original is None:
+        module, inputs = cloned((case.module, case.inputs))
+        if pattern is not None:
+            perturb(list(held_tensors(module, inputs).values()), pattern, case.seed)
+        with torch.backends.mkldnn.flags(enabled=False):
+            original = _run_reference(module, inputs, own_decisions, last=True)
+    assert original is not None
+    return original
+
+
+def _run_reference(
+    module: nn.Module, inputs: list[Any], own_decisions: bool, *, last: bool = False
+) -> Original | None:
+    """None if mkldnn ran an operation that has no float64 form; without it the parts have."""
+    reference = Reference(own_decisions=own_decisions)
+    with torch.no_grad(), reference:
+        out = module(*inputs)
+    if not last and any("mkldnn" in name for name in reference.unreferenced):
+        return None
+    run = _finished(module, inputs, out, [])
+    expected = {
+        name: Expected(
+            tensor,
+            reference.twin(tensor),
+            reference.history(tensor),
+            reference.ties.get(tensor.untyped_storage().data_ptr()),
+        )
+        for name, tensor in run.values.items()
+    }
+    return Original(run, expected)
+
+
+def other_answers(case: Case) -> list[dict[str, Expected]]:
+    """Answers besides the first: float64's own decisions, alone and on perturbed inputs."""
+    patterns: list[int | None] = [None, *range(PERTURBATIONS)]
+    answers = []
+    for pattern in patterns:
+        # A perturbed input may leave the program's domain; that one gives no answer.
+        with contextlib.suppress(Exception):
+            answers.append(run_original(case, own_decisions=True, pattern=pattern).expected)
+    return answers
+
+
+def run_triton(
+    case: Case, new: nn.Module, *, permute_seed: int | None = None, second: bool = False
+) -> Run:
+    """Runs the Triton module on the CPU executor.
+
+    Args:
+        case: inputs; copied.
+        new: the Triton module, holding the case's state; copied.
+        permute_seed: order of the program instances.
+        second: the other poison in fresh memory.
+
+    Raises:
+        VerificationRejected: ``triton_error``, ``host_compute`` or ``no_launch``.
+        ExecutionError: a kernel cannot be run or touches memory that it must not.
+    """
+    module, inputs = cloned((new, case.inputs))
+    options = execute.ExecutionOptions(permute_seed=permute_seed)
+    guard = Guard(second=second)
+    with (
+        triton_errors("forward"),
+        torch.no_grad(),
+        execute.launches_on_cpu(options) as trace,
+        guard,
+    ):
+        out = module(*inputs)
+    if guard.forbidden:
+        names = ", ".join(dict.fromkeys(guard.forbidden))
+        message = f"forward computes with torch: {names}; kernels must do that"
+        raise VerificationRejected("host_compute", message)
+    if not trace.launches:
+        raise VerificationRejected("no_launch", "forward launched no kernel")
+    return _finished(module, inputs, out, list(trace.launches))

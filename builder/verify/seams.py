@@ -1,0 +1,80 @@
+"""Every private part of torch and triton that verification leans on.
+
+Checked with torch 2.13 and triton 3.7; ``tests/verify/test_seams.py`` fails if one of them moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from triton import knobs
+from triton.compiler import ASTSource
+from triton.compiler import compile as compile_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "ASTSource",
+    "TorchDispatchMode",
+    "compile_source",
+    "fresh_compilation",
+    "negated_view",
+    "outside_dispatch_modes",
+    "overload_name",
+    "packet_name",
+    "schema_arguments",
+    "tree_flatten",
+    "tree_map",
+    "tree_unflatten",
+]
+
+
+def negated_view(tensor: torch.Tensor) -> torch.Tensor:
+    """A view whose values are the negated ones, as ``imag`` of a conjugate gives."""
+    return torch._neg_view(tensor)  # noqa: SLF001
+
+
+def schema_arguments(func: Any) -> list[Any]:
+    """The formal arguments of an ATen overload: ``name`` and ``alias_info`` (``is_write``)."""
+    return list(func._schema.arguments)  # noqa: SLF001
+
+
+def packet_name(func: Any) -> str:
+    """``add_`` for ``aten.add_.Tensor``."""
+    return str(func.overloadpacket.__name__)
+
+
+def overload_name(func: Any) -> str:
+    """``Tensor`` for ``aten.add_.Tensor``, ``default`` where there is none."""
+    return str(func._overloadname)  # noqa: SLF001
+
+
+def outside_dispatch_modes() -> contextlib.AbstractContextManager[Any]:
+    """Runs what it encloses under no dispatch mode."""
+    return _disable_current_modes()
+
+
+@contextlib.contextmanager
+def fresh_compilation() -> Iterator[io.StringIO]:
+    """Compiles into a throw-away cache; yields what the assembler reports.
+
+    triton runs ``ptxas -v`` and prints its report, registers and spills, only on request and to
+    standard output; nothing else has these figures without a device.
+    """
+    report = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory(prefix="triton-") as folder,
+        knobs.cache.scope(),
+        knobs.nvidia.scope(),
+        contextlib.redirect_stdout(report),
+    ):
+        knobs.cache.dir = folder
+        knobs.nvidia.dump_ptxas_log = True
+        yield report
