@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import builder
 
+LOG_NAME = "server.log"
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -25,6 +26,7 @@ _FIXED = {
     "PYTHONUTF8": "1",
     # A server must have one thread when it forks: no pool of compilers.
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    "TQDM_DISABLE": "1",
     "USER": "worker",
 }
 _FOLDERS = {

@@ -17,6 +17,7 @@ import importlib
 import os
 import select
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, NoReturn
 
 from builder.config import Limits
 from builder.pipeline.child import StepCall
+from builder.pipeline.environment import LOG_NAME
 from builder.pipeline.messages import FrameReader, encode, receive, write_all
 from builder.pipeline.processes import (
     become_subreaper,
@@ -35,7 +37,6 @@ from builder.pipeline.processes import (
 from builder.pipeline.steps import UNKNOWN_STAGE
 from builder.pipeline.watch import StepEnd, run_step
 
-LOG_NAME = "server.log"
 _GUARD_POLL_MS = 50
 # Exit status of a server that could not end a step's processes.
 UNCLEAN_STATUS = 3
@@ -163,6 +164,8 @@ def _preload(names: list[str]) -> None:
     Raises:
         RuntimeError: a thread was started, which a fork would lose along with locks it holds.
     """
+    # Else the first progress bar of a warm-up starts a thread.
+    importlib.import_module("tqdm").tqdm.monitor_interval = 0
     modules = [importlib.import_module(name) for name in names]
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
@@ -170,9 +173,10 @@ def _preload(names: list[str]) -> None:
         if warm_up := getattr(module, "warm_up", None):
             warm_up()
     if (threads := thread_count()) > 1:
+        known = ", ".join(thread.name for thread in threading.enumerate())
         raise RuntimeError(
-            f"importing and warming up {', '.join(names)} left {threads} threads running, which "
-            "makes forks unsafe; find the one that starts them and stop it"
+            f"importing and warming up {', '.join(names)} left {threads} threads running ({known}"
+            "; native ones have no name), which makes forks unsafe; stop the one that starts them"
         )
     gc.collect()
     gc.freeze()

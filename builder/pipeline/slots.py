@@ -12,10 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from builder.pipeline.environment import worker_environment
+from builder.pipeline.environment import LOG_NAME, worker_environment
 from builder.pipeline.messages import FrameReader, Job, encode
 from builder.pipeline.processes import kill_by_environment, remove_tree
-from builder.pipeline.server import LOG_NAME
 from builder.pipeline.steps import UNKNOWN_STAGE
 
 if TYPE_CHECKING:

@@ -156,6 +156,10 @@ def test_a_preload_that_leaves_threads_is_refused(workers):
         list(supervisor.run([job("echo")]))
 
 
+def test_a_progress_bar_in_a_warm_up_leaves_no_thread(run_one):
+    assert run_one(job("echo", x=1), preload=("progress_preload",)).value == {"x": 1}
+
+
 def test_a_supervisor_can_be_used_again_after_its_stream_was_closed(workers):
     with workers() as supervisor:
         stream = supervisor.run(job("echo", key=str(i)) for i in count())
