@@ -105,9 +105,7 @@ def run(kernel: Any, grid: Any, *args: Any, **kwargs: Any) -> None:
         kernel[grid](*args, **kwargs)
 
 
-def _launch(
-    kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def _launch(kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     with seams.without_modes(), torch.no_grad():
         binding = seams.bind(kernel, args, kwargs)
         sizes = _grid_sizes(grid, binding.arguments)
@@ -124,9 +122,7 @@ def _launch(
         program = lower(kernel, binding)
         given = Arguments(program, binding.arguments, _session.tracker)
         options = _session.options or ExecutionOptions()
-        machine = Machine(
-            program.module, program.name, sizes, given.values, given.buffers, options
-        )
+        machine = Machine(program.module, program.name, sizes, given.values, given.buffers, options)
         machine.run()
         if trace is not None:
             trace.instructions += machine.steps

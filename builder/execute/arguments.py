@@ -27,9 +27,7 @@ class Arguments:
         ExecutionError: ``argument``, an argument is no CPU tensor or number.
     """
 
-    def __init__(
-        self, program: Program, given: dict[str, Any], tracker: Tracker | None
-    ) -> None:
+    def __init__(self, program: Program, given: dict[str, Any], tracker: Tracker | None) -> None:
         self._program = program
         self._tracker = tracker
         self._by_storage: dict[int, Buffer] = {}
@@ -37,9 +35,7 @@ class Arguments:
         entry = program.module.entry
         uses = _argument_uses(program)
         self.values: list[Value] = []
-        for slot, (name, path), use in zip(
-            entry.arguments, program.parameters, uses, strict=True
-        ):
+        for slot, (name, path), use in zip(entry.arguments, program.parameters, uses, strict=True):
             argument = given[name]
             for number in path:
                 argument = argument[number]

@@ -47,9 +47,7 @@ class Frame:
 
     def subset(self, rows: torch.Tensor) -> Frame:
         """A frame for some of the instances, which sees this one's values."""
-        return Frame(
-            self.machine, self.function, self.instances.index_select(0, rows), self, rows
-        )
+        return Frame(self.machine, self.function, self.instances.index_select(0, rows), self, rows)
 
     def get(self, slot: int) -> Any:
         value = self.values.get(slot)

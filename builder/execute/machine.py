@@ -151,9 +151,7 @@ class Machine:
             inner = group.subset(chosen)
             yield self._enter(end, number, inner, blocks), inner, rows[chosen]
 
-    def _enter(
-        self, end: Operation, number: int, group: Frame, blocks: dict[str, Block]
-    ) -> Block:
+    def _enter(self, end: Operation, number: int, group: Frame, blocks: dict[str, Block]) -> Block:
         label, slots = end.successors[number]
         block = blocks[label]
         given = [group.get(slot) for slot in slots]

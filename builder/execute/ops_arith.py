@@ -318,7 +318,9 @@ def literal_tensor(literal: str, kind: Type) -> Tensor | None:
     if kind.element not in BITS:
         return None
     if literal.startswith("["):
-        items = [_literal(part, kind) for part in literal.replace("[", "").replace("]", "").split(",")]
+        items = [
+            _literal(part, kind) for part in literal.replace("[", "").replace("]", "").split(",")
+        ]
         return torch.stack(items).reshape(1, *kind.shape)
     return _literal(literal, kind).reshape((1,) * (len(kind.shape) + 1))
 

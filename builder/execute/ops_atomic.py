@@ -121,7 +121,9 @@ def _accumulate(access: Access, name: str, kind: Type, given: Array) -> bool:
     number_type = _NUMPY.get(kind.element, given.dtype)
     memory = access.buffer.words(kind.itemsize).view(number_type)
     selection = access.selection
-    index = np.arange(selection.start, selection.stop) if isinstance(selection, slice) else selection
+    index = (
+        np.arange(selection.start, selection.stop) if isinstance(selection, slice) else selection
+    )
     with np.errstate(all="ignore"):
         function.at(memory, index, given.view(number_type))
     return True

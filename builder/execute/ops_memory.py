@@ -163,9 +163,7 @@ def _scattered(
         here = np.flatnonzero(numbers == number)
         chosen = here if lanes is None else lanes.take(here)
         buffer = frame.machine.buffer(int(number))
-        access = Access(
-            frame, op, buffer, pointer.itemsize, shape, offsets.take(here), chosen
-        )
+        access = Access(frame, op, buffer, pointer.itemsize, shape, offsets.take(here), chosen)
         wrong = np.flatnonzero(access.selection % pointer.itemsize)
         if wrong.size:
             raise access.fault("out_of_bounds", int(wrong[0]), "a misaligned address")
@@ -223,9 +221,12 @@ def load(frame: Frame, op: Operation, args: list[Any]) -> Value:
 
 def _background(kind: Type, shape: tuple[int, ...], other: torch.Tensor | None) -> Array:
     value = poison(kind, shape) if other is None else other.expand(shape)
-    return value.clone(memory_format=torch.contiguous_format).view(-1).view(
-        _WORD_TORCH[kind.itemsize]
-    ).numpy()
+    return (
+        value.clone(memory_format=torch.contiguous_format)
+        .view(-1)
+        .view(_WORD_TORCH[kind.itemsize])
+        .numpy()
+    )
 
 
 def _read(access: Access) -> Array:
@@ -282,5 +283,3 @@ def write(access: Access, words: Array) -> None:
 def addptr(_frame: Frame, _op: Operation, args: list[Any]) -> Pointer:
     pointer: Pointer = args[0]
     return pointer.shifted(args[1])
-
-

@@ -90,9 +90,7 @@ def _reshape_view(value: Value, view: Any, rank: int) -> Value:
 def _together(frame: Frame, op: Operation, args: list[Any]) -> list[Tensor]:
     """All operands at full block size, with one size of the instances' dimension."""
     count = max(value.shape[0] for value in args)
-    return [
-        value.expand(count, *frame.kind(op, number).shape) for number, value in enumerate(args)
-    ]
+    return [value.expand(count, *frame.kind(op, number).shape) for number, value in enumerate(args)]
 
 
 @operation("tt.join")

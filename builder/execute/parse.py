@@ -214,7 +214,10 @@ class Parser:
         if self._accept("["):
             return self._balanced("[", "]")
         if self._accept("dense<"):
-            return self._dense()
+            literal = self._dense()
+            if self._accept(":"):
+                self._type()
+            return literal
         number = self._match(_NUMBER)
         if number is not None:
             if self._accept(":"):

@@ -195,5 +195,3 @@ def without_modes() -> contextlib.AbstractContextManager[Any]:
     """Torch as it is without any dispatch mode."""
     context: contextlib.AbstractContextManager[Any] = _disable_current_modes()
     return context
-
-

@@ -104,9 +104,7 @@ def merge(parts: Sequence[tuple[torch.Tensor, Value]], count: int) -> Value:
     return _merge_tensors([(rows, value) for rows, value in parts], count)  # type: ignore[misc]
 
 
-def _merge_tensors(
-    parts: Sequence[tuple[torch.Tensor, torch.Tensor]], count: int
-) -> torch.Tensor:
+def _merge_tensors(parts: Sequence[tuple[torch.Tensor, torch.Tensor]], count: int) -> torch.Tensor:
     dims = torch.broadcast_shapes(*(value.shape[1:] for _, value in parts))
     merged = parts[0][1].new_empty((count, *dims))
     for rows, value in parts:
