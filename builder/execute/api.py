@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from triton.runtime.jit import JITFunction
 
 from builder.errors import ExecutionError
 from builder.execute import seams
@@ -18,6 +16,11 @@ from builder.execute.lower import lower
 from builder.execute.machine import Machine
 from builder.execute.options import ExecutionOptions
 from builder.execute.tracking import Tracker, TrackingMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from triton.runtime.jit import JITFunction
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run(kernel: Any, grid: Any, *args: Any, **kwargs: Any) -> None:
     """Run a kernel on CPU tensors, within the active context or with default options.
 
     Args:
-        kernel: a ``@triton.jit`` function, or one with ``triton.autotune`` or ``triton.heuristics``.
+        kernel: a ``@triton.jit`` function, also under ``triton.autotune`` or ``triton.heuristics``.
         grid: a number, a tuple of up to three, or a function from the arguments to one.
         *args: the kernel's arguments.
         **kwargs: the kernel's arguments and launch options.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from builder.errors import ExecutionError
-from builder.execute.ir import Type
-from builder.execute.lower import Program
 from builder.execute.memory import Buffer
 from builder.execute.provenance import ArgumentUse, argument_uses
-from builder.execute.tracking import Tracker
 from builder.execute.values import Pointer, Value
+
+if TYPE_CHECKING:
+    from builder.execute.ir import Type
+    from builder.execute.lower import Program
+    from builder.execute.tracking import Tracker
 
 
 class Arguments:
@@ -68,7 +70,7 @@ class Arguments:
         assert kind.pointee is not None
         buffer = self._buffer(name, argument)
         self._uses[buffer.number] = self._uses.get(buffer.number, ArgumentUse()) | use
-        whole = Pointer(buffer, argument.element_size(), argument.storage_offset())
+        whole = Pointer(buffer, argument.element_size(), int(argument.storage_offset()))
         return whole.retyped(kind.pointee.itemsize)
 
     def _buffer(self, name: str, tensor: torch.Tensor) -> Buffer:

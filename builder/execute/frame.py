@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from builder.execute.values import Value, narrow
 
 if TYPE_CHECKING:
+    import torch
+
     from builder.execute.ir import Function, Operation, Type
     from builder.execute.machine import Machine
 

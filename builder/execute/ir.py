@@ -5,11 +5,13 @@ Values are numbered: a *slot* is an index into ``Function.types``; names of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "i1": torch.bool,
@@ -113,6 +115,8 @@ class Operation:
 
 @dataclass(eq=False)
 class Block:
+    """Operations of which the last one says what comes next."""
+
     label: str
     arguments: tuple[int, ...]
     operations: list[Operation] = field(default_factory=list)
@@ -120,6 +124,8 @@ class Block:
 
 @dataclass(eq=False)
 class Region:
+    """Blocks nested in an operation; the first is entered."""
+
     blocks: list[Block] = field(default_factory=list)
 
     @property

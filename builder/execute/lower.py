@@ -10,11 +10,12 @@ from triton.runtime.jit import JITFunction
 
 from builder.errors import ExecutionError
 from builder.execute import seams
-from builder.execute.ir import Module
 from builder.execute.parse import parse_ttir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from builder.execute.ir import Module
 
 _CACHE_LIMIT = 512
 _programs: dict[tuple[Any, ...], Program] = {}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from builder.errors import BuilderError, ExecutionError, MemoryFault, UnsupportedOperation
 from builder.execute import (  # noqa: F401  (they fill the table of operations)
+    libdevice,
     ops_arith,
     ops_atomic,
     ops_control,
@@ -22,12 +21,17 @@ from builder.execute import (  # noqa: F401  (they fill the table of operations)
     ops_reduce,
     ops_shape,
 )
+from builder.execute.baton import Baton
 from builder.execute.frame import Frame
-from builder.execute.ir import Block, Function, Module, Operation
-from builder.execute.memory import Buffer
-from builder.execute.options import ExecutionOptions
 from builder.execute.registry import HANDLERS
 from builder.execute.values import Value, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from builder.execute.ir import Block, Function, Module, Operation
+    from builder.execute.memory import Buffer
+    from builder.execute.options import ExecutionOptions
 
 _TERMINATORS = frozenset(
     {
@@ -36,7 +40,6 @@ _TERMINATORS = frozenset(
     }
 )  # fmt: skip
 _ELEMENTS_PER_STEP = 4096
-_GRID_LIMITS = (2**31 - 1, 65535, 65535)
 
 
 class Machine:
@@ -230,65 +233,6 @@ class Machine:
                 kernel=self.kernel_name,
             )
         return found
-
-
-class Baton:
-    """Runs functions on threads of which exactly one runs at a time."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._turns = [threading.Semaphore(0) for _ in range(count)]
-        self._waiting: list[int] = list(range(count))
-        self._error: BaseException | None = None
-        self._done = threading.Semaphore(0)
-        self._current = threading.local()
-
-    def run(self, function: Any) -> None:
-        """Call ``function(n)`` for each n; re-raises the first error."""
-        threads = [
-            threading.Thread(target=self._work, args=(function, n), daemon=True)
-            for n in range(self._count)
-        ]
-        for thread in threads:
-            thread.start()
-        self._next()
-        self._done.acquire()
-        if self._error is not None:
-            for turn in self._turns:
-                turn.release()
-        for thread in threads:
-            thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _work(self, function: Any, number: int) -> None:
-        self._turns[number].acquire()
-        if self._error is not None:
-            return
-        self._current.number = number
-        try:
-            function(number)
-        except BaseException as error:  # noqa: BLE001
-            if self._error is None:
-                self._error = error
-                self._done.release()
-            return
-        self._next()
-
-    def _next(self) -> None:
-        if self._waiting:
-            self._turns[self._waiting.pop(0)].release()
-        else:
-            self._done.release()
-
-    def pass_on(self) -> None:
-        """Let the other threads run once before the calling one goes on."""
-        number: int = self._current.number
-        self._waiting.append(number)
-        self._next()
-        self._turns[number].acquire()
-        if self._error is not None:
-            raise ExecutionError("aborted", "another program instance failed")
 
 
 def _is_waiting(op: Operation) -> bool:

@@ -12,7 +12,7 @@ In the last two 0 is nobody, ``n + 1`` is instance ``n`` and ``MANY`` is several
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ _MIDDLE = 1 << (ADDRESS_SHIFT - 1)
 _WORDS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 Array = np.ndarray[Any, Any]
-Selection = Union[slice, Array]
+Selection = slice | Array
 """Element numbers of a buffer: a slice where they are consecutive."""
 
 
@@ -71,7 +71,7 @@ class Buffer:
         view = self._views.get(itemsize)
         if view is None:
             count = self.nbytes // itemsize
-            base = torch.empty(0, dtype=torch.int8).set_(self.storage, 0, (count * itemsize,))
+            base = torch.empty(0, dtype=torch.int8).set_(self.storage, 0, (count * itemsize,), (1,))
             view = self._views[itemsize] = base.numpy().view(_WORDS[itemsize])
         return view
 

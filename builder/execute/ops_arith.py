@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from builder.execute.registry import operation
 from builder.execute.values import Value, choose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.execute.frame import Frame
 
 Tensor = torch.Tensor
@@ -110,7 +111,7 @@ def _remainder_unsigned(a: Tensor, b: Tensor) -> Tensor:
     return torch.remainder(as_unsigned(a), divisor).to(a.dtype)
 
 
-def _rounding_division(up: bool) -> Callable[[Tensor, Tensor], Tensor]:  # noqa: FBT001
+def _rounding_division(up: bool) -> Callable[[Tensor, Tensor], Tensor]:
     def run(a: Tensor, b: Tensor) -> Tensor:
         left, right = _safe(a, b)
         floor = torch.div(left, right, rounding_mode="floor")

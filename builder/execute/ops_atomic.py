@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from builder.errors import UnsupportedOperation
-from builder.execute.ir import Operation, Type
 from builder.execute.memory import Array, Selection, define, gather, undefined_lane
 from builder.execute.ops_arith import unsigned_order
 from builder.execute.ops_memory import Access, accesses, from_words, to_words
 from builder.execute.registry import operation
-from builder.execute.values import Pointer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from builder.execute.frame import Frame
+    from builder.execute.ir import Operation, Type
+    from builder.execute.values import Pointer
 
 Tensor = torch.Tensor
 
@@ -30,22 +31,21 @@ _IN_PLACE: dict[str, Any] = {
     "or": np.bitwise_or,
     "xor": np.bitwise_xor,
 }
-_NUMPY = {"f32": np.float32, "f64": np.float64}
+_NUMPY: dict[str, Any] = {"f32": np.float32, "f64": np.float64}
 
 
-def _update(name: str) -> Callable[[Tensor, Tensor], Tensor] | None:
-    return {
-        "fadd": torch.add,
-        "add": torch.add,
-        "max": torch.maximum,
-        "min": torch.minimum,
-        "umax": lambda a, b: torch.where(unsigned_order(a) >= unsigned_order(b), a, b),
-        "umin": lambda a, b: torch.where(unsigned_order(a) <= unsigned_order(b), a, b),
-        "and": torch.bitwise_and,
-        "or": torch.bitwise_or,
-        "xor": torch.bitwise_xor,
-        "exch": lambda _, b: b,
-    }.get(name)
+_UPDATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "fadd": torch.add,
+    "add": torch.add,
+    "max": torch.maximum,
+    "min": torch.minimum,
+    "umax": lambda a, b: torch.where(unsigned_order(a) >= unsigned_order(b), a, b),
+    "umin": lambda a, b: torch.where(unsigned_order(a) <= unsigned_order(b), a, b),
+    "and": torch.bitwise_and,
+    "or": torch.bitwise_or,
+    "xor": torch.bitwise_xor,
+    "exch": lambda _, b: b,
+}
 
 
 def _turns(selection: Selection) -> Iterator[Array | None]:
@@ -94,7 +94,7 @@ def atomic_rmw(frame: Frame, op: Operation, args: list[Any]) -> Tensor | None:
     name = op.attributes["words"][0]
     pointer: Pointer = args[0]
     kind, shape = frame.kind(op, 1), _full_shape(frame, op, 0)
-    update = _update(name)
+    update = _UPDATES.get(name)
     if update is None:
         raise UnsupportedOperation(
             f"tt.atomic_rmw {name}", kernel=frame.machine.kernel_name, line=op.line
@@ -118,7 +118,7 @@ def _accumulate(access: Access, name: str, kind: Type, given: Array) -> bool:
     function = _IN_PLACE.get(name)
     if function is None or (kind.is_float and kind.element not in _NUMPY):
         return False
-    number_type = _NUMPY.get(kind.element, given.dtype)
+    number_type: Any = _NUMPY.get(kind.element, given.dtype)
     memory = access.buffer.words(kind.itemsize).view(number_type)
     selection = access.selection
     index = (

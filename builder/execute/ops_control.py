@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import ExecutionError
-from builder.execute.ir import Operation, Region
 from builder.execute.registry import operation
 from builder.execute.values import Value, is_uniform, merge, narrow
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame
+    from builder.execute.ir import Operation, Region
 
 Tensor = torch.Tensor
 Values = tuple[Value, ...]

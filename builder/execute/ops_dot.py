@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.execute.ir import Operation
 from builder.execute.registry import operation
 from builder.execute.values import expand_block
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame
+    from builder.execute.ir import Operation
 
 Tensor = torch.Tensor
 

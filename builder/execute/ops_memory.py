@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 
 from builder.errors import MemoryFault
-from builder.execute.ir import Operation, Type
 from builder.execute.memory import (
     MANY,
     Array,
@@ -27,7 +25,10 @@ from builder.execute.registry import operation
 from builder.execute.values import Pointer, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from builder.execute.frame import Frame
+    from builder.execute.ir import Operation, Type
 
 _WORD_TORCH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 POISON_BYTE = 0x5A
@@ -163,11 +164,12 @@ def _scattered(
         here = np.flatnonzero(numbers == number)
         chosen = here if lanes is None else lanes.take(here)
         buffer = frame.machine.buffer(int(number))
-        access = Access(frame, op, buffer, pointer.itemsize, shape, offsets.take(here), chosen)
-        wrong = np.flatnonzero(access.selection % pointer.itemsize)
+        inside = offsets.take(here)
+        access = Access(frame, op, buffer, pointer.itemsize, shape, inside, chosen)
+        wrong = np.flatnonzero(inside % pointer.itemsize)
         if wrong.size:
             raise access.fault("out_of_bounds", int(wrong[0]), "a misaligned address")
-        index = access.selection // pointer.itemsize
+        index = inside // pointer.itemsize
         yield _bounded(frame, op, buffer, pointer.itemsize, 0, index, chosen, shape)
 
 

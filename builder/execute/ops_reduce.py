@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.execute.frame import Frame
-from builder.execute.ir import Block, Operation
 from builder.execute.registry import operation
-from builder.execute.values import expand_block
 
 if TYPE_CHECKING:
-    from builder.execute.ir import Region
+    from builder.execute.frame import Frame
+    from builder.execute.ir import Block, Operation, Region
 
 Tensor = torch.Tensor
 Tensors = tuple[Tensor, ...]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.execute.ir import Operation
 from builder.execute.ops_memory import poison
 from builder.execute.registry import operation
 from builder.execute.values import Pointer, Value, expand_block
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame
+    from builder.execute.ir import Operation
 
 Tensor = torch.Tensor
 _AXES = {"x": 0, "y": 1, "z": 2}

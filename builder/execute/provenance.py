@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from builder.execute.ir import Function, Module, Operation
+if TYPE_CHECKING:
+    from builder.execute.ir import Function, Module, Operation
 
 _READS = ("tt.load",)
 _WRITES = ("tt.store",)

@@ -9,10 +9,9 @@ Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
@@ -25,6 +24,9 @@ from triton.compiler.compiler import ASTSource, make_backend
 from triton.runtime.autotuner import Autotuner
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction, create_function_from_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 TARGET = GPUTarget("cuda", 90, 32)
 _FOREIGN_OPTIONS = frozenset(field.name for field in fields(HIPOptions))

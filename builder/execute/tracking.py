@@ -7,15 +7,17 @@ writes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from builder.execute.memory import Array
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.execute.memory import Array
 
 POISON_BYTE = 0x5A
 _ALLOCATIONS = frozenset(
@@ -74,10 +76,10 @@ def fill_with_poison(tensor: torch.Tensor) -> None:
     count = storage.nbytes() // dtype.itemsize
     with torch.no_grad():
         flat = torch.empty(0, dtype=dtype).set_(storage, 0, (count,), (1,))
-        if dtype.is_floating_point and dtype.itemsize > 1 or dtype.is_complex:
+        if (dtype.is_floating_point and dtype.itemsize > 1) or dtype.is_complex:
             flat.fill_(float("nan"))
         elif dtype == torch.bool:
-            flat.fill_(True)
+            flat.fill_(1)
         else:
             fill = 0x7F if dtype.is_floating_point else POISON_BYTE
             flat.view(torch.uint8).fill_(fill)
@@ -93,7 +95,7 @@ class TrackingMode(TorchDispatchMode):
     def __torch_dispatch__(
         self,
         func: Any,
-        types: Sequence[type],  # noqa: ARG002
+        types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:

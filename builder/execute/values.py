@@ -7,16 +7,17 @@ is the same along it: broadcasting costs nothing until an operation needs the el
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 import torch
 
 from builder.errors import ExecutionError
-from builder.execute.ir import Type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.execute.ir import Type
     from builder.execute.memory import Buffer
 
 
@@ -26,7 +27,8 @@ class Pointer:
 
     Attributes:
         buffer: the buffer, or None where ``index`` holds virtual byte addresses.
-        itemsize: bytes of the pointee; ``start`` and ``index`` count in it (in bytes without buffer).
+        itemsize: bytes of the pointee; ``start`` and ``index`` count in it, or in bytes where there
+            is no buffer.
         start: offset that all elements have in common.
         index: offsets of the elements, broadcastable like any value; None where all are 0.
         rank: dimensions of the block.
@@ -82,7 +84,7 @@ class Pointer:
         return Pointer(self.buffer, self.itemsize, self.start, index, rank)
 
 
-Value = Union[torch.Tensor, Pointer]
+Value = torch.Tensor | Pointer
 
 
 def narrow(value: Value, rows: torch.Tensor) -> Value:

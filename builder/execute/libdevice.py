@@ -1,0 +1,179 @@
+"""libdevice, NVIDIA's library of elementary functions, by the names of its symbols."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from builder.errors import UnsupportedOperation
+from builder.execute.functions import (
+    Function,
+    Tensor,
+    cosine_of_pi,
+    count_leading_zeros,
+    cube_root,
+    exponent_of,
+    find_first_set,
+    flag,
+    fused_multiply_add,
+    gamma,
+    ieee_remainder,
+    in_double,
+    population_count,
+    power,
+    reverse_bits,
+    round_half_away,
+    scale_by_power,
+    sign_bit,
+    sine_of_pi,
+)
+from builder.execute.ir import Operation, Type
+from builder.execute.ops_arith import multiply_high
+from builder.execute.ops_convert import to_integer
+from builder.execute.registry import operation
+
+if TYPE_CHECKING:
+    from builder.execute.frame import Frame
+
+LIBDEVICE: dict[str, Function] = {
+    "acos": torch.acos,
+    "acosh": torch.acosh,
+    "asin": torch.asin,
+    "asinh": torch.asinh,
+    "atan": torch.atan,
+    "atan2": torch.atan2,
+    "atanh": torch.atanh,
+    "brev": reverse_bits,
+    "cbrt": cube_root,
+    "ceil": torch.ceil,
+    "clz": lambda v: count_leading_zeros(v).to(torch.int32),
+    "copysign": torch.copysign,
+    "cos": torch.cos,
+    "cosh": torch.cosh,
+    "cospi": in_double(cosine_of_pi),
+    "cyl_bessel_i0": torch.special.i0,
+    "cyl_bessel_i1": torch.special.i1,
+    "erf": torch.erf,
+    "erfc": torch.erfc,
+    "erfcinv": in_double(lambda v: -torch.special.ndtri(v / 2) / math.sqrt(2.0)),
+    "erfcx": torch.special.erfcx,
+    "erfinv": torch.erfinv,
+    "exp": torch.exp,
+    "exp10": in_double(lambda v: torch.pow(10.0, v)),
+    "exp2": torch.exp2,
+    "expm1": torch.expm1,
+    "fabs": torch.abs,
+    "fast_cosf": torch.cos,
+    "fast_dividef": torch.div,
+    "fast_exp10f": in_double(lambda v: torch.pow(10.0, v)),
+    "fast_expf": torch.exp,
+    "fast_log10f": torch.log10,
+    "fast_log2f": torch.log2,
+    "fast_logf": torch.log,
+    "fast_powf": torch.pow,
+    "fast_sinf": torch.sin,
+    "fast_tanf": torch.tan,
+    "fast_tanhf": torch.tanh,
+    "fdim": lambda a, b: torch.clamp(a - b, min=0),
+    "ffs": lambda v: find_first_set(v).to(torch.int32),
+    "finite": flag(torch.isfinite),
+    "floor": torch.floor,
+    "fma": fused_multiply_add,
+    "fmax": torch.fmax,
+    "fmin": torch.fmin,
+    "fmod": torch.fmod,
+    "hypot": in_double(torch.hypot),
+    "ilogb": exponent_of,
+    "isinf": flag(torch.isinf),
+    "isfinited": flag(torch.isfinite),
+    "isnan": flag(torch.isnan),
+    "j0": torch.special.bessel_j0,
+    "j1": torch.special.bessel_j1,
+    "ldexp": scale_by_power,
+    "lgamma": torch.lgamma,
+    "llrint": lambda v: to_integer(torch.round(v), Type("i64"), signed=True),
+    "llround": lambda v: to_integer(round_half_away(v), Type("i64"), signed=True),
+    "log": torch.log,
+    "log10": torch.log10,
+    "log1p": torch.log1p,
+    "log2": torch.log2,
+    "logb": lambda v: torch.frexp(v).exponent.to(v.dtype) - 1,
+    "mulhi": lambda a, b: multiply_high(a, b, signed=True),
+    "mul64hi": lambda a, b: multiply_high(a, b, signed=True),
+    "umulhi": lambda a, b: multiply_high(a, b, signed=False),
+    "umul64hi": lambda a, b: multiply_high(a, b, signed=False),
+    "nearbyint": torch.round,
+    "nextafter": torch.nextafter,
+    "normcdf": in_double(torch.special.ndtr),
+    "normcdfinv": in_double(torch.special.ndtri),
+    "popc": lambda v: population_count(v).to(torch.int32),
+    "pow": power,
+    "powi": power,
+    "rcbrt": lambda v: 1.0 / cube_root(v),
+    "remainder": ieee_remainder,
+    "rhypot": in_double(lambda a, b: 1.0 / torch.hypot(a, b)),
+    "rint": torch.round,
+    "round": round_half_away,
+    "rsqrt": torch.rsqrt,
+    "saturatef": lambda v: torch.nan_to_num(v, nan=0.0).clamp(0.0, 1.0),
+    "scalbn": scale_by_power,
+    "signbit": sign_bit,
+    "signbitd": sign_bit,
+    "sin": torch.sin,
+    "sinh": torch.sinh,
+    "sinpi": in_double(sine_of_pi),
+    "sqrt": torch.sqrt,
+    "tan": torch.tan,
+    "tanh": torch.tanh,
+    "tgamma": gamma,
+    "trunc": torch.trunc,
+    "y0": torch.special.bessel_y0,
+    "y1": torch.special.bessel_y1,
+    "frcp_rn": torch.reciprocal,
+    "drcp_rn": torch.reciprocal,
+    "fdiv_rn": torch.div,
+    "ddiv_rn": torch.div,
+    "fsqrt_rn": torch.sqrt,
+    "dsqrt_rn": torch.sqrt,
+    "frsqrt_rn": torch.rsqrt,
+    "fadd_rn": torch.add,
+    "dadd_rn": torch.add,
+    "fmul_rn": torch.mul,
+    "dmul_rn": torch.mul,
+    "fmaf_rn": fused_multiply_add,
+    "fma_rn": fused_multiply_add,
+    "int_as_float": lambda v: v.view(torch.float32),
+    "uint_as_float": lambda v: v.view(torch.float32),
+    "float_as_int": lambda v: v.view(torch.int32),
+    "float_as_uint": lambda v: v.view(torch.int32),
+    "longlong_as_double": lambda v: v.view(torch.float64),
+    "double_as_longlong": lambda v: v.view(torch.int64),
+    "abs": torch.abs,
+    "llabs": torch.abs,
+    "sad": lambda a, b, c: torch.abs(a - b) + c,
+}
+
+
+def _libdevice_function(symbol: str) -> Function | None:
+    """``__nv_tanhf`` and ``__nv_tanh`` are one function here: torch goes by the type."""
+    name = symbol.removeprefix("__nv_")
+    if name in LIBDEVICE:
+        return LIBDEVICE[name]
+    for suffix in ("f", "ll", "d"):
+        short = name.removesuffix(suffix)
+        if short != name and short in LIBDEVICE:
+            return LIBDEVICE[short]
+    return None
+
+
+@operation("tt.extern_elementwise")
+def extern_elementwise(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
+    symbol = op.attributes["symbol"]
+    function = _libdevice_function(symbol)
+    if function is None:
+        raise UnsupportedOperation(
+            f"tt.extern_elementwise {symbol}", kernel=frame.machine.kernel_name, line=op.line
+        )
+    return function(*args).to(frame.result_kind(op).dtype)
