@@ -159,10 +159,8 @@ def online_softmax_join(max_a, sum_a, max_b, sum_b, approximate: tl.constexpr):
 
 
 @triton.jit
-def welford_step(value, mean, m2, count, first: tl.constexpr):
+def welford_step(value, mean, m2, count):
     """Takes one more value into a running mean and sum of squared deviations (Welford 1962)."""
-    if first:
-        return value, tl.zeros_like(m2), tl.full(count.shape, 1, count.dtype)
     new_count = count + 1
     delta = value - mean
     new_mean = mean + delta / new_count
@@ -198,16 +196,18 @@ def log2_exact(size):
 
 
 @triton.jit
-def comes_before(a, a_index, b, b_index, count, stable: tl.constexpr, descending: tl.constexpr):
-    """Whether ``a`` is sorted before ``b``; NaN is greatest, places beyond ``count`` come last."""
+def comes_before(a, a_index, b, b_index, count, descending: tl.constexpr):
+    """Whether ``a`` is sorted before ``b``.
+
+    NaN is greatest, ties go by index, and places from ``count`` on come last.
+    """
     a_nan = a != a
     b_nan = b != b
     if descending:
         before = (a > b) | (a_nan & (b == b))
     else:
         before = (a < b) | (b_nan & (a == a))
-    if stable:
-        before = before | (((a == b) | (a_nan & b_nan)) & (a_index < b_index))
+    before = before | (((a == b) | (a_nan & b_nan)) & (a_index < b_index))
     if count is None:
         return before
     a_valid = a_index < count
@@ -216,40 +216,28 @@ def comes_before(a, a_index, b, b_index, count, stable: tl.constexpr, descending
 
 
 @triton.jit
-def compare_exchange(
-    x, index, count, distance: tl.constexpr, stage: tl.constexpr, size: tl.constexpr,
-    stable: tl.constexpr, descending: tl.constexpr,
-):  # fmt: skip
-    """One step of a bitonic network: orders all pairs that are ``distance`` apart."""
-    pairs: tl.constexpr = x.numel // (2 * distance)
-    low, high = tl.split(tl.permute(tl.reshape(x, [pairs, 2, distance]), (0, 2, 1)))
-    low_index, high_index = tl.split(tl.permute(tl.reshape(index, [pairs, 2, distance]), (0, 2, 1)))
-    start = (tl.arange(0, pairs) * (2 * distance)) % size
-    backwards = (((start >> stage) & 1) != 0)[:, None]
-    ordered = comes_before(high, high_index, low, low_index, count, stable, descending)
-    swap = ordered != backwards
-    x = tl.join(tl.where(swap, high, low), tl.where(swap, low, high))
-    index = tl.join(tl.where(swap, high_index, low_index), tl.where(swap, low_index, high_index))
-    return tl.permute(x, (0, 2, 1)), tl.permute(index, (0, 2, 1))
+def sort_with_index(x, index, count, axis: tl.constexpr, descending: tl.constexpr = False):
+    """Sorts each row with a bitonic network (Batcher 1968), taking indices along.
 
-
-@triton.jit
-def sort_with_index(
-    x, index, count, axis: tl.constexpr, stable: tl.constexpr = False,
-    descending: tl.constexpr = False,
-):  # fmt: skip
-    """Sorts the last axis with a bitonic network (Batcher 1968), taking indices along."""
+    Every element fetches its partner, so that nothing is unrolled; the order is total and thereby
+    stable.
+    """
+    tl.static_assert(axis == 1 and len(x.shape) == 2, "only rows of a matrix can be sorted")
     x, index = tl.broadcast(x, index)
-    tl.static_assert(axis == len(x.shape) - 1, "only the last axis can be sorted")
-    shape: tl.constexpr = x.shape
-    size: tl.constexpr = x.shape[axis]
-    for stage in tl.static_range(1, log2_exact(size) + 1):
-        for step in tl.static_range(stage):
-            x, index = compare_exchange(
-                x, index, count, 2 ** (stage - 1 - step), stage, size, stable, descending
-            )
-            x = tl.reshape(x, shape)
-            index = tl.reshape(index, shape)
+    position = tl.broadcast_to(tl.arange(0, x.shape[1])[None, :], x.shape)
+    stages: tl.constexpr = log2_exact(x.shape[1])
+    for stage in range(1, stages + 1):
+        for step in range(stage):
+            distance = 1 << (stage - 1 - step)
+            partner = position ^ distance
+            other = tl.gather(x, partner, axis)
+            other_index = tl.gather(index, partner, axis)
+            ascending = (position & (1 << stage)) == 0
+            takes_first = ((position & distance) == 0) == ascending
+            first = comes_before(x, index, other, other_index, count, descending)
+            keep = first == takes_first
+            x = tl.where(keep, x, other)
+            index = tl.where(keep, index, other_index)
     return x, index
 
 
@@ -278,4 +266,8 @@ FUNCTIONS = {
     "device_assert_then": "assert_then",
     "sort_with_index": "sort_with_index",
 }
-"""Name in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> name here."""
+"""Name in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> name here.
+
+Arguments that a function here does not take (the first iteration of Welford's recurrence, whether a
+sort is stable) are left out of its calls.
+"""

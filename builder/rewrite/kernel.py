@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
+from builder.rewrite import device_functions
 from builder.rewrite.device_functions import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def _function(kernel: Kernel) -> ast.FunctionDef:
 class _Standalone(ast.NodeTransformer):
     """Replaces Inductor's helpers by the project's device functions and ``tl``'s own."""
 
-    def __init__(self, kernel: str) -> None:
+    def __init__(self, kernel: str, renamed: Mapping[str, str]) -> None:
         self._kernel = kernel
+        self._renamed = renamed
         self.functions: set[str] = set()
         self.imports: set[str] = set()
 
@@ -71,6 +73,18 @@ class _Standalone(ast.NodeTransformer):
             self.imports.add("libdevice")
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        helper = ast.unparse(node.func).removeprefix("triton_helpers.")
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and FUNCTIONS.get(helper) == node.func.id:
+            taken = getattr(device_functions, node.func.id).arg_names
+            node.args = node.args[: len(taken)]
+            node.keywords = [item for item in node.keywords if item.arg in taken]
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self._renamed.get(node.id, node.id), node.ctx)
+
     def _helper(self, node: ast.Attribute) -> ast.expr:
         name = FUNCTIONS.get(node.attr)
         if name is None:
@@ -81,6 +95,18 @@ class _Standalone(ast.NodeTransformer):
             )
         self.functions.add(name)
         return ast.Name(name, node.ctx)
+
+
+def _combine_functions(kernel: Kernel, name: str) -> tuple[list[ast.FunctionDef], dict[str, str]]:
+    """The functions Inductor wrote for this kernel's scans, and their names in the new module."""
+    functions = [
+        node
+        for node in ast.parse(kernel.source).body
+        if isinstance(node, ast.FunctionDef) and node.name != kernel.name
+    ]
+    base = name.removesuffix("_kernel")
+    names = {node.name: f"{base}_combine{index or ''}" for index, node in enumerate(functions)}
+    return functions, names
 
 
 def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
@@ -190,16 +216,23 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     function.args.args = [item for item in function.args.args if item.arg not in sizes]
     function.name = name
     function.decorator_list = [ast.parse("triton.jit", mode="eval").body]
-    transform = _Standalone(kernel.name)
+    combines, renamed = _combine_functions(kernel, name)
+    transform = _Standalone(kernel.name, renamed)
     transform.visit(function)
     _drop_unused(function)
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
-    text = ast.unparse(ast.fix_missing_locations(function))
+    parts = []
+    for combine in combines:
+        transform.visit(combine)
+        combine.name = renamed[combine.name]
+        combine.decorator_list = [ast.parse("triton.jit", mode="eval").body]
+        parts.append(ast.unparse(ast.fix_missing_locations(combine)))
+    parts.append(ast.unparse(ast.fix_missing_locations(function)))
     grid = _grid(kernel, sizes)
     return StandaloneKernel(
         name=name,
         launcher=launcher,
-        text=f"{text}\n\n\n{_launcher(kernel, name, launcher, parameters, grid)}",
+        text="\n\n\n".join([*parts, _launcher(kernel, name, launcher, parameters, grid)]),
         functions=frozenset(transform.functions),
         imports=frozenset(transform.imports),
         dropped=dropped,
