@@ -1,0 +1,315 @@
+"""Elementwise operations against torch, at the edges where they differ most."""
+
+import math
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+from builder.execute import run
+
+INT_MIN = torch.iinfo(torch.int32).min
+EDGES = [0, 1, -1, 2, -2, 7, -7, 100, -100, INT_MIN, INT_MIN + 1, -(INT_MIN + 1), 65536, -65537]
+
+
+@triton.jit
+def binary(x, y, out, n, OP: tl.constexpr, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = index < n
+    a = tl.load(x + index, mask)
+    b = tl.load(y + index, mask)
+    if OP == "add":
+        c = a + b
+    elif OP == "sub":
+        c = a - b
+    elif OP == "mul":
+        c = a * b
+    elif OP == "div":
+        c = a // b
+    elif OP == "mod":
+        c = a % b
+    elif OP == "true_div":
+        c = a / b
+    elif OP == "shl":
+        c = a << b
+    elif OP == "shr":
+        c = a >> b
+    elif OP == "lt":
+        c = a < b
+    elif OP == "ge":
+        c = a >= b
+    elif OP == "ne":
+        c = a != b
+    elif OP == "max":
+        c = tl.maximum(a, b)
+    elif OP == "max_nan":
+        c = tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+    elif OP == "umulhi":
+        c = tl.umulhi(a, b)
+    tl.store(out + index, c, mask)
+
+
+def apply(op, a, b, dtype=None):
+    out = torch.zeros_like(a, dtype=dtype or a.dtype)
+    run(binary, (triton.cdiv(a.numel(), 32),), a, b, out, a.numel(), OP=op, BLOCK=32)
+    return out
+
+
+def pairs(dtype):
+    info = torch.iinfo(dtype)
+    values = [v for v in EDGES if info.min <= v <= info.max] + [info.min, info.max]
+    left, right = torch.tensor(values), torch.tensor(values)
+    grid = torch.cartesian_prod(left, right)
+    return grid[:, 0].to(dtype).contiguous(), grid[:, 1].to(dtype).contiguous()
+
+
+def wrap(value, dtype):
+    bits = dtype.itemsize * 8
+    value &= (1 << bits) - 1
+    if dtype.is_signed and value >> (bits - 1):
+        value -= 1 << bits
+    return value
+
+
+def c_divide(a, b):
+    return -(-a // b) if (a < 0) != (b < 0) and a % b else a // b
+
+
+REFERENCE = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: int(math.copysign(1, a) * math.copysign(1, b)) * (abs(a) // abs(b)),
+    "mod": lambda a, b: int(math.copysign(1, a)) * (abs(a) % abs(b)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "mod"])
+def test_signed_integers_wrap_and_divide_as_in_c(dtype, op):
+    a, b = pairs(dtype)
+    out = apply(op, a, b)
+    for x, y, got in zip(a.tolist(), b.tolist(), out.tolist(), strict=True):
+        if op in ("div", "mod") and (y == 0 or (y == -1 and x == torch.iinfo(dtype).min)):
+            continue  # undefined: it only must not trap
+        assert got == wrap(REFERENCE[op](x, y), dtype), (x, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+@pytest.mark.parametrize("op", ["add", "mul", "div", "mod", "lt", "ge", "shr"])
+def test_unsigned_integers(dtype, op):
+    top = torch.iinfo(dtype).max
+    values = [0, 1, 2, 3, 7, 100, top, top - 1, top // 2, top // 2 + 1]
+    pairs_of = [(x, y) for x in values for y in values]
+    if op == "shr":
+        pairs_of = [(x, y) for x in values for y in range(dtype.itemsize * 8)]
+    a = torch.tensor([x for x, _ in pairs_of], dtype=dtype)
+    b = torch.tensor([y for _, y in pairs_of], dtype=dtype)
+    out = apply(op, a, b, torch.bool if op in ("lt", "ge") else None).tolist()
+    reference = {
+        "add": lambda x, y: wrap(x + y, dtype),
+        "mul": lambda x, y: wrap(x * y, dtype),
+        "div": lambda x, y: x // y,
+        "mod": lambda x, y: x % y,
+        "lt": lambda x, y: x < y,
+        "ge": lambda x, y: x >= y,
+        "shr": lambda x, y: x >> y,
+    }[op]
+    for (x, y), got in zip(pairs_of, out, strict=True):
+        if y or op not in ("div", "mod"):
+            assert got == reference(x, y), (x, y)
+
+
+def test_upper_half_of_products():
+    values = [0, 1, 2, 3, 2**31, 2**32 - 1, 0x12345678]
+    grid = [(x, y) for x in values for y in values]
+    a = torch.tensor([x for x, _ in grid], dtype=torch.uint32)
+    b = torch.tensor([y for _, y in grid], dtype=torch.uint32)
+    assert apply("umulhi", a, b).tolist() == [(x * y) >> 32 for x, y in grid]
+
+
+def test_upper_half_of_wide_products():
+    values = [0, 1, 3, 2**63, 2**64 - 1, 0x123456789ABCDEF0, 2**32, 2**32 - 1]
+    grid = [(x, y) for x in values for y in values]
+    a = torch.tensor([x for x, _ in grid], dtype=torch.uint64)
+    b = torch.tensor([y for _, y in grid], dtype=torch.uint64)
+    assert apply("umulhi", a, b).tolist() == [(x * y) >> 64 for x, y in grid]
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_shifts(dtype):
+    bits = dtype.itemsize * 8
+    a = torch.tensor([1, -1, 5, torch.iinfo(dtype).min]).to(dtype).repeat_interleave(bits)
+    b = torch.arange(bits).to(dtype).repeat(4)
+    left = [wrap(x << y, dtype) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    right = [x >> y for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    assert apply("shl", a, b).tolist() == left
+    assert apply("shr", a, b).tolist() == right
+
+
+NAN, INF = math.nan, math.inf
+FLOATS = torch.tensor([0.0, -0.0, 1.0, -1.5, INF, -INF, NAN, 1e-40, 3.4e38, 0.1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "lt", "ge", "ne", "max", "max_nan"])
+def test_floats(dtype, op):
+    grid = torch.cartesian_prod(FLOATS, FLOATS).to(dtype)
+    a, b = grid[:, 0].contiguous(), grid[:, 1].contiguous()
+    out = apply(op, a, b, torch.bool if op in ("lt", "ge", "ne") else None)
+    function = {
+        "add": torch.add, "sub": torch.sub, "mul": torch.mul, "lt": torch.lt, "ge": torch.ge,
+        "ne": torch.ne, "max": torch.fmax, "max_nan": torch.maximum,
+    }[op]  # fmt: skip
+    expected = function(a, b)
+    if op in ("max", "max_nan"):
+        assert torch.equal(out.nan_to_num(), expected.nan_to_num())
+        assert torch.equal(out.isnan(), expected.isnan())
+    else:
+        assert torch.allclose(out.float(), expected.float(), rtol=0, atol=0, equal_nan=True)
+
+
+def test_i1_arithmetic():
+    a = torch.tensor([True, True, False, False])
+    b = torch.tensor([True, False, True, False])
+
+    assert apply("lt", a, b, torch.bool).tolist() == (a < b).tolist()
+    out = torch.zeros(4, 4, dtype=torch.int32)
+    run(bits, (1,), a, b, out, BLOCK=4)
+    assert out.tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 0]]
+
+
+@triton.jit
+def bits(x, y, out, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    a, b = tl.load(x + lane) != 0, tl.load(y + lane) != 0
+    tl.store(out + lane, a.to(tl.int32))
+    tl.store(out + BLOCK + lane, (a ^ b).to(tl.int32))
+    tl.store(out + 2 * BLOCK + lane, (a & b).to(tl.int32))
+    tl.store(out + 3 * BLOCK + lane, (a | b).to(tl.int32))
+
+
+@triton.jit
+def convert(x, out, n, BLOCK: tl.constexpr):
+    index = tl.arange(0, BLOCK)
+    tl.store(out + index, tl.load(x + index, index < n).to(out.dtype.element_ty), index < n)
+
+
+def converted(x, dtype):
+    out = torch.zeros_like(x, dtype=dtype)
+    run(convert, (1,), x, out, x.numel(), BLOCK=triton.next_power_of_2(x.numel()))
+    return out
+
+
+def test_float_to_integer_is_defined_everywhere():
+    x = torch.tensor([1.9, -1.9, NAN, INF, -INF, 3e9, -3e9, 0.0])
+    top, low = torch.iinfo(torch.int32).max, INT_MIN
+    assert converted(x, torch.int32).tolist() == [1, -1, 0, top, low, top, low, 0]
+    wide = converted(x, torch.int64).tolist()
+    assert wide == [1, -1, 0, 2**63 - 1, -(2**63), 3_000_000_000, -3_000_000_000, 0]
+    assert converted(x, torch.uint32).tolist() == [1, 0, 0, 2**32 - 1, 0, 3_000_000_000, 0, 0]
+    assert converted(torch.tensor([200.0, -1.0]), torch.uint8).tolist() == [200, 255]
+    assert converted(torch.tensor([2.0**63, 2.0**64]), torch.uint64).tolist() == [2**63, 2**64 - 1]
+
+
+def test_integers_to_float():
+    x = torch.tensor([2**63 - 1, -(2**63), 2**53 + 1, 16777217])
+    assert converted(x, torch.float32).tolist() == x.float().tolist()
+    unsigned = torch.tensor([2**64 - 1, 2**63 + 1025, 5], dtype=torch.uint64)
+    expected = [float(v) for v in unsigned.tolist()]
+    assert converted(unsigned, torch.float64).tolist() == expected
+    assert converted(torch.tensor([True, False]), torch.float32).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e5m2])
+def test_rounding_is_to_nearest_even(dtype):
+    x = torch.randn(1000) * 10
+    assert torch.equal(converted(x, dtype).float(), x.to(dtype).float())
+
+
+def test_fp8_saturates():
+    x = torch.tensor([1000.0, -1000.0, 448.0, 0.3, NAN])
+    out = converted(x, torch.float8_e4m3fn).float()
+    assert out[:3].tolist() == [448.0, -448.0, 448.0]
+    assert out[4].isnan()
+
+
+@triton.jit
+def apply_library(x, out, NAME: tl.constexpr, BLOCK: tl.constexpr):
+    index = tl.arange(0, BLOCK)
+    value = tl.load(x + index)
+    if NAME == "tanh":
+        result = libdevice.tanh(value)
+    elif NAME == "erf":
+        result = tl.erf(value)
+    elif NAME == "exp":
+        result = tl.exp(value)
+    elif NAME == "log1p":
+        result = libdevice.log1p(value * value)
+    elif NAME == "rsqrt":
+        result = tl.rsqrt(value * value + 1)
+    elif NAME == "sigmoid":
+        result = tl.sigmoid(value)
+    elif NAME == "pow":
+        result = libdevice.pow(tl.abs(value), value)
+    elif NAME == "fma":
+        result = tl.fma(value, value, value)
+    elif NAME == "round":
+        result = libdevice.nearbyint(value * 3)
+    elif NAME == "sqrt":
+        result = tl.sqrt(tl.abs(value))
+    tl.store(out + index, result)
+
+
+LIBRARY = {
+    "tanh": torch.tanh,
+    "erf": torch.erf,
+    "exp": torch.exp,
+    "log1p": lambda v: torch.log1p(v * v),
+    "rsqrt": lambda v: 1 / torch.sqrt(v * v + 1),
+    "sigmoid": torch.sigmoid,
+    "pow": lambda v: v.abs() ** v,
+    "fma": lambda v: (v.double() * v.double() + v.double()).to(v.dtype),
+    "round": lambda v: torch.round(v * 3),
+    "sqrt": lambda v: v.abs().sqrt(),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LIBRARY))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_functions(name, dtype):
+    x = torch.randn(128, dtype=dtype) * 2
+    out = torch.empty_like(x)
+    run(apply_library, (1,), x, out, NAME=name, BLOCK=128)
+    tolerance = 4 * torch.finfo(dtype).eps
+    assert torch.allclose(out, LIBRARY[name](x), rtol=tolerance, atol=tolerance)
+
+
+@triton.jit
+def philox(out, seed, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + index, tl.rand(seed, index))
+
+
+def reference_philox(seed, offset):
+    """Philox 4x32-10 (Salmon et al., 2011), the first of four words, in Python's integers."""
+    ones = 0xFFFFFFFF
+    counter, key = [offset, 0, 0, 0], [seed & ones, seed >> 32]
+    for _ in range(10):
+        high0, low0 = divmod(counter[0] * 0xD2511F53, 1 << 32)
+        high1, low1 = divmod(counter[2] * 0xCD9E8D57, 1 << 32)
+        counter = [high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0]
+        key = [(key[0] + 0x9E3779B9) & ones, (key[1] + 0xBB67AE85) & ones]
+    return counter[0]
+
+
+def test_random_numbers_are_philox():
+    out = torch.empty(256)
+    run(philox, (2,), out, 12345, BLOCK=128)
+    for offset in (0, 1, 77, 255):
+        word = reference_philox(12345, offset)
+        word = word - (1 << 32) if word >> 31 else word
+        word = -word - 1 if word < 0 else word
+        assert out[offset].item() == pytest.approx(word * 4.6566127342e-10, rel=1e-6)

@@ -1,0 +1,251 @@
+"""Launching: what a launch records, what it accepts, what it leaves behind."""
+
+import linecache
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler.compiler import ASTSource
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction
+
+from builder.errors import ExecutionError, UnsupportedOperation
+from builder.execute import ExecutionOptions, launches_on_cpu, run
+
+
+@triton.jit
+def scale(x, out, n, factor, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = index < n
+    tl.store(out + index, tl.load(x + index, mask) * factor, mask)
+
+
+def launch_scale(x, out, **options):
+    scale[(triton.cdiv(x.numel(), 64),)](x, out, x.numel(), 2.5, BLOCK=64, **options)
+
+
+def test_launch_inside_the_context():
+    x, out = torch.randn(100), torch.empty(100)
+    with launches_on_cpu() as trace:
+        launch_scale(x, out, num_warps=2, num_stages=3)
+    assert torch.equal(out, x * 2.5)
+    (launch,) = trace.launches
+    assert launch.kernel is scale
+    assert launch.grid == (2, 1, 1)
+    assert launch.signature == {
+        "x": "*fp32", "out": "*fp32", "n": "i32", "factor": "fp32", "BLOCK": "constexpr",
+    }  # fmt: skip
+    assert launch.constants == {(4,): 64}
+    assert launch.attrs[(0,)] == [["tt.divisibility", 16]]
+    assert launch.options == {"num_warps": 2, "num_stages": 3}
+    assert trace.instructions > 0
+
+
+def test_launch_record_compiles_for_a_target():
+    with launches_on_cpu() as trace:
+        launch_scale(torch.randn(64), torch.empty(64), num_warps=2)
+    launch = trace.launches[0]
+    source = ASTSource(launch.kernel, launch.signature, launch.constants, launch.attrs)
+    target = GPUTarget("cuda", 80, 32)
+    compiled = triton.compile(source, target=target, options=launch.options)
+    assert compiled.metadata.num_warps == 2
+    assert compiled.asm["cubin"]
+
+
+def test_arguments_are_specialised_as_a_launch_does():
+    with launches_on_cpu() as trace:
+        scale[(1,)](torch.randn(64), torch.empty(64), 16, 1.0, BLOCK=64)
+        scale[(1,)](torch.randn(65)[1:], torch.empty(64), 1, 1.0, BLOCK=64)
+    divisible, one = trace.launches
+    assert divisible.attrs[(2,)] == [["tt.divisibility", 16]]
+    assert one.signature["n"] == "constexpr"
+    assert one.constants[(2,)] == 1
+    assert one.attrs.get((0,), []) == []
+
+
+def test_nothing_is_left_behind():
+    before = JITFunction.run, driver._active
+    with pytest.raises(ZeroDivisionError), launches_on_cpu():
+        assert JITFunction.run is not before[0]
+        raise ZeroDivisionError
+    assert (JITFunction.run, driver._active) == before
+    with pytest.raises((RuntimeError, ValueError)):  # no driver, or one that wants its own memory
+        launch_scale(torch.randn(64), torch.empty(64))
+
+
+def test_contexts_nest():
+    x = torch.randn(64)
+    with launches_on_cpu() as outer:
+        with launches_on_cpu(ExecutionOptions(check_memory=False)) as inner:
+            launch_scale(x, torch.empty(64))
+        launch_scale(x, torch.empty(64))
+    assert len(inner.launches) == 1
+    assert len(outer.launches) == 1
+
+
+@triton.autotune([triton.Config({"BLOCK": 32}), triton.Config({"BLOCK": 128})], key=["n"])
+@triton.jit
+def tuned(x, out, n, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + index, tl.load(x + index, index < n) + BLOCK, index < n)
+
+
+@triton.heuristics({"BLOCK": lambda arguments: 64 if arguments["n"] > 50 else 32})
+@triton.jit
+def heuristic(x, out, n, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + index, tl.load(x + index, index < n) + BLOCK, index < n)
+
+
+def test_autotuned_kernels_take_the_first_configuration():
+    x, out = torch.zeros(100), torch.empty(100)
+    run(tuned, lambda meta: (triton.cdiv(100, meta["BLOCK"]),), x, out, 100)
+    assert torch.equal(out, torch.full((100,), 32.0))
+    with launches_on_cpu() as trace:
+        tuned[(4,)](x, out, 100)
+    assert trace.launches[0].options["num_warps"] == 4
+
+
+def test_heuristics():
+    out = torch.empty(100)
+    run(heuristic, (2,), torch.zeros(100), out, 100)
+    assert torch.equal(out, torch.full((100,), 64.0))
+
+
+@triton.jit
+def many_types(out, i8, i64, f, flag, nothing, big, small: "i8", unsigned: "u32"):
+    tl.store(out, i8.to(tl.float64))
+    tl.store(out + 1, i64.to(tl.float64))
+    tl.store(out + 2, f.to(tl.float64))
+    tl.store(out + 3, flag.to(tl.float64))
+    if nothing is None:
+        tl.store(out + 4, 5.0)
+    tl.store(out + 5, big.to(tl.float64))
+    tl.store(out + 6, small.to(tl.float64))
+    tl.store(out + 7, unsigned.to(tl.float64))
+
+
+def test_scalar_arguments():
+    out = torch.zeros(8, dtype=torch.float64)
+    run(many_types, 1, out, -5, 1 << 40, 0.1, True, None, (1 << 63) + 2048, -3, 4_000_000_000)
+    expected = [-5, 1 << 40, float(torch.tensor(0.1)), 1, 5, float((1 << 63) + 2048), -3, 4e9]
+    assert out.tolist() == expected
+
+
+@triton.jit
+def coordinates(out):
+    x, y, z = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    place = (z * tl.num_programs(1) + y) * tl.num_programs(0) + x
+    tl.store(out + place, x + 10 * y + 100 * z)
+
+
+@pytest.mark.parametrize("permute_seed", [None, 3])
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 18])
+def test_grids_of_three_dimensions(permute_seed, chunk):
+    out = torch.zeros(2, 3, 4, dtype=torch.int32)
+    with launches_on_cpu(ExecutionOptions(permute_seed=permute_seed, chunk_elements=chunk)):
+        run(coordinates, (4, 3, 2), out)
+    expected = [[[x + 10 * y + 100 * z for x in range(4)] for y in range(3)] for z in range(2)]
+    assert out.tolist() == expected
+
+
+def test_empty_grids_do_nothing():
+    with launches_on_cpu() as trace:
+        run(coordinates, (4, 0, 2), torch.zeros(0, dtype=torch.int32))
+    assert trace.launches[0].grid == (4, 0, 2)
+
+
+@pytest.mark.parametrize("grid", [(), (1, 1, 1, 1), (-1,), (1, 70000)])
+def test_impossible_grids(grid):
+    with pytest.raises(ExecutionError) as caught:
+        run(coordinates, grid, torch.zeros(1, dtype=torch.int32))
+    assert caught.value.kind == "grid"
+
+
+def test_tensors_elsewhere_are_refused():
+    with pytest.raises(ExecutionError, match="CPU tensors"):
+        run(scale, (1,), torch.empty(4, device="meta"), torch.empty(4), 4, 1.0, BLOCK=4)
+
+
+@triton.jit
+def spin(out):
+    value = tl.load(out)
+    while value == 0:
+        value = tl.load(out)
+    tl.store(out, value)
+
+
+def test_endless_kernels_run_out_of_budget():
+    with launches_on_cpu(ExecutionOptions(instruction_budget=2000)):
+        with pytest.raises(ExecutionError) as caught:
+            run(spin, (1,), torch.zeros(1))
+    assert caught.value.kind == "budget"
+    assert caught.value.line is not None
+
+
+@triton.jit
+def assembly(x, out):
+    value = tl.load(x + tl.arange(0, 16))
+    value = tl.inline_asm_elementwise("neg.f32 $0, $1;", "=r,r", [value], tl.float32, True, 1)
+    tl.store(out + tl.arange(0, 16), value)
+
+
+def test_unknown_operations_are_named():
+    with pytest.raises(UnsupportedOperation) as caught:
+        run(assembly, (1,), torch.randn(16), torch.empty(16))
+    assert caught.value.operation == "tt.elementwise_inline_asm"
+    assert caught.value.line is not None
+
+
+@triton.jit
+def wrong_types(x):
+    tl.store(x, tl.arange(0, 16) + tl.arange(0, 8))
+
+
+def test_kernels_that_do_not_compile():
+    with pytest.raises(ExecutionError) as caught:
+        run(wrong_types, (1,), torch.zeros(1))
+    assert caught.value.kind == "compile"
+    assert caught.value.kernel == "wrong_types"
+
+
+TEXT = """
+import triton
+import triton.language as tl
+
+@triton.jit
+def helper(x):
+    return x * 2 + FOUR
+
+FOUR: tl.constexpr = tl.constexpr(4)
+
+@triton.jit
+def kernel(x, out, BLOCK: tl.constexpr):
+    index = tl.arange(0, BLOCK)
+    tl.store(out + index, helper(tl.load(x + index)))
+"""
+
+
+def test_kernels_from_text_by_linecache():
+    name = "<kernels of this test>"
+    linecache.cache[name] = (len(TEXT), None, TEXT.splitlines(keepends=True), name)
+    namespace = {"__name__": "kernels_of_this_test"}
+    exec(compile(TEXT, name, "exec"), namespace)
+    x, out = torch.randn(16), torch.empty(16)
+    run(namespace["kernel"], (1,), x, out, BLOCK=16)
+    assert torch.equal(out, x * 2 + 4)
+    with pytest.raises(ExecutionError) as caught:
+        run(namespace["kernel"], (1,), x, out, BLOCK=32)
+    assert caught.value.line == 14
+
+
+def test_kernels_from_files(tmp_path):
+    path = tmp_path / "kernels.py"
+    path.write_text(TEXT)
+    namespace = {"__name__": "kernels"}
+    exec(compile(TEXT, str(path), "exec"), namespace)
+    x, out = torch.randn(16), torch.empty(16)
+    run(namespace["kernel"], (1,), x, out, BLOCK=16)
+    assert torch.equal(out, x * 2 + 4)
