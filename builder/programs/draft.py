@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.programs.names import INPUT_NAMES, ROLE_NAMES
-from builder.programs.shapes import odd_below
+from builder.programs.shapes import other_sizes
 
 if TYPE_CHECKING:
     from random import Random
@@ -128,11 +128,8 @@ class Draft:
         if self.rng.random() > chance:
             return
         for role in roles:
-            value = self.values[role] // multiple
-            odd = odd_below(value)
-            other = self.rng.randint(max(2, value // 3), max(3, value))
-            halved = max(2, value // 2)
-            self.varied[role] = (halved * multiple, odd * multiple, other * multiple)
+            sizes = other_sizes(self.rng, self.values[role] // multiple)
+            self.varied[role] = tuple(size * multiple for size in sizes)
 
     def _declare(self, role: str, value: Any) -> None:
         self.values[role] = value

@@ -10,7 +10,7 @@ from builder.programs.wrap import wrap
 if TYPE_CHECKING:
     from builder.programs.draft import Draft
 
-_ROLE = re.compile(r"\$([a-z_]+)")
+_ROLE = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 Block = list[str]
 
@@ -198,7 +198,8 @@ class _Renderer:
                 return str(attribute(role))
             return literal(self.draft.values[role])
 
-        return _ROLE.sub(spelled, self._typed(line))
+        # a literal stands next to a slice's colon, a name apart from it
+        return re.sub(r": (\d+)\]", r":\1]", _ROLE.sub(spelled, self._typed(line)))
 
     def _typed(self, text: str) -> str:
         inline = self.style.inline_dtype and self.draft.dtype != "float32"

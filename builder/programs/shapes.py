@@ -110,6 +110,9 @@ def divisors(number: int, candidates: Iterable[int]) -> list[int]:
     return [candidate for candidate in candidates if number % candidate == 0]
 
 
-def odd_below(number: int) -> int:
-    """The largest odd number below ``number`` (at least 3)."""
-    return max(3, number - 1 if number % 2 == 0 else number - 2)
+def other_sizes(rng: Random, size: int) -> tuple[int, int, int]:
+    """Three sizes of at least 2 that differ from ``size``: smaller if possible, odd, another."""
+    odd = {1: 3, 2: 3, 3: 5}.get(size, size - 1 - size % 2)
+    options = (max(2, size // 2), rng.randint(max(2, size // 3), size + 1), size + 2, size + 3)
+    small, another = list(dict.fromkeys(n for n in options if n not in {size, odd}))[:2]
+    return small, odd, another

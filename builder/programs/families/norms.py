@@ -205,5 +205,6 @@ def residual_norm(rng: Random) -> Draft:
         draft.returns = "tuple[torch.Tensor, torch.Tensor]"
         draft.forward(f"return y, {residual}")
     else:
-        draft.forward(f"return {draft.pick('y', activate(draft, 'y', ('gelu', 'silu')))}")
+        activated = rng.random() < 0.5
+        draft.forward(f"return {activate(draft, 'y', ('gelu', 'silu')) if activated else 'y'}")
     return draft
