@@ -208,11 +208,11 @@ def comes_before(a, a_index, b, b_index, count, descending: tl.constexpr):
     else:
         before = (a < b) | (b_nan & (a == a))
     before = before | (((a == b) | (a_nan & b_nan)) & (a_index < b_index))
-    if count is None:
-        return before
-    a_valid = a_index < count
-    b_valid = b_index < count
-    return (a_valid & (b_index >= count)) | ((a_valid == b_valid) & before)
+    if count is not None:
+        a_valid = a_index < count
+        b_valid = b_index < count
+        before = (a_valid & (b_index >= count)) | ((a_valid == b_valid) & before)
+    return before
 
 
 @triton.jit
