@@ -60,12 +60,13 @@ class Output:
         """
         if self.mode == "json":
             _write(json.dumps(_jsonable(data), allow_nan=False))
-        elif self.mode == "human":
-            view = render.facts(data) if human is None else human
-            render.console().print(view, soft_wrap=isinstance(view, str))
-        else:
+        elif self.mode == "quiet":
             for line in (quiet,) if isinstance(quiet, str) else quiet:
                 _write(render.printable(line))
+        elif isinstance(human, str):
+            _write(human)
+        else:
+            render.console().print(render.facts(data) if human is None else human)
 
     def note(self, message: str) -> None:
         """A line about how things go; not in ``quiet`` mode."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from builder.dataset.schema import COLUMNS, REJECTION_COLUMNS, Column
@@ -12,6 +11,12 @@ if TYPE_CHECKING:
 
 #: Tag by which a card made by this package is recognised.
 TAG = "torch2triton"
+
+# Licences whose SPDX identifier, in lower case, is the Hub's own name for them.
+_HUB_LICENSES = {
+    "apache-2.0", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc-by-4.0", "cc-by-nc-4.0",
+    "cc-by-sa-4.0", "cc0-1.0", "isc", "mit", "mpl-2.0", "unlicense", "zlib",
+}  # fmt: skip
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -106,9 +111,9 @@ def render_card(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -
 
 
 def _license(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The Hub's name of the one licence of all rows, ``other`` where they differ."""
-    licenses = Counter(row["license"] for row in rows) or Counter(["Apache-2.0"])
-    return next(iter(licenses)).lower() if len(licenses) == 1 else "other"
+    """The Hub's name of the one licence of all rows; ``other`` where there is none."""
+    licenses = {row["license"].lower() for row in rows} or {"apache-2.0"}
+    return licenses.pop() if len(licenses) == 1 and licenses <= _HUB_LICENSES else "other"
 
 
 def _size(count: int) -> str:

@@ -83,9 +83,9 @@ def count_pairs(folder: Path) -> int:
     Raises:
         UsageError: the folder is no finished data set, or it has no pairs.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give the folder that the build wrote")
     files = pair_files(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give the folder that the build wrote")
     if not (folder / CARD_NAME).is_file():
         raise UsageError(f"{folder} has no {CARD_NAME}; run the same build command again first")
     try:

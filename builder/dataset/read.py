@@ -47,11 +47,13 @@ def pair_files(path: Path) -> list[Path]:
     Raises:
         UsageError: there are none, or some are missing.
     """
-    if not path.exists():
-        raise UsageError(f"{path} does not exist; give a data set folder or a .parquet file")
-    if path.is_dir():
-        return _shards(path)
-    return [path]
+    try:
+        path.stat()
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else reason
+        raise UsageError(f"{path} {reason}; give a data set folder or a .parquet file") from error
+    return _shards(path) if path.is_dir() else [path]
 
 
 def _shards(folder: Path) -> list[Path]:

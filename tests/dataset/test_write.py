@@ -126,9 +126,18 @@ def test_without_rejections_the_card_does_not_promise_them(tmp_path):
     assert [config["config_name"] for config in front_matter(tmp_path)["configs"]] == ["default"]
 
 
-def test_the_license_of_mixed_rows_is_other(tmp_path):
-    written(tmp_path, [row(0), row(1, license="MIT")])
-    assert front_matter(tmp_path)["license"] == "other"
+@pytest.mark.parametrize(
+    ("licenses", "named"),
+    [
+        (["MIT", "MIT"], "mit"),
+        (["Apache-2.0", "MIT"], "other"),
+        (["LicenseRef-Mine"], "other"),
+        (["MIT\ntags: [broken"], "other"),
+    ],
+)
+def test_the_card_names_the_license_as_the_hub_does(tmp_path, licenses, named):
+    written(tmp_path, [row(n, license=license) for n, license in enumerate(licenses)])
+    assert front_matter(tmp_path)["license"] == named
 
 
 def test_the_card_has_counts_columns_and_no_place_or_time(tmp_path):
