@@ -136,7 +136,7 @@ def test_without_rejections_the_card_does_not_promise_them(tmp_path):
     ],
 )
 def test_the_card_names_the_license_as_the_hub_does(tmp_path, licenses, named):
-    written(tmp_path, [row(n, license=license) for n, license in enumerate(licenses)])
+    written(tmp_path, [row(n, license=name) for n, name in enumerate(licenses)])
     assert front_matter(tmp_path)["license"] == named
 
 
