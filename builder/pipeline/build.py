@@ -6,6 +6,7 @@ whatever the number of workers and however often the build was interrupted.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import time
 from dataclasses import asdict, dataclass
@@ -79,6 +80,12 @@ class SeedStream:
         return synthesise(self._config.seed, index, self._config.families).source
 
 
+def _file_mark(program: Program) -> str:
+    """Name and content of a file: an edited file makes another data set."""
+    digest = hashlib.sha256(program.python_code.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{program.source} {program.license} {digest[:16]}"
+
+
 class FileStream:
     """The user's own programs."""
 
@@ -86,7 +93,7 @@ class FileStream:
         self._config = config
         self._programs = programs
         self.length: int | None = len(programs)
-        self.header = {"files": [program.source for program in programs]}
+        self.header = {"files": [_file_mark(program) for program in programs]}
 
     def job(self, index: int) -> Job:
         payload = _payload(self._config) | {"program": asdict(self._programs[index])}
@@ -119,7 +126,7 @@ class _Run:
     def _enough(self, index: int) -> bool:
         if self._stream.length is not None:
             return index >= self._stream.length
-        if len(self._journal.row_indices) >= self._config.pairs:
+        if self._journal.num_rows >= self._config.pairs:
             return True
         return index - self._last_row > _FRUITLESS
 
@@ -190,10 +197,10 @@ def build(
 def _run_all(
     config: BuildConfig, run: _Run, journal: Journal, on_progress: Callable[[Progress], None]
 ) -> None:
-    on_progress(Progress(len(journal.row_indices), len(journal)))
+    on_progress(Progress(journal.num_rows, len(journal)))
     if next(run.jobs(), None) is None:
         return
     with Supervisor(config.workers, config.limits, PRELOAD) as supervisor:
         for outcome in supervisor.run(run.jobs()):
             run.record(outcome)
-            on_progress(Progress(len(journal.row_indices), len(journal)))
+            on_progress(Progress(journal.num_rows, len(journal)))

@@ -22,7 +22,7 @@ from builder.programs.load import load_program
 from builder.programs.program import Program
 from builder.programs.synthesise import synthesise
 from builder.rewrite import TritonModule, triton_module
-from builder.verify import verify
+from builder.verify import Verdict, verify
 
 
 def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str, Any]:
@@ -46,7 +46,9 @@ def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport)
         "triton_code": triton.text,
         "original_triton_code": captured.source,
         "target": captured.target,
+        "kernel_names": list(triton.kernel_names),
         "kernel_kinds": list(triton.kernel_kinds),
+        "num_kernels": len(triton.kernel_names),
         "aten_ops": list(captured.aten_ops),
         "flops": report.flops,
         "bytes_moved": _bytes_moved(captured, report),
@@ -58,6 +60,15 @@ def _bytes_moved(captured: Capture, report: GateReport) -> int:
     sizes = [(spec.size, spec.dtype) for spec in captured.tensors]
     sizes += list(zip(report.output_shapes, report.output_dtypes, strict=True))
     return sum(math.prod(size) * getattr(torch, dtype).itemsize for size, dtype in sizes)
+
+
+def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
+    """What of a verdict goes into a row; the module's own list of kernels stands there already."""
+    fields = asdict(verdict)
+    for name in ("kernel_names", "num_kernels", "replaced_draws"):
+        del fields[name]
+    shapes = ["; ".join(map(str, map(list, one))) for one in verdict.input_shapes]
+    return fields | {"input_shapes": shapes}
 
 
 def _labelled(rejected: Rejected, source: str) -> dict[str, Any]:
@@ -106,7 +117,7 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
     if not verdict.verified:
         rejection = VerificationRejected(verdict.kind or "unverified", verdict.reason or "")
         return _labelled(rejection, program["source"])
-    return {"program": program, "capture": captured, "verdict": verdict.to_json()}
+    return {"program": program, "capture": captured, "verdict": _verdict_fields(verdict)}
 
 
 @in_stage("verify")
@@ -119,4 +130,4 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
     )
-    return {"verdict": verdict.to_json()}
+    return {"verdict": asdict(verdict)}
