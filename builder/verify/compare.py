@@ -94,11 +94,16 @@ def scale(reference: Tensor) -> float:
 
 
 def element_errors(actual: Tensor, reference: Tensor) -> Tensor:
-    """Each element's error; 0 where the reference is not finite (compared on its own)."""
+    """Each element's error; 0 where the rounded reference is not finite (compared on its own)."""
     wide = actual.to(reference.dtype)
     errors = (wide - reference).abs() / (reference.abs() + scale(reference))
-    errors = torch.where(torch.isfinite(reference), errors, torch.zeros_like(errors))
-    return torch.where(torch.isnan(errors), torch.full_like(errors, math.inf), errors)
+    errors.masked_fill_(~torch.isfinite(_rounded(reference, actual.dtype)), 0.0)
+    return errors.masked_fill_(torch.isnan(errors), math.inf)
+
+
+def _rounded(reference: Tensor, dtype: torch.dtype) -> Tensor:
+    """The reference as the output's type holds it, in float64 again (8-bit types can do little)."""
+    return reference.to(dtype).to(reference.dtype)
 
 
 def error(actual: Tensor, reference: Tensor) -> float:
@@ -169,13 +174,12 @@ def _agrees(actual: Tensor, other: Expected, scaled: float, tolerance: float) ->
 
 def _wrong_non_finite(actual: Tensor, reference: Tensor) -> Tensor:
     """Elements whose NaN or infinity is not the rounded reference's."""
-    rounded = reference.to(actual.dtype)
-    same = torch.isnan(actual) == torch.isnan(rounded)
+    rounded, wide = _rounded(reference, actual.dtype), actual.to(reference.dtype)
+    differ = torch.isnan(wide) != torch.isnan(rounded)
+    infinite = torch.isinf(wide) | torch.isinf(rounded)
     if not actual.dtype.is_complex:
-        wide, wide_rounded = actual.to(torch.float64), rounded.to(torch.float64)
-        infinite = torch.isinf(wide) | torch.isinf(wide_rounded)
-        same &= ~infinite | (wide == wide_rounded)
-    return ~same
+        differ |= infinite & (wide != rounded)
+    return differ
 
 
 def _wrong_floats(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import VerificationRejected
-from builder.verify.seams import ASTSource, compile_source, fresh_compilation
+from builder.verify.seams import ASTSource, captured_diagnostics, compile_source, fresh_compilation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,15 +98,23 @@ def compile_launch(launch: Launch, target: Target) -> tuple[Resources, str]:
         VerificationRejected: ``compile_error``.
     """
     source = ASTSource(launch.kernel, launch.signature, launch.constants, launch.attrs)
+    diagnostics: list[str] = []
     try:
-        with fresh_compilation() as report:
+        with captured_diagnostics() as diagnostics, fresh_compilation() as report:
             compiled = compile_source(source, target=target.gpu_target, options=launch.options)
     except Exception as error:
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        message = f"{launch.kernel.__name__} does not compile for {target.name}: {first}"
+        name = launch.kernel.__name__
+        message = f"{name} does not compile for {target.name}: {_cause(error, diagnostics)}"
         raise VerificationRejected("compile_error", message) from error
     read = _nvidia_resources if target.backend == "cuda" else _amd_resources
     return read(compiled, report.getvalue(), target), compiled.asm["ttir"]
+
+
+def _cause(error: Exception, diagnostics: Sequence[str]) -> str:
+    """The compiler's first diagnostic, else the last line of the exception."""
+    found = [line for line in diagnostics if ": error: " in line]
+    lines = found[:1] or str(error).strip().splitlines()[-1:] or [repr(error)]
+    return lines[0]
 
 
 def check_limits(name: str, used: Resources, target: Target) -> None:

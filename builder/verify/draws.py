@@ -5,9 +5,12 @@ give the parameters and floating buffers other values (as constructed, all norms
 all biases zero, which hides arguments bound to the wrong parameter), and reshape the distribution
 of the floating inputs:
 
-* ``large``: eight times the values: saturation, overflow of an unstable exponential;
 * ``tied``: rounded to multiples of a half, many zeros: ties, masks, divisions by nearly zero;
-* ``tiny``: a thousandth: constants that are added, small against ordinary values.
+* ``mixed``: slices of one dimension of ordinary, large and tiny size side by side;
+* ``tiny``: a thousandth: constants that are added, small against ordinary values;
+* ``large``: eight times the values: saturation, overflow of an unstable exponential.
+
+Where small values matter, a parameter or buffer that is zero stays zero: a bias would drown them.
 
 Inputs stay in the program's value domain as far as it shows: signs that draw 0 does not have do not
 appear, values in [-1, 1] stay there, a tensor that a new seed does not change is a constant and is
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-DISTRIBUTIONS = ("plain", "tied", "large", "tiny")
+DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large")
+SMALL = ("mixed", "tiny")
 LARGE = 8.0
 TINY = 2.0**-10
 STEP = 0.5
@@ -58,10 +62,11 @@ def reshape_inputs(inputs: list[Any], first: list[Any], distribution: str, seed:
         distribution: one of ``DISTRIBUTIONS``.
         seed: of the generator that places zeros.
     """
+    if distribution == "plain":
+        return
     generator = torch.Generator().manual_seed(seed)
-    pairs = zip(tensors_in(inputs), tensors_in(first), strict=True)
-    for tensor, model in pairs:
-        if distribution != "plain" and _is_free(tensor, model):
+    for tensor, model in zip(tensors_in(inputs), tensors_in(first), strict=True):
+        if _is_free(tensor, model):
             _reshape(tensor, model, distribution, generator)
 
 
@@ -72,25 +77,18 @@ def _is_free(tensor: Tensor, model: Tensor) -> bool:
     wide = model.detach().to(torch.float64)
     if overlaps or not bool(torch.isfinite(wide).all()) or torch.equal(tensor, model):
         return False
-    return wide.numel() <= 2 or wide.unique().numel() > 2
+    extremes = (wide == wide.min()) | (wide == wide.max())
+    return wide.numel() <= 2 or not bool(extremes.all())
 
 
 def _reshape(tensor: Tensor, model: Tensor, distribution: str, generator: torch.Generator) -> None:
     shown = model.detach().to(torch.float64)
     lowest, highest = float(shown.min()), float(shown.max())
     values = tensor.detach().to(torch.float64)
-    if distribution == "large":
-        values = values * LARGE
-    elif distribution == "tiny":
-        values = values * TINY
+    if distribution == "tied":
+        values = _tied(values, lowest, highest, generator)
     else:
-        step = STEP * min(1.0, max(abs(lowest), abs(highest)))
-        zeros = torch.rand(values.shape, generator=generator, dtype=torch.float64) < ZERO_SHARE
-        values = torch.round(values / step) * step
-        values = torch.where(zeros & (lowest <= 0 <= highest), torch.zeros_like(values), values)
-        smallest = torch.full_like(values, step)
-        values = torch.where((values == 0) & (lowest > 0), smallest, values)
-        values = torch.where((values == 0) & (highest < 0), -smallest, values)
+        values = values * _factors(distribution, values)
     reach = max(abs(lowest), abs(highest))
     if UNIT_REACHED < reach <= 1.0:
         values = values.clamp(-1.0, 1.0)
@@ -98,19 +96,45 @@ def _reshape(tensor: Tensor, model: Tensor, distribution: str, generator: torch.
         tensor.copy_(values)
 
 
-def reshape_state(module: nn.Module, seed: int) -> None:
+def _factors(distribution: str, values: Tensor) -> Tensor:
+    """What to multiply by; mixed sizes take turns along the first dimension that has room."""
+    if distribution != "mixed":
+        return torch.tensor(LARGE if distribution == "large" else TINY, dtype=torch.float64)
+    sizes = torch.tensor([1.0, LARGE, TINY], dtype=torch.float64)
+    roomy = [dim for dim, size in enumerate(values.shape) if size >= len(sizes)]
+    if not roomy:
+        return sizes[0]
+    shape = [1] * values.dim()
+    shape[roomy[0]] = -1
+    turns = torch.arange(values.shape[roomy[0]]) % len(sizes)
+    return sizes[turns].reshape(shape)
+
+
+def _tied(values: Tensor, lowest: float, highest: float, generator: torch.Generator) -> Tensor:
+    """Multiples of a step; zeros among them only if draw 0 is not all of one sign."""
+    step = STEP * min(1.0, max(abs(lowest), abs(highest)))
+    zeros = torch.rand(values.shape, generator=generator, dtype=torch.float64) < ZERO_SHARE
+    values = torch.round(values / step) * step
+    values = torch.where(zeros & (lowest <= 0 <= highest), torch.zeros_like(values), values)
+    smallest = torch.full_like(values, step)
+    values = torch.where((values == 0) & (lowest > 0), smallest, values)
+    return torch.where((values == 0) & (highest < 0), -smallest, values)
+
+
+def reshape_state(module: nn.Module, distribution: str, seed: int) -> None:
     """Gives parameters and persistent floating buffers other values, in place.
 
     Values move by up to a quarter of their size; a zero becomes a small positive number, so that
-    what must not be negative (a running variance, a count) is not.
+    what must not be negative (a running variance, a count) is not, or stays (see above).
     """
+    from_zero = 0.0 if distribution in SMALL else 0.2
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in _distinct_state(module):
             values = tensor.to(torch.float64)
             noise = torch.rand(values.shape, generator=generator, dtype=torch.float64)
             moved = values * (0.75 + 0.5 * noise)
-            moved = torch.where(values == 0, 0.2 * noise, moved)
+            moved = torch.where(values == 0, from_zero * noise, moved)
             tensor.copy_(moved)
 
 

@@ -16,7 +16,14 @@ from builder.verify.compile import compile_launches
 from builder.verify.draws import derived_seed, distribution_of, reshape_inputs, reshape_state
 from builder.verify.floors import DOT_PRECISIONS
 from builder.verify.match import match, same_bits
-from builder.verify.modules import imported_text, load_state, original_module, triton_module
+from builder.verify.modules import (
+    anonymous,
+    imported_text,
+    load_state,
+    original_module,
+    summary,
+    triton_module,
+)
 from builder.verify.runner import (
     Case,
     Original,
@@ -117,7 +124,7 @@ def verify(
             compiled = compile_launches(findings.launches, targets)
             findings.resources = compiled.resources
     except (Rejected, ExecutionError) as error:
-        return findings.verdict(error.kind, str(error))
+        return findings.verdict(error.kind, anonymous(str(error)))
     if not any(computes(ttir) for ttir in compiled.ttir):
         return findings.verdict("no_computation", "the kernels only fill or copy")
     return findings.verdict()
@@ -187,12 +194,12 @@ class _Pair:
     def _case(self, draw: int, variant: int | None, attempt: int) -> Case:
         """The first attempt reshapes the inputs; the last one keeps the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
+        distribution = distribution_of(draw) if attempt == 0 and variant is None else "plain"
         inputs = self._inputs(seed, variant)
-        if attempt == 0 and variant is None:
-            reshape_inputs(inputs, self.first_inputs, distribution_of(draw), seed)
+        reshape_inputs(inputs, self.first_inputs, distribution, seed)
         module = cloned(self.original)
         if attempt < ATTEMPTS - 1:
-            reshape_state(module, derived_seed(seed, "state"))
+            reshape_state(module, distribution, derived_seed(seed, "state"))
         return Case(module, inputs, seed)
 
     # -- one input set ---------------------------------------------------------------------
@@ -245,8 +252,7 @@ def run_program(case: Case) -> Original:
     try:
         return run_original(case)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:400]
-        message = f"the program fails: {type(error).__name__}: {first}"
+        message = f"the program fails: {summary(error)}"
         raise VerificationRejected("program_error", message) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import itertools
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from builder.programs.load import LoadedProgram
 
 FILE_NAME = "triton_code.py"
-
-_counter = itertools.count()
+MODULE_NAME = "_triton_code"
+MESSAGE_LENGTH = 400
 
 
 @contextlib.contextmanager
@@ -36,21 +36,20 @@ def imported_text(text: str) -> Iterator[ModuleType]:
     Raises:
         VerificationRejected: ``triton_error``; the text does not import.
     """
-    name = f"_verified_triton_{next(_counter)}"
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         path = Path(folder) / FILE_NAME
         path.write_text(text, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(name, path)
+        spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        sys.modules[MODULE_NAME] = module
         try:
             with triton_errors("import"):
                 spec.loader.exec_module(module)
             yield module
         finally:
-            del sys.modules[name]
+            del sys.modules[MODULE_NAME]
 
 
 @contextlib.contextmanager
@@ -69,9 +68,20 @@ def triton_errors(step: str) -> Iterator[None]:
             raise
         line = _text_line(error)
         place = f" at line {line}" if line else ""
-        first = (str(error).strip().splitlines() or [""])[0][:400]
-        message = f"{step}{place}: {type(error).__name__}: {first}"
+        message = f"{step}{place}: {summary(error)}"
         raise VerificationRejected("triton_error", message) from error
+
+
+def summary(error: BaseException) -> str:
+    """Type and first line of a message, without addresses and folders, which differ each time."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return anonymous(f"{type(error).__name__}: {first}")[:MESSAGE_LENGTH]
+
+
+def anonymous(message: str) -> str:
+    """A message without addresses and without the throw-away folder."""
+    message = re.sub(r"0x[0-9a-fA-F]+", "0x...", message)
+    return re.sub(rf"[^\s'\"]*/{re.escape(FILE_NAME)}", FILE_NAME, message)
 
 
 def _text_line(error: BaseException) -> int | None:
@@ -120,7 +130,7 @@ def load_state(new: nn.Module, original: nn.Module) -> None:
     try:
         new.load_state_dict(original.state_dict(), strict=True)
     except Exception as error:
-        message = " ".join(str(error).split())[:400]
+        message = anonymous(" ".join(str(error).split()))[:MESSAGE_LENGTH]
         raise VerificationRejected(
             "state_dict", f"the program's state does not load: {message}"
         ) from error

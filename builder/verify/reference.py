@@ -105,8 +105,8 @@ class Reference(TorchDispatchMode):
         kwargs = kwargs or {}
         flat, spec = tree_flatten((args, kwargs))
         call = Call(func, flat, spec, rules.written_arguments(func, args, kwargs))
-        known = set(self.shadows)
         twins = None if func.is_view else self._twin_arguments(call)
+        known = set(self.shadows)
         out = func(*args, **kwargs)
         if func.is_view:
             self._note_new_storages(out)
@@ -179,12 +179,13 @@ class Reference(TorchDispatchMode):
         results = self._run_twin(call, twins, out) if wanted and twins is not None else None
         self._store(call, results, out)
         self._write_histories(call, before)
-        rules.note_ties(call.func, call.flat, out, self.ties, Ties)
+        self._note_ties(call, out)
 
     def _run_twin(self, call: Call, twins: list[Any], out: Any) -> Any:
         """The operation's result in float64; None where eager's values must stand."""
         args, kwargs = tree_unflatten(twins, call.spec)
-        run = rules.twin_rule(call.func, follow=not self.own_decisions)
+        own_args, _ = tree_unflatten(call.flat, call.spec)
+        run = rules.twin_rule(call.func, own_args, out, follow=not self.own_decisions)
         if run is None:
             return None
         try:
@@ -223,6 +224,13 @@ class Reference(TorchDispatchMode):
         for tensor in call.results + call.changed:
             shadow = self._shadow(tensor)
             shadow.history = behind.joined(rules.own_history(call.func, tensor, call.tensors))
+
+    def _note_ties(self, call: Call, out: Any) -> None:
+        args, kwargs = tree_unflatten(call.flat, call.spec)
+        found = rules.open_ties(call.func, args, kwargs)
+        if found is not None and isinstance(out, tuple):
+            source, dim = found
+            self.ties[_address(out[1])] = Ties(source.clone(), dim, tuple(out[1].shape))
 
     def _note_new_storages(self, out: Any) -> None:
         """``lift_fresh`` and its like return storages that no operation made."""

@@ -90,18 +90,21 @@ def written_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return marks
 
 
-def twin_rule(func: Any, *, follow: bool) -> Rule | None:
+def twin_rule(func: Any, args: tuple[Any, ...], out: Any, *, follow: bool) -> Rule | None:
     """How the operation runs in float64; None where eager's values stand for the reference.
 
     Args:
         func: the ATen overload.
+        args: the program's own positional arguments.
+        out: the program's own result.
         follow: rounding operations decide as eager did.
     """
     name = base_name(func)
     if name in UNDEFINED or _is_random(func, name):
         return None
     if name in CASTS:
-        return _cast
+        source = args[0] if name == "_to_copy" else args[1]
+        return _cast if source.dtype != out.dtype else _plain
     if follow and name in SAWTOOTH:
         return _sawtooth
     if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
@@ -124,18 +127,19 @@ def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
     return History(result.dtype, _operation(func, name, inputs), decided)
 
 
-def note_ties(func: Any, flat: list[Any], out: Any, ties: dict[int, Any], record: Any) -> None:
-    """Remembers the index result of an operation that leaves the order of ties open."""
-    name = name_of(func)
-    if name not in TIES_ARE_OPEN or not isinstance(out, tuple) or flat[0].dim() == 0:
-        return
-    if any(argument.name == "stable" for argument in schema_arguments(func)) and flat[1] is True:
-        return
-    arguments = {a.name: v for a, v in zip(schema_arguments(func), flat, strict=False)}
-    dim = arguments.get("dim", -1)
-    if isinstance(dim, int) and not isinstance(dim, bool):
-        address = out[1].untyped_storage().data_ptr()
-        ties[address] = record(flat[0].detach().clone(), dim, tuple(out[1].shape))
+def open_ties(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Tensor, int] | None:
+    """What an operation sorts and along which dimension, if it leaves the order of ties open."""
+    if name_of(func) not in TIES_ARE_OPEN:
+        return None
+    formal = [argument.name for argument in schema_arguments(func)]
+    given = {**dict(zip(formal, args, strict=False)), **kwargs}
+    dim = given.get("dim", -1)
+    source = given["self"]
+    if given.get("stable") or not isinstance(dim, int) or source.dim() == 0:
+        return None
+    return source, dim
 
 
 def _is_random(func: Any, name: str) -> bool:
@@ -164,7 +168,7 @@ def _plain(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _out: Any) 
 
 
 def _cast(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
-    """An explicit cast: the value rounded to the type as written, carried on in float64."""
+    """A change of type: the value rounded to the type as written, carried on in float64."""
     result = _plain(func, args, kwargs, out)
     if not (out.dtype.is_floating_point or out.dtype.is_complex):
         return result

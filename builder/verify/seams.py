@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASTSource",
     "TorchDispatchMode",
+    "captured_diagnostics",
     "compile_source",
     "fresh_compilation",
     "negated_view",
@@ -59,6 +61,25 @@ def overload_name(func: Any) -> str:
 def outside_dispatch_modes() -> contextlib.AbstractContextManager[Any]:
     """Runs what it encloses under no dispatch mode."""
     return _disable_current_modes()
+
+
+@contextlib.contextmanager
+def captured_diagnostics() -> Iterator[list[str]]:
+    """Keeps what native code writes to standard error; a line each, filled in on leaving.
+
+    MLIR says there what is wrong with a kernel; the exception only says that something is.
+    """
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
 
 
 @contextlib.contextmanager

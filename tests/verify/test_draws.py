@@ -1,0 +1,151 @@
+"""Input sets stay in the program's domain and are functions of their seed."""
+
+import pytest
+import torch
+from torch import nn
+
+from builder.verify.draws import (
+    DISTRIBUTIONS,
+    derived_seed,
+    distribution_of,
+    perturb,
+    reshape_inputs,
+    reshape_state,
+)
+
+
+def drawn(make, distribution, seed=1):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = make()
+        torch.manual_seed(seed)
+        inputs = make()
+    plain = [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
+    reshape_inputs(inputs, first, distribution, seed)
+    return inputs, plain
+
+
+RESHAPED = [name for name in DISTRIBUTIONS if name != "plain"]
+
+
+@pytest.mark.parametrize("distribution", RESHAPED)
+def test_floating_inputs_change(distribution):
+    (x,), (plain,) = drawn(lambda: [torch.randn(8, 9)], distribution)
+    assert not torch.equal(x, plain)
+    assert torch.isfinite(x).all()
+
+
+@pytest.mark.parametrize("distribution", RESHAPED)
+def test_domain_is_kept(distribution):
+    def make():
+        return [torch.rand(40), -torch.rand(40), torch.rand(40) + 1, torch.rand(40) * 2 - 1]
+
+    (unit, negative, positive, signed), _ = drawn(make, distribution)
+    assert unit.min() >= 0
+    assert unit.max() <= 1
+    assert negative.max() <= 0
+    assert positive.min() > 0
+    assert signed.abs().max() <= 1
+
+
+@pytest.mark.parametrize("distribution", RESHAPED)
+def test_what_is_no_free_float_is_left_alone(distribution):
+    def make():
+        return [
+            torch.randint(0, 5, (20,)),
+            torch.rand(20) > 0.5,
+            (torch.rand(20) > 0.5).float(),
+            torch.arange(20.0),
+            torch.ones(20),
+            torch.randn(1, 5).expand(4, 5),
+            3.5,
+        ]
+
+    inputs, plain = drawn(make, distribution)
+    for ours, theirs in zip(inputs, plain, strict=True):
+        if isinstance(ours, torch.Tensor):
+            assert torch.equal(ours, theirs)
+        else:
+            assert ours == theirs
+
+
+def test_tied_inputs_have_ties_and_zeros():
+    (x,), _ = drawn(lambda: [torch.randn(400)], "tied")
+    assert (x == 0).float().mean() > 0.3
+    assert x.unique().numel() < 20
+
+
+def test_mixed_inputs_have_slices_of_every_size():
+    (x,), (plain,) = drawn(lambda: [torch.randn(6, 9).bfloat16()], "mixed")
+    factors = (x / plain)[:, 0].tolist()
+    assert factors == pytest.approx([1, 8, 2**-10] * 2)
+
+
+def test_shared_memory_stays_shared():
+    def make():
+        base = torch.randn(10)
+        return [base[:6], base[4:]]
+
+    (a, b), _ = drawn(make, "tiny")
+    assert torch.equal(a[4:], b[:2])
+
+
+def test_state_changes_within_its_signs():
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    reshape_state(module, "tied", 3)
+    after = module.state_dict()
+    assert (after["1.running_var"] > 0).all()
+    assert (after["1.running_mean"] > 0).all()
+    assert not torch.equal(after["1.weight"], before["1.weight"])
+    assert torch.equal(after["0.weight"].sign(), before["0.weight"].sign())
+    assert torch.equal(after["1.num_batches_tracked"], before["1.num_batches_tracked"])
+
+
+def test_zero_state_stays_where_small_values_matter():
+    module = nn.BatchNorm1d(4)
+    reshape_state(module, "tiny", 3)
+    assert (module.running_mean == 0).all()
+    assert (module.weight != 1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("pattern", [0, 1, 5])
+def test_perturbation_is_one_ulp(dtype, pattern):
+    x = torch.tensor([1.5, -2.25, 0.0, 1e-3, 100.0]).to(dtype)
+    moved = x.clone()
+    perturb([moved], pattern, 0)
+    steps = (moved.double() - x.double()).abs() / (
+        x.double().abs() * torch.finfo(dtype).eps + 1e-300
+    )
+    assert moved[2] == 0
+    wanted = x != 0
+    assert (steps[wanted] <= 1).all()
+    assert (steps[wanted] >= 0.25).all()
+    if pattern < 2:
+        grows = moved.abs() > x.abs()
+        assert (grows[wanted] == (pattern == 0)).all()
+
+
+def test_perturbation_moves_shared_memory_once():
+    x = torch.tensor([1.0, 2.0])
+    perturb([x, x.view(2, 1)], 0, 0)
+    assert x[0] == 1 + 2**-23
+
+
+def test_seeds_differ_and_repeat():
+    seeds = {derived_seed(0, "draw", i) for i in range(50)}
+    assert len(seeds) == 50
+    assert derived_seed(0, "draw", 1) == derived_seed(0, "draw", 1)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_first_draw_is_plain():
+    assert distribution_of(0) == "plain"
+    assert [distribution_of(i) for i in (1, 2, 3, 4, 6)] == [
+        "tied",
+        "mixed",
+        "tiny",
+        "large",
+        "tied",
+    ]
