@@ -126,6 +126,8 @@ def _launch(kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[
         given = Arguments(program, binding.arguments, _session.tracker)
         options = _session.options or ExecutionOptions()
         machine = Machine(program.module, program.name, sizes, given.values, given.buffers, options)
+        if options.check_memory:
+            given.watch_races(machine.order)
         machine.run()
         if trace is not None:
             trace.instructions += machine.steps

@@ -9,11 +9,13 @@ import torch
 from builder.errors import ExecutionError
 from builder.execute.memory import Buffer
 from builder.execute.provenance import ArgumentUse, argument_uses
+from builder.execute.races import Races
 from builder.execute.values import Pointer, Value
 
 if TYPE_CHECKING:
     from builder.execute.ir import Type
     from builder.execute.lower import Program
+    from builder.execute.sync import Order
     from builder.execute.tracking import Tracker
 
 
@@ -43,10 +45,13 @@ class Arguments:
                 argument = argument[number]
             self.values.append(self._value(name, argument, entry.type_of(slot), use))
         self.buffers = {buffer.number: buffer for buffer in self._by_storage.values()}
+
+    def watch_races(self, order: Order | None) -> None:
+        """Lay shadows over the buffers; ``order`` is what the kernel's atomics order."""
         for buffer in self.buffers.values():
-            total = self._uses[buffer.number]
-            buffer.granule = total.itemsize
-            buffer.watch(written=total.written, read=total.read)
+            use = self._uses[buffer.number]
+            if use.written or use.atomic:
+                buffer.races = Races(buffer, use, order)
 
     def _value(self, name: str, argument: Any, kind: Type, use: ArgumentUse) -> Value:
         if kind.is_pointer:

@@ -24,6 +24,7 @@ from builder.execute import (  # noqa: F401  (they fill the table of operations)
 from builder.execute.baton import Baton
 from builder.execute.frame import Frame
 from builder.execute.registry import HANDLERS
+from builder.execute.sync import Order, synchronises
 from builder.execute.values import Value, merge
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Machine:
         self.buffers = buffers
         self.options = options
         self.steps = 0
+        self.order = Order() if synchronises(module) else None
         self._baton: Baton | None = None
 
     def run(self) -> None:
@@ -101,8 +103,8 @@ class Machine:
         )
 
     def pause(self, op: Operation) -> None:
-        """Let other instances go on; called where a loop may be waiting for them."""
-        if self._baton is not None and _is_waiting(op):
+        """Let other instances go on; called before a loop looks again at what it may wait for."""
+        if self._baton is not None and _polls(op):
             self._baton.pass_on()
 
     def call(self, name: str, instances: torch.Tensor, arguments: Sequence[Value]) -> Any:
@@ -235,16 +237,19 @@ class Machine:
         return found
 
 
-def _is_waiting(op: Operation) -> bool:
+def _polls(op: Operation) -> bool:
     """Whether a loop looks at memory atomically, as one that waits for others does."""
     return any(
-        inner.name.startswith("tt.atomic") for region in op.regions for inner in region.walk()
+        inner.name.startswith("tt.atomic") or (inner.name == "scf.if" and _polls(inner))
+        for region in op.regions
+        for block in region.blocks
+        for inner in block.operations
     )
 
 
 def _waits(module: Module) -> bool:
     return any(
-        op.name == "scf.while" and _is_waiting(op)
+        op.name == "scf.while" and _polls(op)
         for function in module.functions.values()
         for op in function.body.walk()
     )

@@ -12,6 +12,7 @@ from builder.execute.memory import Array, Selection, define, gather, undefined_l
 from builder.execute.ops_arith import unsigned_order
 from builder.execute.ops_memory import Access, accesses, from_words, to_words
 from builder.execute.registry import operation
+from builder.execute.sync import semantics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,6 +88,23 @@ def _checked(access: Access) -> None:
             "uninitialised_read", missing, "updated, but nothing has written it before"
         )
     define(access.buffer, access.selection, access.itemsize)
+    if access.buffer.races is not None:
+        racing = access.buffer.races.update(access.selection, access.itemsize, access.ids())
+        if racing is not None:
+            raise access.fault("race", racing, "another instance uses it without an atomic")
+    _synchronise(access)
+
+
+def _synchronise(access: Access) -> None:
+    """Tell what orders accesses of an atomic of a single element."""
+    op, order = access.operation, access.frame.machine.order
+    semantics = semantics_of(op.name, op.attributes["words"])
+    if order is None or len(access.shape) > 1 or semantics == "relaxed":
+        return
+    chosen = access.selection
+    elements = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen.tolist()
+    for element, owner in zip(elements, access.ids().tolist(), strict=True):
+        order.meet((access.buffer.number, element * access.itemsize), owner - 1, semantics)
 
 
 @operation("tt.atomic_rmw")

@@ -129,6 +129,7 @@ def open_loop(frame: Frame, op: Operation, args: list[Any]) -> Values:
     collected = Collected(frame)
     rows = torch.arange(frame.count)
     inner, carried = frame, tuple(args)
+    again = False
     while True:
         condition, *rest = run_region(inner, before, carried)
         forwarded: Values = tuple(rest)
@@ -143,8 +144,10 @@ def open_loop(frame: Frame, op: Operation, args: list[Any]) -> Values:
             keep = condition.nonzero().view(-1)
             rows, forwarded = rows[keep], _take(forwarded, keep)
             inner = frame.subset(rows)
+        if again:
+            inner.machine.pause(op)
+        again = True
         carried = run_region(inner, after, forwarded)
-        inner.machine.pause(op)
 
 
 @operation("tt.call")

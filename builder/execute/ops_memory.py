@@ -10,17 +10,15 @@ import torch
 
 from builder.errors import MemoryFault
 from builder.execute.memory import (
-    MANY,
     Array,
     Buffer,
     Selection,
     buffer_of_address,
     define,
     gather,
-    note_read,
-    note_write,
     undefined_lane,
 )
+from builder.execute.races import MANY
 from builder.execute.registry import operation
 from builder.execute.values import Pointer, Value
 
@@ -239,8 +237,8 @@ def _read(access: Access) -> Array:
     missing = undefined_lane(buffer, selection, itemsize)
     if missing is not None:
         raise access.fault("uninitialised_read", missing, "read, but nothing has written it")
-    if buffer.readers is not None:
-        racing = note_read(buffer, selection, itemsize, access.ids())
+    if buffer.races is not None:
+        racing = buffer.races.read(selection, itemsize, access.ids())
         if racing is not None:
             raise access.fault("race", racing, "read, but another instance writes it")
     return words.copy() if isinstance(selection, slice) else words
@@ -269,11 +267,11 @@ def write(access: Access, words: Array) -> None:
         MemoryFault: ``race``.
     """
     buffer, selection, itemsize = access.buffer, access.selection, access.itemsize
-    if not access.frame.machine.options.check_memory:
+    racing = None
+    if buffer.races is None:
         buffer.words(itemsize)[selection] = words
-        return
-    ids = access.ids() if buffer.writers is not None else words
-    racing = note_write(buffer, selection, itemsize, ids, words)
+    else:
+        racing = buffer.races.write(selection, itemsize, access.ids(), words)
     define(buffer, selection, itemsize)
     if racing is not None:
         raise access.fault(

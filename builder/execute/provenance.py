@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _READS = ("tt.load",)
 _WRITES = ("tt.store",)
-_BOTH = ("tt.atomic_rmw", "tt.atomic_cas")
+_ATOMICS = ("tt.atomic_rmw", "tt.atomic_cas")
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,22 @@ class ArgumentUse:
     """How the entry function uses what an argument points to.
 
     Attributes:
+        read: by plain loads.
+        written: by plain stores.
+        atomic: by atomics.
         itemsize: bytes of the smallest element accessed.
     """
 
     read: bool = False
     written: bool = False
+    atomic: bool = False
     itemsize: int = 8
 
     def __or__(self, other: ArgumentUse) -> ArgumentUse:
         return ArgumentUse(
             self.read or other.read,
             self.written or other.written,
+            self.atomic or other.atomic,
             min(self.itemsize, other.itemsize),
         )
 
@@ -52,7 +57,7 @@ def argument_uses(module: Module) -> list[ArgumentUse]:
     """For each argument of the entry function, its use; the same for all where one cannot tell."""
     entry = module.entry
     if len(module.functions) > 1 or _makes_pointers(entry):
-        everything = ArgumentUse(read=True, written=True, itemsize=1)
+        everything = ArgumentUse(read=True, written=True, atomic=True, itemsize=1)
         return [everything] * len(entry.arguments)
     classes = _Classes()
     for op in entry.body.walk():
@@ -91,11 +96,12 @@ def _unite_pointers(function: Function, op: Operation, classes: _Classes) -> Non
 
 
 def _use(function: Function, op: Operation) -> ArgumentUse | None:
-    if op.name not in (*_READS, *_WRITES, *_BOTH):
+    if op.name not in (*_READS, *_WRITES, *_ATOMICS):
         return None
     pointee = function.type_of(op.operands[0]).pointee
     return ArgumentUse(
-        read=op.name in (*_READS, *_BOTH),
-        written=op.name in (*_WRITES, *_BOTH),
+        read=op.name in _READS,
+        written=op.name in _WRITES,
+        atomic=op.name in _ATOMICS,
         itemsize=pointee.itemsize if pointee is not None else 1,
     )

@@ -1,0 +1,162 @@
+"""Finds accesses of different program instances to one element that nothing orders.
+
+Shadows lie over a buffer: for each element which instance wrote it, read it, or updated it
+atomically during this launch.  In a shadow 0 is nobody, ``n + 1`` is instance ``n``, and ``MANY``
+is several.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder.execute.memory import Array, Selection, gather
+
+if TYPE_CHECKING:
+    from builder.execute.memory import Buffer
+    from builder.execute.provenance import ArgumentUse
+    from builder.execute.sync import Order
+
+MANY = -1
+
+
+class Shadow:
+    """One instance an element.
+
+    Args:
+        entries: number of elements.
+        order: what atomics have ordered; None where the kernel has none that do.
+    """
+
+    def __init__(self, entries: int, order: Order | None) -> None:
+        self.owners = np.zeros(entries, dtype=np.int32)
+        self.times = np.zeros(entries, dtype=np.int32) if order is not None else None
+        self._order = order
+
+    def conflicts(self, selection: Selection, ids: Array) -> Array:
+        """Which of the elements another instance has, at no time before now."""
+        owners = gather(self.owners, selection)
+        mask: Array = (owners != 0) & ((owners != ids) | (ids == MANY))
+        if self._order is None or self.times is None or not mask.any():
+            return mask
+        lanes = np.flatnonzero(mask)
+        times = gather(self.times, selection)[lanes]
+        settled = self._order.ordered(owners[lanes], times, ids[lanes])
+        mask[lanes[settled]] = False
+        return mask
+
+    def enter(self, selection: Selection, ids: Array) -> None:
+        """Add ids.  An instance that came before now gives way, others become MANY."""
+        before = gather(self.owners, selection)
+        mixed = (before != 0) & (before != ids)
+        if self._order is not None and mixed.any():
+            mixed &= self.conflicts(selection, ids)
+        after = np.where(mixed, np.int32(MANY), ids)
+        self.owners[selection] = after
+        if not isinstance(selection, slice):
+            lost = gather(self.owners, selection) != after
+            if lost.any():
+                self.owners[selection[lost]] = MANY
+        if self.times is not None and self._order is not None:
+            self.times[selection] = self._order.now
+
+
+class Races:
+    """The shadows of one buffer.
+
+    Args:
+        buffer: the buffer.
+        use: what the kernel does to it; decides which shadows are needed.
+        order: what atomics have ordered, where the kernel has any that do.
+    """
+
+    def __init__(self, buffer: Buffer, use: ArgumentUse, order: Order | None) -> None:
+        self._buffer = buffer
+        self._granule = use.itemsize
+        self._order = order
+        self._writers = self._shadow(wanted=use.written)
+        self._readers = self._shadow(wanted=use.read and (use.written or use.atomic))
+        self._atomics = self._shadow(wanted=use.atomic and (use.read or use.written))
+
+    def _shadow(self, *, wanted: bool) -> Shadow | None:
+        return Shadow(self._buffer.nbytes // self._granule, self._order) if wanted else None
+
+    def _spread(
+        self, selection: Selection, itemsize: int, ids: Array
+    ) -> tuple[Selection, Array, int]:
+        """Shadow entries and ids of elements that may span several entries."""
+        factor = itemsize // self._granule
+        if factor == 1:
+            return selection, ids, 1
+        ids = np.repeat(ids, factor)
+        if isinstance(selection, slice):
+            return slice(selection.start * factor, selection.stop * factor), ids, factor
+        wide = selection.astype(np.int64)[:, None] * factor + np.arange(factor)
+        return wide.reshape(-1), ids, factor
+
+    def read(self, selection: Selection, itemsize: int, ids: Array) -> int | None:
+        """Enter a read; the first lane that reads what another instance writes."""
+        if self._readers is None:
+            return None
+        entries, wide, factor = self._spread(selection, itemsize, ids)
+        wrong = self._against((self._writers, self._atomics), entries, wide)
+        self._readers.enter(entries, wide)
+        return _first(wrong, factor)
+
+    def write(self, selection: Selection, itemsize: int, ids: Array, words: Array) -> int | None:
+        """Write ``words`` and enter it.
+
+        Returns:
+            The first lane whose element another instance reads, or to which another instance, or
+            another lane, writes a different value.
+        """
+        memory = self._buffer.words(itemsize)
+        if self._writers is None:
+            memory[selection] = words
+            return None
+        entries, wide, factor = self._spread(selection, itemsize, ids)
+        wrong: Array = _by_element(self._writers.conflicts(entries, wide), factor)
+        if wrong.any():
+            wrong &= gather(memory, selection) != words
+        if self._readers is not None or self._atomics is not None:
+            others = self._against((self._readers, self._atomics), entries, wide)
+            wrong |= _by_element(others, factor)
+        memory[selection] = words
+        self._writers.enter(entries, wide)
+        if not isinstance(selection, slice):
+            wrong = wrong | (gather(memory, selection) != words)
+        return _first(wrong, 1)
+
+    def update(self, selection: Selection, itemsize: int, ids: Array) -> int | None:
+        """Enter an atomic; the first lane whose element another instance uses without one."""
+        if self._atomics is None:
+            return None
+        entries, wide, factor = self._spread(selection, itemsize, ids)
+        wrong = self._against((self._readers, self._writers), entries, wide)
+        self._atomics.enter(entries, wide)
+        return _first(wrong, factor)
+
+    def _against(
+        self, shadows: tuple[Shadow | None, Shadow | None], entries: Selection, ids: Array
+    ) -> Array:
+        wrong = np.zeros(ids.shape, dtype=bool)
+        for shadow in shadows:
+            if shadow is not None:
+                found = shadow.conflicts(entries, ids)
+                if shadow is self._atomics and self._order is not None:
+                    found = found & (gather(shadow.owners, entries) != MANY)
+                wrong |= found
+        return wrong
+
+
+def _by_element(wrong: Array, factor: int) -> Array:
+    if factor == 1:
+        return wrong
+    joined: Array = wrong.reshape(-1, factor).any(axis=1)
+    return joined
+
+
+def _first(wrong: Array, factor: int) -> int | None:
+    found = np.flatnonzero(wrong)
+    return int(found[0]) // factor if found.size else None
