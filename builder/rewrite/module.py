@@ -89,7 +89,7 @@ def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, Standalon
     body = forward_body(capture.source, capture.arguments, kernels, _device(capture))
     lines = [_check(spec) for spec in capture.tensors]
     lines += [_fixed_check(expression, value) for expression, value in capture.fixed]
-    lines += [ast.unparse(ast.fix_missing_locations(statement)) for statement in body.statements]
+    lines += [ast.unparse(statement) for statement in body.statements]
     result = _substitute_outputs(capture.result, body.outputs)
     lines.append(f"return {result}")
     indented = "\n".join(lines).replace("\n", "\n        ")

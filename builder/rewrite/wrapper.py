@@ -208,4 +208,6 @@ def forward_body(
     translator = _Translator(bound, kernels, device)
     for statement in function.body:
         translator.visit(statement)
+    for node in (*translator.body.statements, *translator.body.outputs):
+        ast.fix_missing_locations(node)
     return translator.body

@@ -1,0 +1,188 @@
+"""The shipped device functions against torch, on inputs with ties, NaN and infinities."""
+
+import importlib
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+from torch._inductor.runtime import triton_helpers
+
+from builder.execute import run
+from builder.rewrite import device_functions as functions
+
+NAN, INF = float("nan"), float("inf")
+
+
+def rows(height=7, width=53, seed=0):
+    x = torch.randn(height, width, generator=torch.Generator().manual_seed(seed))
+    x[1, 5:9] = 0.5
+    x[2, 3], x[2, 9] = NAN, NAN
+    x[3, 4], x[4, 6] = INF, -INF
+    x[5] = (x[5] * 2).round()
+    return x
+
+
+@triton.jit
+def extremes_kernel(x_ptr, max_ptr, min_ptr, argmax_ptr, argmin_ptr, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)[None, :]
+    inside = cols < width
+    x = tl.load(x_ptr + row * width + cols, inside, other=0.0)
+    low = tl.where(inside, x, float("-inf"))
+    high = tl.where(inside, x, float("inf"))
+    at = tl.broadcast_to(cols, x.shape)
+    one = tl.arange(0, 1)
+    _, argmax = functions.reduce_max_with_index(low, at, 1)
+    _, argmin = functions.reduce_min_with_index(high, at, 1)
+    tl.store(max_ptr + row + one, functions.reduce_max(low, 1))
+    tl.store(min_ptr + row + one, functions.reduce_min(high, 1))
+    tl.store(argmax_ptr + row + one, argmax)
+    tl.store(argmin_ptr + row + one, argmin)
+
+
+def test_extremes_and_their_first_index():
+    x = rows()
+    values = [torch.empty(7) for _ in range(2)]
+    places = [torch.empty(7, dtype=torch.int64) for _ in range(2)]
+    run(extremes_kernel, (7,), x, *values, *places, 53, BLOCK=64)
+    torch.testing.assert_close(values[0], x.amax(1), equal_nan=True, rtol=0, atol=0)
+    torch.testing.assert_close(values[1], x.amin(1), equal_nan=True, rtol=0, atol=0)
+    assert places[0].tolist() == x.argmax(1).tolist()
+    assert places[1].tolist() == x.argmin(1).tolist()
+
+
+@triton.jit
+def sort_kernel(
+    x_ptr, out_ptr, index_ptr, height, width, count,
+    HEIGHT: tl.constexpr, WIDTH: tl.constexpr, DESCENDING: tl.constexpr,
+):  # fmt: skip
+    row = tl.arange(0, HEIGHT)[:, None]
+    cols = tl.arange(0, WIDTH)[None, :]
+    inside = (row < height) & (cols < width)
+    x = tl.load(x_ptr + row * width + cols, inside, other=0.0)
+    out, index = functions.sort_with_index(x, cols.to(tl.int16), count, 1, DESCENDING)
+    tl.store(out_ptr + row * width + cols, out, inside)
+    tl.store(index_ptr + row * width + cols, index.to(tl.int64), inside)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("width", [53, 64, 1, 2])
+def test_sort_is_torchs_stable_sort(width, descending):
+    x = rows(width=max(width, 10))[:, :width].contiguous()
+    out, index = torch.empty_like(x), torch.empty(x.shape, dtype=torch.int64)
+    block = triton.next_power_of_2(width)
+    count = None if block == width else width
+    run(
+        sort_kernel, (1,), x, out, index, 7, width, count,
+        HEIGHT=8, WIDTH=block, DESCENDING=descending,
+    )  # fmt: skip
+    expected = torch.sort(x, dim=1, stable=True, descending=descending)
+    torch.testing.assert_close(out, expected[0], equal_nan=True, rtol=0, atol=0)
+    assert index.tolist() == expected[1].tolist()
+
+
+@triton.jit
+def moments_kernel(x_ptr, mean_ptr, m2_ptr, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)[None, :]
+    mean = tl.zeros((1, BLOCK), tl.float32)
+    m2 = tl.zeros((1, BLOCK), tl.float32)
+    count = tl.zeros((1, BLOCK), tl.float32)
+    for start in range(0, width, BLOCK):
+        inside = start + cols < width
+        x = tl.load(x_ptr + row * width + start + cols, inside, other=0.0)
+        new_mean, new_m2, new_count = functions.welford_step(x, mean, m2, count)
+        mean = tl.where(inside, new_mean, mean)
+        m2 = tl.where(inside, new_m2, m2)
+        count = tl.where(inside, new_count, count)
+    mean, m2, count = functions.welford_reduce(mean, m2, count, 1)
+    one = tl.arange(0, 1)
+    tl.store(mean_ptr + row + one, mean)
+    tl.store(m2_ptr + row + one, m2 / count)
+
+
+def test_welford_gives_mean_and_variance():
+    x = torch.randn(5, 77) * 3 + 1000
+    mean, variance = torch.empty(5), torch.empty(5)
+    run(moments_kernel, (5,), x, mean, variance, 77, BLOCK=16)
+    torch.testing.assert_close(mean, x.double().mean(1).float(), rtol=1e-6, atol=0)
+    expected = x.double().var(1, correction=0).float()
+    torch.testing.assert_close(variance, expected, rtol=1e-4, atol=0)
+
+
+@triton.jit
+def softmax_kernel(x_ptr, max_ptr, sum_ptr, width, FAST: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)[None, :]
+    running_max = tl.full((1, BLOCK), float("-inf"), tl.float32)
+    running_sum = tl.zeros((1, BLOCK), tl.float32)
+    for start in range(0, width, BLOCK):
+        inside = start + cols < width
+        x = tl.load(x_ptr + row * width + start + cols, inside, other=0.0)
+        new_max, new_sum = functions.online_softmax_step(running_max, running_sum, x, FAST)
+        running_max = tl.where(inside, new_max, running_max)
+        running_sum = tl.where(inside, new_sum, running_sum)
+    total_max, total_sum = functions.online_softmax_reduce(running_max, running_sum, 1, FAST)
+    one = tl.arange(0, 1)
+    tl.store(max_ptr + row + one, total_max)
+    tl.store(sum_ptr + row + one, total_sum)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_online_softmax_takes_rows_with_minus_infinity(fast):
+    x = rows(width=61)
+    x[2, 3], x[2, 9], x[3, 4] = 1.0, 88.0, 2.0
+    x[0, :20] = -INF
+    largest, total = torch.empty(7), torch.empty(7)
+    run(softmax_kernel, (7,), x, largest, total, 61, FAST=fast, BLOCK=16)
+    torch.testing.assert_close(largest, x.amax(1), rtol=0, atol=0)
+    expected = (x - x.amax(1, keepdim=True)).double().exp().sum(1).float()
+    torch.testing.assert_close(total, expected, rtol=1e-5, atol=0)
+
+
+@triton.jit
+def integers_kernel(a_ptr, b_ptr, quotient_ptr, remainder_ptr, power_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    a = tl.load(a_ptr + at, at < n, other=1)
+    b = tl.load(b_ptr + at, at < n, other=1)
+    tl.store(quotient_ptr + at, functions.floor_divide(a, b), at < n)
+    tl.store(remainder_ptr + at, functions.floor_remainder(a, b), at < n)
+    tl.store(power_ptr + at, functions.integer_power(a, tl.abs(b)), at < n)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_integer_arithmetic_rounds_down_and_wraps(dtype):
+    a = torch.tensor([7, -7, 7, -7, 6, -6, 0, 5, -1, 3], dtype=dtype)
+    b = torch.tensor([2, 2, -2, -2, 3, 3, -4, 7, 31, 21], dtype=dtype)
+    out = [torch.empty_like(a) for _ in range(3)]
+    run(integers_kernel, (1,), a, b, *out, 10, BLOCK=16)
+    assert out[0].tolist() == torch.div(a, b, rounding_mode="floor").tolist()
+    assert out[1].tolist() == torch.remainder(a, b).tolist()
+    assert out[2].tolist() == (a ** b.abs()).tolist()
+
+
+@triton.jit
+def joins_kernel(x_ptr, product_ptr, any_ptr, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)[None, :]
+    x = tl.load(x_ptr + row * width + cols, cols < width, other=1.0)
+    one = tl.arange(0, 1)
+    tl.store(product_ptr + row + one, functions.reduce_product(x, 1))
+    tl.store(any_ptr + row + one, functions.reduce_any((x > 2.5) & (cols < width), 1))
+
+
+def test_product_and_any():
+    x = torch.randn(9, 29)
+    product, found = torch.empty(9), torch.empty(9, dtype=torch.bool)
+    run(joins_kernel, (9,), x, product, found, 29, BLOCK=32)
+    torch.testing.assert_close(product, x.double().prod(1).float(), rtol=1e-5, atol=0)
+    assert found.tolist() == (x > 2.5).any(1).tolist()
+
+
+def test_every_name_stands_for_a_helper_of_inductor():
+    """Fails when Inductor renames a helper that generated kernels call (torch 2.11 to 2.13)."""
+    missing = [name for name in functions.FUNCTIONS if not hasattr(triton_helpers, name)]
+    assert missing == []
+    module = importlib.import_module(functions.__name__)
+    assert all(hasattr(module, name) for name in functions.FUNCTIONS.values())

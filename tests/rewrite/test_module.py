@@ -1,0 +1,155 @@
+"""From program to standalone module, executed: what generators of such pairs get silently wrong."""
+
+import ast
+
+import pytest
+import torch
+
+from builder.capture.capture import capture
+from builder.capture.targets import TARGETS
+from builder.execute import launches_on_cpu
+from builder.programs.load import load_program
+from builder.rewrite import triton_module
+
+H100 = TARGETS["cuda:90"]
+
+
+def rewritten(python_code, tmp_path):
+    """The loaded program, its Triton module's text and that module's namespace."""
+    loaded = load_program(python_code)
+    captured = capture(loaded.make_module(), loaded.make_inputs(0), H100)
+    text = triton_module(python_code, loaded.entry_point, captured).text
+    path = tmp_path / "triton_code.py"
+    path.write_text(text)
+    namespace = {"__name__": "triton_code", "__file__": str(path)}
+    exec(compile(text, str(path), "exec"), namespace)
+    return loaded, text, namespace
+
+
+def outputs_of_both(loaded, namespace, seed=1):
+    old = loaded.make_module()
+    args = loaded.namespace.get("get_init_inputs", list)()
+    new = namespace[f"{loaded.entry_point}New"](*args)
+    new.load_state_dict(old.state_dict())
+    inputs = loaded.make_inputs(seed)
+    with torch.no_grad(), launches_on_cpu():
+        return old(*inputs), new(*inputs)
+
+
+RELATIVE_LOSS = """
+import torch
+from torch import nn
+
+class RelativeLoss(nn.Module):
+    def forward(self, pred, target):
+        return ((target - pred) / (1 + pred.abs())).mean()
+
+def get_inputs():
+    return [torch.randn(64, 96), torch.randn(64, 96)]
+"""
+
+BETA_FIRST = """
+import torch
+from torch import nn
+
+class LayerNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.beta = nn.Parameter(torch.randn(width))
+        self.gamma = nn.Parameter(torch.randn(width))
+
+    def forward(self, x):
+        centred = x - x.mean(-1, keepdim=True)
+        variance = centred.square().mean(-1, keepdim=True)
+        return centred * torch.rsqrt(variance + 1e-5) * self.gamma + self.beta
+
+def get_inputs():
+    return [torch.randn(33, 200)]
+
+def get_init_inputs():
+    return [200]
+"""
+
+STRUCTURED = """
+import torch
+from torch import nn
+
+class Step(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(8))
+        self.scale = nn.ParameterList([torch.full((8,), 2.0), torch.full((8,), 3.0)])
+
+    def forward(self, state, x, *, power: int = 2, mask=None):
+        state["m"].mul_(0.9).add_(x * self.scale[0])
+        self.calls += x.sum(0)
+        return {"out": [x.clamp(min=0) ** power * self.scale[1], state["m"]], "t": x.t(), "n": power}
+
+def get_inputs():
+    return [{"m": torch.randn(6, 8)}, torch.randn(6, 8)]
+"""
+
+
+@pytest.mark.parametrize("program", [RELATIVE_LOSS, BETA_FIRST])
+def test_arguments_of_equal_shape_are_not_swapped(program, tmp_path):
+    loaded, _, namespace = rewritten(program, tmp_path)
+    old, new = outputs_of_both(loaded, namespace)
+    torch.testing.assert_close(new, old, rtol=1e-5, atol=1e-5)
+
+
+def test_nested_outputs_mutation_and_buffers(tmp_path):
+    loaded, _, namespace = rewritten(STRUCTURED, tmp_path)
+    old_module, new_module = loaded.make_module(), namespace["StepNew"]()
+    new_module.load_state_dict(old_module.state_dict())
+    old_inputs, new_inputs = loaded.make_inputs(3), loaded.make_inputs(3)
+    with torch.no_grad(), launches_on_cpu():
+        old, new = old_module(*old_inputs), new_module(*new_inputs)
+    torch.testing.assert_close(new["out"], old["out"])
+    torch.testing.assert_close(new_inputs[0]["m"], old_inputs[0]["m"])
+    torch.testing.assert_close(new_module.calls, old_module.calls)
+    assert new["out"][1] is new_inputs[0]["m"]
+    assert new["t"].data_ptr() == new_inputs[1].data_ptr()
+    assert new["n"] == 2
+
+
+def test_nothing_but_torch_and_triton_is_imported(tmp_path):
+    _, text, _ = rewritten(BETA_FIRST, tmp_path)
+    modules = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    assert modules <= {"torch", "triton", "math", "typing"}
+    assert "_inductor" not in text
+    assert "extern_kernels" not in text
+    assert "cuda" not in text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([torch.zeros(33, 199)], "x: expected torch.float32 of shape"),
+        ([torch.zeros(33, 200, dtype=torch.float16)], "got torch.float16"),
+        ([torch.zeros(200, 33).t()], "expected strides"),
+    ],
+)
+def test_a_tensor_the_kernels_do_not_fit_is_refused(inputs, message, tmp_path):
+    _, _, namespace = rewritten(BETA_FIRST, tmp_path)
+    module = namespace["LayerNormNew"](200)
+    with pytest.raises(ValueError, match=message), launches_on_cpu():
+        module(*inputs)
+
+
+def test_a_constant_the_kernels_were_made_for_is_checked(tmp_path):
+    program = STRUCTURED.replace("torch.randn(6, 8)]", "torch.randn(6, 8)]")
+    program = program.replace("*, power", "power").replace("(6, 8)]\n", "(6, 8), 3]\n")
+    loaded, _, namespace = rewritten(program, tmp_path)
+    state, x, power = loaded.make_inputs(0)
+    assert power == 3
+    with pytest.raises(ValueError, match="power is fixed to 3"), launches_on_cpu():
+        namespace["StepNew"]()(state, x, 2)
+
+
+def test_the_same_capture_gives_the_same_text(tmp_path):
+    first, second = (rewritten(STRUCTURED, tmp_path)[1] for _ in range(2))
+    assert first == second
