@@ -16,6 +16,7 @@ from builder.programs.shapes import other_sizes
 if TYPE_CHECKING:
     from random import Random
 
+Forms = dict[str, tuple[tuple[str, ...], str]]
 DTYPES = ("float32", "float32", "bfloat16", "float16")
 
 
@@ -95,6 +96,12 @@ class Draft:
     def title(self, names: tuple[str, ...], doc: str, details: str = "") -> None:
         """The class name (one of ``names``), its one-line description, and a longer one."""
         self.class_name, self.doc, self.details = self.rng.choice(names), doc, details
+
+    def form(self, forms: Forms, details: str = "") -> str:
+        """Chooses one form of a motif; each has class names and a description of its own."""
+        chosen = self.rng.choice(tuple(forms))
+        self.title(*forms[chosen], details)
+        return chosen
 
     def spell(self, pool: tuple[str, ...] | str) -> str:
         """An unused name out of a pool, or that very name."""

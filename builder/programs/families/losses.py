@@ -4,15 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.programs.draft import Draft
+from builder.programs.draft import Draft, Forms, shape
 from builder.programs.families.registry import family
-from builder.programs.families.softmaxes import softmax_call
 from builder.programs.shapes import CLASSES, HIDDEN, MATMUL, ROWS, SPATIAL, draw, fitting
 
 if TYPE_CHECKING:
     from random import Random
 
-_SMOOTH = ("float32", "float32", "float32", "bfloat16", "float16")
+_DTYPES = ("float32", "float32", "float32", "bfloat16", "float16")
+
+_REGRESSION: Forms = {
+    "huber": (("HuberLoss", "RobustLoss"), "Huber loss."),
+    "smooth_l1": (("SmoothL1", "BoxRegressionLoss"), "Smooth L1 loss."),
+    "mse": (("ScaledMSE", "NormalizedError"), "Mean squared error in units of a given scale."),
+    "l1": (("ScaledMAE", "AbsoluteError"), "Mean absolute error in units of a given scale."),
+    "charbonnier": (("CharbonnierLoss", "PseudoHuber"), "Charbonnier loss, a smooth L1."),
+    "logcosh": (
+        ("LogCoshLoss", "SmoothRegressionLoss"),
+        "Mean logarithm of the hyperbolic cosine.",
+    ),
+    "written_huber": (("HuberPenalty", "ClippedSquare"), "Quadratic near zero, linear far away."),
+    "relative": (("RelativeError", "ScaledDifference"), "Difference relative to the magnitude."),
+    "quantile": (("QuantileLoss", "PinballLoss"), "Pinball loss of one quantile."),
+    "weighted": (("WeightedMSE", "ConfidenceLoss"), "Squared error weighted by confidence."),
+}
+_BINARY: Forms = {
+    "bce": (("SmoothedBCE", "MultiLabelLoss"), "Binary cross-entropy with smoothed labels."),
+    "weighted": (("WeightedBCE", "BalancedBCE"), "Binary cross-entropy with weighted positives."),
+    "focal": (("FocalLoss", "DetectionLoss", "SigmoidFocal"), "Focal loss on logits."),
+    "dice": (("DiceLoss", "SoftDice", "OverlapLoss"), "Soft Dice loss."),
+    "hinge": (("HingeLoss", "MarginClassifierLoss"), "Hinge loss on signed labels."),
+    "tversky": (("TverskyLoss", "SegmentationLoss"), "Tversky loss."),
+}
+_DIVERGENCE: Forms = {
+    "library": (("DistillationLoss", "SoftTargetLoss"), "Distillation with softened targets."),
+    "forward": (("KLDivergence", "TeacherStudentKL"), "KL divergence of student from teacher."),
+    "reverse": (("ReverseKL", "PolicyDivergence"), "Reverse KL divergence, student to teacher."),
+    "symmetric": (("JensenShannon", "SymmetricDivergence"), "Jensen-Shannon divergence."),
+}
+_CONTRASTIVE: Forms = {
+    "euclidean": (("TripletLoss", "EmbeddingMargin"), "Triplet loss on squared distances."),
+    "cosine": (("CosineTriplet", "RankingLoss"), "Triplet loss on cosine distances."),
+    "labels": (("InfoNCE", "ContrastiveLoss"), "Cross-entropy of each pair against all others."),
+    "diagonal": (("NTXent", "PairedContrast"), "Log-sum-exp of all pairs minus the matching one."),
+}
 
 
 def prediction_sizes(draft: Draft) -> str:
@@ -34,29 +69,18 @@ def prediction_sizes(draft: Draft) -> str:
 def reduced(draft: Draft, loss: str) -> str:
     """The loss over all elements as one number, or left as it is per sample."""
     name = loss if loss.isidentifier() else f"({loss})"
-    return draft.pick(
-        f"{name}.mean()", f"torch.mean({loss})", f"{name}.mean(dim=-1)", f"{name}.mean()"
-    )
+    return draft.pick(f"{name}.mean()", f"torch.mean({loss})", f"{name}.mean(dim=-1)")
 
 
 @family(level=2)
 def regression_loss(rng: Random) -> Draft:
-    draft = Draft(rng, _SMOOTH)
-    draft.title(
-        ("RegressionLoss", "RobustLoss", "ReconstructionLoss", "ResidualLoss", "PointwiseLoss"),
-        "A penalty on the difference between predictions and targets.",
-        "Averaged over elements.",
-    )
+    draft = Draft(rng, _DTYPES)
+    form = draft.form(_REGRESSION, "Predictions and targets have one shape.")
     dims = prediction_sizes(draft)
     pred = draft.normal(("pred", "prediction", "output", "input"), dims)
     target = draft.normal(("target", "y", "label", "reference"), dims)
     if draft.dtype != "float32":
         draft.forward(f"{pred}, {target} = {pred}.float(), {target}.float()")
-    difference = draft.pick(f"{pred} - {target}", f"{target} - {pred}")
-    form = rng.choice(
-        ("huber", "smooth_l1", "mse", "l1", "charbonnier", "logcosh", "written_huber", "relative",
-         "quantile", "weighted")
-    )  # fmt: skip
     if form == "huber":
         draft.argument("delta", rng.choice((0.5, 1.0, 1.5, 2.0)))
         draft.forward(f"return F.huber_loss({pred}, {target}, delta=$delta)")
@@ -66,25 +90,22 @@ def regression_loss(rng: Random) -> Draft:
         draft.forward(f"return F.smooth_l1_loss({pred}, {target}, beta=$beta{reduction})")
     elif form in {"mse", "l1"}:
         scale = draft.positive(("scale", "std", "sigma"), dims.split()[-1], 0.5, 1.0)
-        call = f"F.{form}_loss({pred} / {scale}, {target} / {scale})"
-        draft.forward(f"return {call}")
+        draft.forward(f"return F.{form}_loss({pred} / {scale}, {target} / {scale})")
     else:
-        draft.forward(f"diff = {difference}")
-        draft.forward(*_written_loss(draft, form, pred, target, dims))
+        draft.forward(f"diff = {draft.pick(f'{pred} - {target}', f'{target} - {pred}')}")
+        draft.forward(*_written_loss(draft, form, draft.pick(pred, target), dims))
     return draft
 
 
-def _written_loss(draft: Draft, form: str, pred: str, target: str, dims: str) -> list[str]:
+def _written_loss(draft: Draft, form: str, operand: str, dims: str) -> list[str]:
+    """The lines from ``diff`` to the result."""
     if form == "charbonnier":
         draft.argument("eps", draft.rng.choice((1e-3, 1e-2, 1e-6)))
         root = draft.pick("torch.sqrt(diff * diff + $eps)", "(diff.square() + $eps).sqrt()")
         return [f"return {reduced(draft, root)}"]
     if form == "logcosh":
-        return [
-            "diff = diff.abs()",
-            "loss = diff + F.softplus(-2.0 * diff) - 0.6931472",
-            "return loss.mean()",
-        ]
+        log_cosh = "diff + F.softplus(-2.0 * diff) - 0.6931472"
+        return ["diff = diff.abs()", f"loss = {log_cosh}", "return loss.mean()"]
     if form == "written_huber":
         draft.argument("delta", draft.rng.choice((0.5, 1.0, 1.345)))
         return [
@@ -94,35 +115,27 @@ def _written_loss(draft: Draft, form: str, pred: str, target: str, dims: str) ->
             f"return {reduced(draft, 'torch.where(error <= $delta, quadratic, linear)')}",
         ]
     if form == "relative":
-        return [f"return {reduced(draft, f'diff.abs() / (1 + {draft.pick(pred, target)}.abs())')}"]
+        return [f"return {reduced(draft, f'diff.abs() / (1 + {operand}.abs())')}"]
     if form == "quantile":
         draft.argument("quantile", draft.rng.choice((0.1, 0.5, 0.9)))
-        return [
-            f"return {reduced(draft, 'torch.maximum($quantile * diff, ($quantile - 1) * diff)')}"
-        ]
+        loss = "torch.maximum($quantile * diff, ($quantile - 1) * diff)"
+        return [f"return {reduced(draft, loss)}"]
     weight = draft.positive(("weight", "confidence"), dims)
-    return [
-        f"weighted = {weight} * diff.pow(2)",
-        f"return weighted.sum() / {weight}.sum().clamp(min=1e-6)",
-    ]
+    total = f"{weight}.sum().clamp(min=1e-6)"
+    return [f"weighted = {weight} * diff.pow(2)", f"return weighted.sum() / {total}"]
 
 
 @family(level=2)
 def binary_loss(rng: Random) -> Draft:
-    draft = Draft(rng, _SMOOTH)
-    draft.title(
-        ("BinaryLoss", "FocalLoss", "SegmentationLoss", "DetectionLoss", "MultiLabelLoss"),
-        "A loss of logits against binary targets.",
-        "Targets are zero or one.",
-    )
+    draft = Draft(rng, _DTYPES)
+    form = draft.form(_BINARY, "Targets are zero or one.")
     dims = prediction_sizes(draft)
     x = draft.normal("logits", dims, 2.0)
-    y = draft.input("labels", f"(torch.rand({_shape(dims)}) < 0.3).float()", "float32")
+    y = draft.input("labels", f"(torch.rand({shape(dims)}) < 0.3).float()", "float32")
     if draft.dtype != "float32":
         draft.forward(f"{x} = {x}.float()")
-    form = rng.choice(("bce", "weighted", "focal", "focal", "dice", "hinge", "tversky"))
     if form == "bce":
-        draft.argument("label_smoothing", rng.choice((0.0, 0.05, 0.1)) or 0.02)
+        draft.argument("label_smoothing", rng.choice((0.02, 0.05, 0.1)))
         draft.forward(f"{y} = {y} * (1 - $label_smoothing) + 0.5 * $label_smoothing")
         draft.forward(f"return F.binary_cross_entropy_with_logits({x}, {y})")
     elif form == "weighted":
@@ -134,18 +147,7 @@ def binary_loss(rng: Random) -> Draft:
         draft.argument("margin", rng.choice((0.5, 1.0)))
         draft.forward(f"signs = 2 * {y} - 1", f"return torch.relu($margin - signs * {x}).mean()")
     else:
-        draft.argument("smooth", rng.choice((1.0, 0.1, 1e-5)))
-        axes = "dim=-1" if dims.startswith("rows") else "dim=(2, 3)"
-        draft.forward(f"probs = {draft.pick(f'torch.sigmoid({x})', f'{x}.sigmoid()')}")
-        draft.forward(f"overlap = (probs * {y}).sum({axes})")
-        if form == "dice":
-            draft.forward(f"total = probs.sum({axes}) + {y}.sum({axes})")
-            draft.forward("return 1 - ((2 * overlap + $smooth) / (total + $smooth)).mean()")
-        else:
-            draft.forward(f"false_positive = (probs * (1 - {y})).sum({axes})")
-            draft.forward(f"false_negative = ((1 - probs) * {y}).sum({axes})")
-            draft.forward("total = overlap + 0.3 * false_positive + 0.7 * false_negative")
-            draft.forward("return 1 - ((overlap + $smooth) / (total + $smooth)).mean()")
+        _overlap(draft, x, y, "dim=-1" if dims.startswith("rows") else "dim=(2, 3)", form)
     return draft
 
 
@@ -153,29 +155,39 @@ def _focal(draft: Draft, x: str, y: str) -> None:
     """Lin et al., Focal Loss for Dense Object Detection, 2017."""
     draft.argument("alpha", draft.rng.choice((0.25, 0.5, 0.75)))
     draft.argument("gamma", draft.rng.choice((1.5, 2.0, 3.0)))
+    mixed = draft.pick(f"p * {y} + (1 - p) * (1 - {y})", f"torch.where({y} > 0.5, p, 1 - p)")
     draft.forward(
         f'bce = F.binary_cross_entropy_with_logits({x}, {y}, reduction="none")',
         f"p = torch.sigmoid({x})",
-        "p_t = "
-        + draft.pick(f"p * {y} + (1 - p) * (1 - {y})", f"torch.where({y} > 0.5, p, 1 - p)"),
+        f"p_t = {mixed}",
         f"alpha_t = $alpha * {y} + (1 - $alpha) * (1 - {y})",
         f"loss = alpha_t * {draft.pick('(1 - p_t) ** $gamma', '(1 - p_t).pow($gamma)')} * bce",
         f"return {draft.pick('loss.mean()', 'loss.sum(dim=-1)', 'loss.sum(dim=-1).mean()')}",
     )
 
 
-def _shape(dims: str) -> str:
-    return ", ".join(f"${part}" for part in dims.split())
+def _overlap(draft: Draft, x: str, y: str, axes: str, form: str) -> None:
+    """Dice: Milletari et al., V-Net, 2016; Tversky: Salehi et al., 2017."""
+    draft.argument("smooth", draft.rng.choice((1.0, 0.1, 1e-5)))
+    draft.forward(f"probs = {draft.pick(f'torch.sigmoid({x})', f'{x}.sigmoid()')}")
+    draft.forward(f"overlap = (probs * {y}).sum({axes})")
+    if form == "dice":
+        draft.forward(f"total = probs.sum({axes}) + {y}.sum({axes})")
+        draft.forward("return 1 - ((2 * overlap + $smooth) / (total + $smooth)).mean()")
+        return
+    draft.argument("alpha", draft.rng.choice((0.3, 0.5, 0.7)))
+    draft.forward(
+        f"false_positive = (probs * (1 - {y})).sum({axes})",
+        f"false_negative = ((1 - probs) * {y}).sum({axes})",
+        "total = overlap + $alpha * false_positive + (1 - $alpha) * false_negative",
+        "return 1 - ((overlap + $smooth) / (total + $smooth)).mean()",
+    )
 
 
 @family(level=3)
 def divergence_loss(rng: Random) -> Draft:
-    draft = Draft(rng, _SMOOTH)
-    draft.title(
-        ("DistillationLoss", "KLDivergence", "SoftTargetLoss", "PolicyDivergence", "JensenShannon"),
-        "Divergence between two distributions given by their logits.",
-        "Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015.",
-    )
+    draft = Draft(rng, _DTYPES)
+    form = draft.form(_DIVERGENCE, "Distributions are given by their logits.")
     draft.size("rows", draw(rng, ROWS, high=1200))
     draft.size("classes", draw(rng, CLASSES))
     draft.vary("rows")
@@ -183,25 +195,23 @@ def divergence_loss(rng: Random) -> Draft:
     teacher = draft.normal(("teacher_logits", "reference_logits", "teacher"), "rows classes", 1.5)
     draft.argument("temperature", rng.choice((1.5, 2.0, 3.0, 4.0)))
     cast = "" if draft.dtype == "float32" else ".float()"
-    draft.forward(
-        f"student = {student}{cast} / $temperature", f"teacher = {teacher}{cast} / $temperature"
-    )
-    form = rng.choice(("library", "written", "reverse", "symmetric"))
-    draft.forward(f"log_p = {softmax_call(draft, 'student', log=True)}")
+    p, q = (f"{logits}{cast} / $temperature" for logits in (student, teacher))
+    draft.forward(f"log_p = {draft.pick('F', 'torch')}.log_softmax({p}, dim=-1)")
     if form == "library":
-        draft.forward(f"q = {softmax_call(draft, 'teacher')}")
+        draft.forward(f"q = torch.softmax({q}, dim=-1)")
         draft.forward('return F.kl_div(log_p, q, reduction="batchmean") * $temperature**2')
         return draft
-    draft.forward(f"log_q = {softmax_call(draft, 'teacher', log=True)}")
-    if form == "written":
+    draft.forward(f"log_q = {draft.pick('F', 'torch')}.log_softmax({q}, dim=-1)")
+    if form == "forward":
         draft.forward("loss = (log_q.exp() * (log_q - log_p)).sum(dim=-1)")
     elif form == "reverse":
         draft.forward("loss = torch.sum(log_p.exp() * (log_p - log_q), dim=-1)")
     else:
-        draft.forward("p, q = log_p.exp(), log_q.exp()")
-        draft.forward("log_m = (0.5 * (p + q)).clamp(min=1e-12).log()")
-        draft.forward("left = (p * (log_p - log_m)).sum(dim=-1)")
-        draft.forward("right = (q * (log_q - log_m)).sum(dim=-1)", "loss = 0.5 * (left + right)")
+        draft.forward(
+            "p, q = log_p.exp(), log_q.exp()",
+            "log_m = (0.5 * (p + q)).clamp(min=1e-12).log()",
+            "loss = 0.5 * (p * (log_p - log_m) + q * (log_q - log_m)).sum(dim=-1)",
+        )
     draft.forward(f"return {draft.pick('loss', 'loss.mean()', 'loss.mean() * $temperature**2')}")
     return draft
 
@@ -209,11 +219,7 @@ def divergence_loss(rng: Random) -> Draft:
 @family(level=3)
 def contrastive_loss(rng: Random) -> Draft:
     draft = Draft(rng, ("float32", "float32", "bfloat16"))
-    draft.title(
-        ("ContrastiveLoss", "TripletLoss", "InfoNCE", "MarginLoss", "EmbeddingLoss"),
-        "Pulls matching embeddings together and pushes others apart.",
-        "Embeddings are compared after normalisation.",
-    )
+    form = draft.form(_CONTRASTIVE, "Embeddings are compared after normalisation.")
     draft.size("rows", draw(rng, MATMUL, high=512))
     draft.size("features", draw(rng, HIDDEN, high=768))
     draft.vary("rows")
@@ -221,27 +227,27 @@ def contrastive_loss(rng: Random) -> Draft:
     b = draft.normal(("positive", "keys", "text_features"), "rows features")
     cast = "" if draft.dtype == "float32" else ".float()"
     draft.forward(f"a = F.normalize({a}{cast}, dim=-1)", f"b = F.normalize({b}{cast}, dim=-1)")
-    if rng.random() < 0.5:
+    if form in {"euclidean", "cosine"}:
         c = draft.normal(("negative", "distractors"), "rows features")
-        draft.argument("margin", rng.choice((0.2, 0.5, 1.0)))
         draft.forward(f"c = F.normalize({c}{cast}, dim=-1)")
-        if rng.random() < 0.5:
-            draft.forward(
-                "near = (a - b).square().sum(dim=-1)", "far = (a - c).square().sum(dim=-1)"
-            )
-        else:
-            draft.forward("near = 1 - (a * b).sum(dim=-1)", "far = 1 - (a * c).sum(dim=-1)")
-        draft.forward(
-            f"loss = {draft.pick('F.relu', 'torch.relu', 'F.softplus')}(near - far + $margin)"
-        )
-        draft.forward(f"return {draft.pick('loss', 'loss.mean()')}")
+        _triplet(draft, form)
         return draft
     draft.argument("temperature", rng.choice((0.1, 0.2, 0.5)))
     draft.forward(f"logits = {draft.pick('a @ b.t()', 'torch.matmul(a, b.t())')} / $temperature")
-    if rng.random() < 0.5:
+    if form == "labels":
         draft.forward("labels = torch.arange(logits.shape[0], device=logits.device)")
         draft.forward("return F.cross_entropy(logits, labels)")
     else:
         draft.forward("matching = torch.diagonal(logits)")
         draft.forward("return (torch.logsumexp(logits, dim=-1) - matching).mean()")
     return draft
+
+
+def _triplet(draft: Draft, form: str) -> None:
+    draft.argument("margin", draft.rng.choice((0.2, 0.5, 1.0)))
+    for name, other in (("near", "b"), ("far", "c")):
+        squared, cosine = f"(a - {other}).square().sum(dim=-1)", f"1 - (a * {other}).sum(dim=-1)"
+        draft.forward(f"{name} = {squared if form == 'euclidean' else cosine}")
+    hinge = draft.pick("F.relu", "torch.relu", "F.softplus")
+    draft.forward(f"loss = {hinge}(near - far + $margin)")
+    draft.forward(f"return {draft.pick('loss', 'loss.mean()')}")

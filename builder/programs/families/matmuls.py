@@ -46,7 +46,7 @@ def linear_init(draft: Draft, name: str, sizes: str = "$in_features, $out_featur
 def matmul_epilogue(rng: Random) -> Draft:
     draft = Draft(rng, MATMUL_DTYPES)
     draft.title(
-        ("MatmulEpilogue", "FusedLinear", "ScaledMatmul", "ProjectionAct", "GemmBiasAct"),
+        ("MatmulEpilogue", "FusedProjection", "MatmulBlock", "ProjectionHead", "GemmEpilogue"),
         "A matrix product followed by elementwise work.",
         "The epilogue is meant to be fused into the product.",
     )
@@ -147,18 +147,21 @@ def batched_matmul(rng: Random) -> Draft:
         product = f'torch.einsum("bik,bjk->bij", {a}, {b})'
     draft.argument("scale", rng.choice((0.125, 0.1, 0.25, 0.08838834764831845)))
     draft.forward(f"scores = {product} * $scale")
-    form = rng.choice(("bias", "tanh", "softmax", "square"))
+    draft.forward(*_scored(draft))
+    return draft
+
+
+def _scored(draft: Draft) -> list[str]:
+    form = draft.rng.choice(("bias", "tanh", "softmax", "square"))
     if form == "bias":
         bias = draft.normal(("bias", "prior"), "rows columns")
-        draft.forward(f"return scores + {bias}")
-    elif form == "softmax":
-        draft.forward("return torch.softmax(scores.float(), dim=-1).to(scores.dtype)")
-    elif form == "square":
-        draft.forward("return scores.square().mean(dim=-1)")
-    else:
-        draft.argument("cap", rng.choice((5.0, 10.0, 30.0)))
-        draft.forward("return $cap * torch.tanh(scores / $cap)")
-    return draft
+        return [f"return scores + {bias}"]
+    if form == "softmax":
+        return ["return torch.softmax(scores.float(), dim=-1).to(scores.dtype)"]
+    if form == "square":
+        return ["return scores.square().mean(dim=-1)"]
+    draft.argument("cap", draft.rng.choice((5.0, 10.0, 30.0)))
+    return ["return $cap * torch.tanh(scores / $cap)"]
 
 
 @family(level=3)
@@ -170,12 +173,7 @@ def feed_forward(rng: Random) -> Draft:
         "The position-wise feed-forward half of a transformer block.",
         "Expands to the inner size, applies the activation, projects back.",
     )
-    half = draft.dtype == "float16"
-    hidden = rng.choice((128, 192, 256) if half else (192, 256, 257, 320, 384, 512))
-    draft.size("rows", rng.choice((64, 100, 127, 128) if half else (128, 196, 197, 256, 384)))
-    draft.size("hidden", hidden)
-    draft.size("inner", hidden * rng.choice((2, 4) if hidden < 320 else (2, 3)))
-    draft.vary("rows")
+    _inner_sizes(draft)
     x = draft.normal("tokens", "rows hidden")
     draft.arguments_of("hidden", "inner")
     normed = x
@@ -198,6 +196,15 @@ def feed_forward(rng: Random) -> Draft:
     down = linear_init(draft, draft.pick("down", "fc2", "project"), "$inner, $hidden").format(x="h")
     draft.forward(f"return {draft.pick(f'{x} + {down}', down)}")
     return draft
+
+
+def _inner_sizes(draft: Draft) -> None:
+    rng, half = draft.rng, draft.dtype == "float16"
+    hidden = rng.choice((128, 192, 256) if half else (192, 256, 257, 320, 384, 512))
+    draft.size("rows", rng.choice((64, 100, 127, 128) if half else (128, 196, 197, 256, 384)))
+    draft.size("hidden", hidden)
+    draft.size("inner", hidden * rng.choice((2, 4) if hidden < 320 else (2, 3)))
+    draft.vary("rows")
 
 
 @family(level=3)

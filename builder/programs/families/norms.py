@@ -88,7 +88,7 @@ def _written_layer_norm(draft: Draft, x: str, weight: str, bias: str) -> None:
 def rms_norm(rng: Random) -> Draft:
     draft = Draft(rng)
     draft.title(
-        ("RMSNorm", "RootMeanSquareNorm", "LlamaRMSNorm", "T5LayerNorm", "ScaleNorm"),
+        ("RMSNorm", "RootMeanSquareNorm", "LlamaRMSNorm", "T5LayerNorm", "TokenRMSNorm"),
         "Root-mean-square normalisation with a learned scale.",
         "Zhang and Sennrich, Root Mean Square Layer Normalization, 2019.",
     )
@@ -121,7 +121,7 @@ def rms_norm(rng: Random) -> Draft:
 def group_norm(rng: Random) -> Draft:
     draft = Draft(rng)
     draft.title(
-        ("GroupNorm", "GroupNormAct", "ConvNorm", "GroupedNormalization"),
+        ("GroupNormAct", "GroupedNormalization", "NormThenAct", "ConvTail"),
         "Group normalisation of a feature map, with an activation.",
         "Wu and He, Group Normalization, 2018.",
     )
@@ -149,7 +149,7 @@ def batch_norm(rng: Random) -> Draft:
     draft = Draft(rng)
     draft.eval_mode = True
     draft.title(
-        ("BatchNormAct", "BNReLU", "NormalizedActivation", "ConvBNTail", "BatchNormResidual"),
+        ("BatchNormAct", "BNAct", "NormalizedActivation", "ConvBNTail", "InferenceNorm"),
         "Batch normalisation with running statistics, then an activation.",
         "The running statistics are fixed; the module is in evaluation mode.",
     )
@@ -175,7 +175,7 @@ def residual_norm(rng: Random) -> Draft:
     """A residual addition, a norm and the sum handed on, as between two transformer blocks."""
     draft = Draft(rng)
     draft.title(
-        ("AddNorm", "ResidualNorm", "FusedAddRMSNorm", "SkipNorm", "ResidualBlockTail"),
+        ("AddNorm", "ResidualNorm", "FusedAddNorm", "SkipNorm", "BlockTail"),
         "Adds a residual branch and normalises the sum.",
         "Returns the normalised tensor together with the new residual stream.",
     )
@@ -190,17 +190,7 @@ def residual_norm(rng: Random) -> Draft:
         draft.parameter("layer_scale", "hidden", 0.1, rng.choice((0.5, 1.0)))
         branch = f"self.layer_scale * {x}"
     draft.forward(f"{residual} = {residual} + {branch}")
-    if rng.random() < 0.5:
-        draft.parameter("bias", "hidden", 0.2)
-        draft.forward(
-            f"y = F.layer_norm({residual}, {residual}.shape[-1:], self.weight, self.bias, $eps)"
-        )
-    else:
-        draft.forward(
-            f"y = {residual}.float()",
-            "y = y * torch.rsqrt(y.pow(2).mean(dim=-1, keepdim=True) + $eps)",
-            f"y = y.to({residual}.dtype) * self.weight",
-        )
+    _normed_sum(draft, residual)
     if rng.random() < 0.6:
         draft.returns = "tuple[torch.Tensor, torch.Tensor]"
         draft.forward(f"return y, {residual}")
@@ -208,3 +198,21 @@ def residual_norm(rng: Random) -> Draft:
         activated = rng.random() < 0.5
         draft.forward(f"return {activate(draft, 'y', ('gelu', 'silu')) if activated else 'y'}")
     return draft
+
+
+def _normed_sum(draft: Draft, residual: str) -> None:
+    if draft.rng.random() < 0.5:
+        draft.parameter("bias", "hidden", 0.2)
+        draft.forward(
+            f"y = F.layer_norm({residual}, {residual}.shape[-1:], self.weight, self.bias, $eps)"
+        )
+        return
+    if draft.dtype == "float32":
+        draft.forward(f"variance = {residual}.pow(2).mean(dim=-1, keepdim=True)")
+        draft.forward(f"y = {residual} * torch.rsqrt(variance + $eps) * self.weight")
+        return
+    draft.forward(
+        f"y = {residual}.float()",
+        "y = y * torch.rsqrt(y.pow(2).mean(dim=-1, keepdim=True) + $eps)",
+        f"y = y.to({residual}.dtype) * self.weight",
+    )

@@ -72,56 +72,53 @@ def pointwise_chain(rng: Random) -> Draft:
 
 def _binary(draft: Draft, x: str, dims: str) -> list[str]:
     """Lines that combine ``x`` with a new operand of the given dimensions."""
-    kind = draft.rng.choice(("affine", "gate", "lerp", "divide", "where", "distance", "maximum"))
-    if kind == "gate":
-        gate = draft.normal(("gate", "modulation", "context"), dims)
-        return [
-            f"{x} = {multiply(draft, x, draft.pick(f'torch.sigmoid({gate})', f'{gate}.sigmoid()'))}"
-        ]
-    if kind == "lerp":
-        other, weight = (
-            draft.normal(("other", "previous", "memory"), dims),
-            draft.positive(("alpha", "mix"), dims),
-        )
-        return [
-            f"{x} = "
-            + draft.pick(f"torch.lerp({x}, {other}, {weight})", f"{x} + {weight} * ({other} - {x})")
-        ]
-    if kind == "divide":
-        scale = draft.positive(("scale", "sigma", "width_scale"), dims, 0.5, 1.0)
-        return [
-            f"{x} = "
-            + draft.pick(
-                f"{x} / {scale}", f"torch.div({x}, {scale})", f"{x} / (1 + {scale}.square())"
-            )
-        ]
-    if kind == "where":
-        fallback = draft.normal(("fallback", "reference", "default"), dims)
-        slope = draft.rng.choice((0.1, 0.25, 0.5))
-        test = draft.pick(f"{fallback}.float() > 0", f"{fallback}.float() < {slope}")
-        return [f"{x} = torch.where({test}, {x}, {slope} * {fallback})"]
-    if kind == "distance":
-        center = draft.normal(("center", "mean", "anchor"), dims)
-        return [
-            f"{x} = "
-            + draft.pick(f"torch.exp(-({x} - {center}).abs())", f"({x} - {center}).abs().sqrt()")
-        ]
-    if kind == "maximum":
-        floor = draft.normal(("floor", "bound", "threshold"), dims, 0.5)
-        return [
-            f"{x} = "
-            + draft.pick(f"torch.maximum({x}, {floor})", f"torch.minimum({x}, {floor} + 1.0)")
-        ]
+    return [f"{x} = {draft.rng.choice(_COMBINATIONS)(draft, x, dims)}"]
+
+
+def _affine(draft: Draft, x: str, dims: str) -> str:
     scale = draft.normal(("scale", "gamma", "weight"), dims)
     shift = draft.normal(("shift", "beta", "offset"), dims, 0.5)
-    return [
-        f"{x} = "
-        + draft.pick(
-            f"{x} * {scale} + {shift}",
-            f"{x} * (1 + {scale}) + {shift}",
-            f"torch.addcmul({shift}, {x}, {scale})",
-        )
-    ]
+    return draft.pick(
+        f"{x} * {scale} + {shift}",
+        f"{x} * (1 + {scale}) + {shift}",
+        f"torch.addcmul({shift}, {x}, {scale})",
+    )
+
+
+def _gate(draft: Draft, x: str, dims: str) -> str:
+    gate = draft.normal(("gate", "modulation", "context"), dims)
+    return multiply(draft, x, draft.pick(f"torch.sigmoid({gate})", f"{gate}.sigmoid()"))
+
+
+def _lerp(draft: Draft, x: str, dims: str) -> str:
+    other = draft.normal(("other", "previous", "memory"), dims)
+    weight = draft.positive(("alpha", "mix"), dims)
+    return draft.pick(f"torch.lerp({x}, {other}, {weight})", f"{x} + {weight} * ({other} - {x})")
+
+
+def _divide(draft: Draft, x: str, dims: str) -> str:
+    scale = draft.positive(("scale", "sigma", "spread"), dims, 0.5, 1.0)
+    return draft.pick(f"{x} / {scale}", f"torch.div({x}, {scale})", f"{x} / (1 + {scale}.square())")
+
+
+def _where(draft: Draft, x: str, dims: str) -> str:
+    fallback = draft.normal(("fallback", "reference", "default"), dims)
+    slope = draft.rng.choice((0.1, 0.25, 0.5))
+    test = draft.pick(f"{fallback}.float() > 0", f"{fallback}.float() < {slope}")
+    return f"torch.where({test}, {x}, {slope} * {fallback})"
+
+
+def _distance(draft: Draft, x: str, dims: str) -> str:
+    center = draft.normal(("center", "mean", "anchor"), dims)
+    return draft.pick(f"torch.exp(-({x} - {center}).abs())", f"({x} - {center}).abs().sqrt()")
+
+
+def _bound(draft: Draft, x: str, dims: str) -> str:
+    floor = draft.normal(("floor", "bound", "threshold"), dims, 0.5)
+    return draft.pick(f"torch.maximum({x}, {floor})", f"torch.minimum({x}, {floor} + 1.0)")
+
+
+_COMBINATIONS = (_affine, _gate, _lerp, _divide, _where, _distance, _bound)
 
 
 def _finish(draft: Draft, x: str) -> str:
@@ -136,7 +133,7 @@ def bias_activation(rng: Random) -> Draft:
     """A bias and an activation, often with a scale or a residual: a projection's epilogue."""
     draft = Draft(rng)
     draft.title(
-        ("BiasActivation", "BiasAct", "FusedBias", "LinearEpilogue", "BiasGelu"),
+        ("BiasActivation", "BiasAct", "FusedBias", "ProjectionTail", "BiasThenAct"),
         "Adds a learned bias and applies an activation.",
         "The bias is shared over all positions.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.programs.draft import Draft
+from builder.programs.draft import Draft, Forms
 from builder.programs.families.matmuls import matmul_limit
 from builder.programs.families.registry import family
 from builder.programs.shapes import HIDDEN, MATMUL, ROWS, draw, fitting
@@ -13,29 +13,51 @@ from builder.programs.spelling import activate
 if TYPE_CHECKING:
     from random import Random
 
+_ROUND_TRIPS: Forms = {
+    "tensor": (("FakeQuantize", "TensorQuantDequant"), "Quantises with one scale and back."),
+    "row": (("RowQuantDequant", "PerTokenFakeQuant"), "Quantises with a scale per row and back."),
+    "channel": (
+        ("ChannelFakeQuant", "PerChannelQDQ"),
+        "Quantises with a scale per column and back.",
+    ),
+    "given": (("LearnedScaleQuant", "LSQuant"), "Quantises with learned scales and back."),
+    "affine": (
+        ("AffineFakeQuant", "ZeroPointQuant"),
+        "Quantises with scale and zero point and back.",
+    ),
+}
+_PRODUCTS: Forms = {
+    "channel": (
+        ("Int8Linear", "WeightOnlyInt8"),
+        "A product with an int8 weight, scaled by channel.",
+    ),
+    "group": (
+        ("GroupQuantLinear", "BlockScaledLinear"),
+        "A product with an int8 weight, scaled by group.",
+    ),
+    "packed": (
+        ("PackedInt4Linear", "Int4Matmul"),
+        "A product with a weight of two 4-bit values a byte.",
+    ),
+}
 
-def _matrix(draft: Draft) -> None:
+
+def _matrix(draft: Draft, scale: float = 1.0) -> str:
     draft.size("rows", draw(draft.rng, ROWS, high=2048))
     draft.size("columns", fitting(draft.rng, HIDDEN, (1 << 20) // draft.values["rows"]))
     draft.vary("rows")
+    return draft.normal("matrix", "rows columns", scale)
 
 
 @family(level=2)
 def fake_quantise(rng: Random) -> Draft:
     """Rounds to a grid and back; the scale is the data's own, or given."""
     draft = Draft(rng)
-    draft.title(
-        ("FakeQuantize", "QuantDequant", "QuantizationNoise", "SimulatedInt8", "GridRounding"),
-        "Quantises to integers and back.",
-        "Everything is computed in float32, so that rounding happens once.",
-    )
-    _matrix(draft)
-    x = draft.normal("matrix", "rows columns", rng.choice((1.0, 2.0)))
+    form = draft.form(_ROUND_TRIPS, "Everything is computed in float32.")
+    x = _matrix(draft, rng.choice((1.0, 2.0)))
     bits = rng.choice((8, 8, 4, 6))
-    top = 2 ** (bits - 1) - 1
-    kind = rng.choice(("tensor", "row", "channel", "given", "affine"))
     draft.forward(f"y = {x}.float()")
-    if kind == "affine":
+    if form == "affine":
         draft.forward(
             "low, high = y.amin(dim=-1, keepdim=True), y.amax(dim=-1, keepdim=True)",
             f"scale = (high - low).clamp(min=1e-6) / {2**bits - 1}",
@@ -43,26 +65,32 @@ def fake_quantise(rng: Random) -> Draft:
             f"q = torch.clamp(torch.round(y / scale) + zero_point, 0, {2**bits - 1})",
             f"return ((q - zero_point) * scale).to({x}.dtype)",
         )
-        return draft
-    if kind == "given":
+    else:
+        _symmetric(draft, x, form, 2 ** (bits - 1) - 1)
+    return draft
+
+
+def _symmetric(draft: Draft, x: str, form: str, top: int) -> None:
+    """Lines of a symmetric round trip with integers up to ``top``."""
+    scale = "scale"
+    if form == "given":
         draft.arguments_of("columns")
         draft.init("self.scale = nn.Parameter(torch.rand($columns) * 0.02 + 0.01)")
-        scale = "self.scale.float()"
+        scale = "self.scale.float()" if draft.dtype != "float32" else "self.scale"
     else:
-        axis = {"tensor": "", "row": "dim=-1, keepdim=True", "channel": "dim=0, keepdim=True"}[kind]
-        draft.forward(f"scale = y.abs().amax({axis}).clamp(min=1e-6) / {top}")
-        scale = "scale"
+        axes = {"tensor": "", "row": "dim=-1, keepdim=True", "channel": "dim=0, keepdim=True"}
+        draft.forward(f"scale = y.abs().amax({axes[form]}).clamp(min=1e-6) / {top}")
     rounded = draft.pick(f"torch.round(y / {scale})", f"(y / {scale}).round()")
     clamped = draft.pick(
         f"{rounded}.clamp(-{top + 1}, {top})", f"torch.clamp({rounded}, -{top}, {top})"
     )
     draft.forward(f"q = {clamped}")
-    ending = rng.choice(("value", "value", "error"))
-    if ending == "error":
+    if draft.rng.random() < 0.3:
+        draft.doc = "Mean squared error of a quantisation round trip, by row."
+        draft.class_name = draft.pick("QuantizationError", "RoundTripError")
         draft.forward(f"error = y - q * {scale}", "return error.square().mean(dim=-1)")
     else:
         draft.forward(f"return (q * {scale}).to({x}.dtype)")
-    return draft
 
 
 @family(level=3)
@@ -75,68 +103,68 @@ def int8_rows(rng: Random) -> Draft:
         "The largest magnitude of a row maps to 127.",
     )
     draft.returns = "tuple[torch.Tensor, torch.Tensor]"
-    _matrix(draft)
-    x = draft.normal("matrix", "rows columns")
+    x = _matrix(draft)
     if rng.random() < 0.4:
         smooth = draft.positive(("smooth", "smoothing"), "columns", 0.5, 1.0)
         draft.forward(f"{x} = {x} / {smooth}")
     elif rng.random() < 0.5:
         draft.forward(f"{x} = {activate(draft, x, ('gelu', 'silu', 'relu'))}")
-    draft.forward(f"y = {x}.float()")
-    draft.forward("scale = y.abs().amax(dim=-1, keepdim=True).clamp(min=1e-5) / 127.0")
     rounded = draft.pick("torch.round(y / scale)", "(y / scale).round()")
     cast = draft.pick("to(torch.int8)", "clamp(-128, 127).to(torch.int8)")
-    draft.forward(f"q = {rounded}.{cast}")
-    draft.forward(f"return q, {draft.pick('scale', 'scale.squeeze(-1)')}")
+    draft.forward(
+        f"y = {x}.float()",
+        "scale = y.abs().amax(dim=-1, keepdim=True).clamp(min=1e-5) / 127.0",
+        f"q = {rounded}.{cast}",
+        f"return q, {draft.pick('scale', 'scale.squeeze(-1)')}",
+    )
     return draft
 
 
 @family(level=3)
 def quantised_matmul(rng: Random) -> Draft:
-    """Weight-only quantisation: int8 by channel, int4 packed in bytes, or int8 by group."""
+    """Weight-only quantisation: int8 by channel or by group, int4 packed in bytes."""
     draft = Draft(rng, ("float32", "bfloat16", "bfloat16", "float16"))
-    draft.title(
-        ("Int8Linear", "WeightOnlyLinear", "DequantMatmul", "QuantizedLinear", "PackedLinear"),
-        "A matrix product with a quantised weight.",
-        "The weight is dequantised on the fly.",
-    )
-    limit = matmul_limit(draft)
-    kind = rng.choice(("channel", "channel", "packed", "group"))
-    group = rng.choice((32, 64))
+    form = draft.form(_PRODUCTS, "The weight is dequantised on the fly.")
+    limit, group = matmul_limit(draft), rng.choice((32, 64))
+    multiple = {"packed": 2, "group": group, "channel": 1}[form]
     draft.size("rows", draw(rng, MATMUL, high=min(limit, 512)))
-    multiple = 2 if kind == "packed" else group if kind == "group" else 1
     draft.size("in_features", draw(rng, MATMUL, high=limit, multiple=multiple))
     draft.size("out_features", draw(rng, MATMUL, high=limit))
     draft.vary("rows")
     x = draft.normal("matrix", "rows in_features")
-    weight = draft.pick("qweight", "weight", "w_int8") if kind != "packed" else "packed"
-    if kind == "packed":
-        half = draft.values["in_features"] // 2
-        bytes_ = f"torch.randint(0, 256, ($out_features, {half}), dtype=torch.uint8)"
-        weight = draft.input(weight, bytes_, "uint8")
-        draft.forward(
-            f"low = ({weight} & 0x0F).to({x}.dtype) - 8",
-            f"high = ({weight} >> 4).to({x}.dtype) - 8",
-        )
-        draft.forward("w = torch.stack((low, high), dim=-1).flatten(1)")
-        scale = draft.positive(("scale", "scales"), "out_features 1", 0.005, 0.02)
-        draft.forward(f"w = w * {scale}")
+    if form == "packed":
+        _packed_weight(draft, x)
     else:
-        ints = "torch.randint(-128, 128, ($out_features, $in_features), dtype=torch.int8)"
-        weight = draft.input(weight, ints, "int8")
-        if kind == "channel":
-            scale = draft.positive(("scale", "scales"), "out_features", 0.0005, 0.002)
-            draft.forward(
-                f"w = {weight}.to({x}.dtype) * {scale}{draft.pick('[:, None]', '.unsqueeze(1)')}"
-            )
-        else:
-            groups = draft.values["in_features"] // group
-            draft.forward(f"w = {weight}.to({x}.dtype).unflatten(1, ({groups}, {group}))")
-            scale = draft.positive(("scale", "scales"), f"out_features {groups} 1", 0.0005, 0.002)
-            draft.forward(f"w = (w * {scale}).flatten(1)")
+        _int8_weight(draft, x, group if form == "group" else 0)
     product = draft.pick(f"{x} @ w.t()", f"F.linear({x}, w)", f"torch.matmul({x}, w.t())")
     if rng.random() < 0.4:
         bias = draft.normal("bias", "out_features", 0.5)
         product = f"{product} + {bias}"
     draft.forward(f"return {product}")
     return draft
+
+
+def _packed_weight(draft: Draft, x: str) -> None:
+    half = draft.values["in_features"] // 2
+    template = f"torch.randint(0, 256, ($out_features, {half}), dtype=torch.uint8)"
+    packed = draft.input(("packed", "qweight"), template, "uint8")
+    scale = draft.positive(("scale", "scales"), "out_features 1", 0.005, 0.02)
+    draft.forward(
+        f"low = ({packed} & 0x0F).to({x}.dtype) - 8",
+        f"high = ({packed} >> 4).to({x}.dtype) - 8",
+        f"w = torch.stack((low, high), dim=-1).flatten(1) * {scale}",
+    )
+
+
+def _int8_weight(draft: Draft, x: str, group: int) -> None:
+    template = "torch.randint(-128, 128, ($out_features, $in_features), dtype=torch.int8)"
+    weight = draft.input(("qweight", "weight", "w_int8"), template, "int8")
+    if group:
+        groups = draft.values["in_features"] // group
+        scale = draft.positive(("scale", "scales"), f"out_features {groups} 1", 0.0005, 0.002)
+        draft.forward(f"w = {weight}.to({x}.dtype).unflatten(1, ({groups}, {group}))")
+        draft.forward(f"w = (w * {scale}).flatten(1)")
+    else:
+        scale = draft.positive(("scale", "scales"), "out_features", 0.0005, 0.002)
+        column = draft.pick("[:, None]", ".unsqueeze(1)")
+        draft.forward(f"w = {weight}.to({x}.dtype) * {scale}{column}")

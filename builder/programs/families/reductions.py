@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.programs.draft import Draft
+from builder.programs.draft import Draft, Forms
 from builder.programs.families.pointwise import image_sizes, token_sizes
 from builder.programs.families.registry import family
 from builder.programs.shapes import CHANNELS, ROWS, draw, fitting
@@ -13,31 +13,40 @@ from builder.programs.spelling import activate, atom, reduce
 if TYPE_CHECKING:
     from random import Random
 
+_SORTED: Forms = {
+    "trimmed": (("TrimmedMean", "RobustMean"), "Mean of each row without its extremes."),
+    "top": (("TopValues", "LeadingValues"), "The first sorted values of each row, centred."),
+    "gap": (("LargestGap", "SpacingStatistic"), "Largest gap between neighbouring sorted values."),
+    "weighted": (("SortedPooling", "OrderStatistics"), "Weighted sum of the sorted values."),
+}
+
+
+def feature_sizes(draft: Draft, scale: float = 1.0) -> tuple[str, str, bool]:
+    """Draws tokens or images; returns the input's name, its dimensions and whether it is images."""
+    images = draft.rng.random() < 0.5
+    if images:
+        dims = image_sizes(draft, draw(draft.rng, CHANNELS, high=256))
+        draft.vary("batch", "height", "width")
+        return draft.normal("images", dims, scale), dims, images
+    dims = token_sizes(draft)
+    draft.vary("batch", "seq")
+    return draft.normal("tokens", dims, scale), dims, images
+
 
 @family(level=2)
 def axis_reduction(rng: Random) -> Draft:
     draft = Draft(rng)
     draft.title(
-        ("AxisReduction", "GlobalPool", "FeatureSummary", "ReduceAxes", "ChannelSummary"),
+        ("AxisReduction", "FeatureSummary", "ReduceAxes", "ChannelSummary", "AggregateFeatures"),
         "Reduces transformed features over some of their axes.",
         "Low-precision inputs are reduced in float32.",
     )
-    if rng.random() < 0.5:
-        dims, axes = token_sizes(draft), ("-1", "1", "(0, 1)", "(1, 2)", "0")
-        x = draft.normal("tokens", dims)
-        draft.vary("batch", "seq")
-    else:
-        dims, axes = (
-            image_sizes(draft, draw(rng, CHANNELS, high=256)),
-            ("(2, 3)", "(0, 2, 3)", "1", "-1"),
-        )
-        x = draft.normal("images", dims)
-        draft.vary("batch", "height", "width")
+    x, dims, images = feature_sizes(draft)
+    axes = ("(2, 3)", "(0, 2, 3)", "1", "-1") if images else ("-1", "1", "(0, 1)", "(1, 2)", "0")
     if rng.random() < 0.3:
         weight = draft.normal(("weight", "scale", "gain"), dims.split()[-1])
         draft.forward(f"{x} = {x} * {weight}")
-    cast = "" if draft.dtype == "float32" else ".float()"
-    y = f"{x}{cast}"
+    y = x if draft.dtype == "float32" else f"{x}.float()"
     if rng.random() < 0.3:
         y = activate(draft, y, ("relu", "tanh", "gelu"))
     draft.forward(f"y = {y}")
@@ -49,8 +58,8 @@ def axis_reduction(rng: Random) -> Draft:
         draft.returns = "tuple[torch.Tensor, torch.Tensor]"
         draft.forward(f"return {first}, {second}")
     else:
-        axis = rng.choice(axes)
-        top, mean = draft.pick("y.amax", "y.amin"), f"y.mean(dim={axis}, keepdim=True)"
+        axis, top = rng.choice(axes), draft.pick("y.amax", "y.amin")
+        mean = f"y.mean(dim={axis}, keepdim=True)"
         draft.forward(f"return {top}(dim={axis}, keepdim=True) - {mean}")
     return draft
 
@@ -73,76 +82,68 @@ def standardise(rng: Random) -> Draft:
     """Subtract the mean and divide by the standard deviation, over some axes."""
     draft = Draft(rng)
     draft.title(
-        ("Standardize", "InstanceNorm", "FeatureWhitening", "ZScore", "WeightStandardization"),
+        ("Standardize", "FeatureWhitening", "ZScore", "MomentNorm", "VarianceScaling"),
         "Zero mean and unit variance over the chosen axes.",
-        "The variance is the biased one unless said otherwise.",
+        "A small constant keeps the division finite.",
     )
-    if rng.random() < 0.5:
-        dims, axes = image_sizes(draft, draw(rng, CHANNELS, high=256)), ("(2, 3)", "(1, 2, 3)", "1")
-        x = draft.normal("images", dims, rng.choice((1.0, 2.0)))
-        draft.vary("batch", "height", "width")
-    else:
-        dims, axes = token_sizes(draft), ("-1", "1", "(1, 2)")
-        x = draft.normal("tokens", dims, rng.choice((1.0, 2.0)))
-        draft.vary("batch", "seq")
+    x, _, images = feature_sizes(draft, rng.choice((1.0, 2.0)))
     draft.argument("eps", rng.choice((1e-5, 1e-6, 1e-3)))
-    axis = rng.choice(axes)
-    cast = "" if draft.dtype == "float32" else ".float()"
-    form = rng.choice(("var_mean", "std", "moments"))
-    y = x
-    if cast:
-        y = "y"
+    axis = rng.choice(("(2, 3)", "(1, 2, 3)", "1") if images else ("-1", "1", "(1, 2)"))
+    low = draft.dtype != "float32"
+    if low:
         draft.forward(f"y = {x}.float()")
-    if form == "var_mean":
-        draft.forward(f"var, mean = torch.var_mean({y}, dim={axis}, correction=0, keepdim=True)")
-        result = f"({y} - mean) * torch.rsqrt(var + $eps)"
-    elif form == "std":
-        draft.forward(f"mean = {y}.mean(dim={axis}, keepdim=True)")
-        draft.forward(f"std = {y}.std(dim={axis}, keepdim=True)")
-        result = f"({y} - mean) / (std + $eps)"
-    else:
-        draft.forward(f"mean = {y}.mean(dim={axis}, keepdim=True)")
-        draft.forward(f"second = ({y} * {y}).mean(dim={axis}, keepdim=True)")
-        draft.forward("var = (second - mean * mean).clamp(min=0)")
-        result = f"({y} - mean) / torch.sqrt(var + $eps)"
+    result = _standardised(draft, "y" if low else x, axis)
     if rng.random() < 0.4:
         draft.forward(f"out = {result}")
         result = activate(draft, "out", ("relu", "leaky_relu", "silu"))
-    draft.forward(f"return {atom(result)}.to({x}.dtype)" if cast else f"return {result}")
+    draft.forward(f"return {atom(result)}.to({x}.dtype)" if low else f"return {result}")
     return draft
+
+
+def _standardised(draft: Draft, y: str, axis: str) -> str:
+    form = draft.rng.choice(("var_mean", "std", "moments"))
+    if form == "var_mean":
+        draft.forward(f"var, mean = torch.var_mean({y}, dim={axis}, correction=0, keepdim=True)")
+        return f"({y} - mean) * torch.rsqrt(var + $eps)"
+    draft.forward(f"mean = {y}.mean(dim={axis}, keepdim=True)")
+    if form == "std":
+        draft.forward(f"std = {y}.std(dim={axis}, keepdim=True)")
+        return f"({y} - mean) / (std + $eps)"
+    draft.forward(f"second = ({y} * {y}).mean(dim={axis}, keepdim=True)")
+    draft.forward("var = (second - mean * mean).clamp(min=0)")
+    return f"({y} - mean) / torch.sqrt(var + $eps)"
 
 
 @family(level=2)
 def arg_extreme(rng: Random) -> Draft:
     draft = Draft(rng, ("float32", "float32", "float32", "bfloat16", "float16"))
+    name = draft.pick("argmax", "argmin")
     draft.title(
-        ("GreedyDecode", "ArgMax", "NearestCode", "PeakFinder", "HardAssign"),
-        "Index of the best entry of each row.",
+        ("GreedyDecode", "ArgMax", "BestClass", "PeakFinder")
+        if name == "argmax"
+        else ("ArgMin", "NearestCode", "LowestCost", "CheapestAction"),
+        f"Index of the {'largest' if name == 'argmax' else 'smallest'} score of each row.",
         "Scores are compared in float32.",
     )
     draft.size("rows", draw(rng, ROWS, high=2048))
     draft.size("classes", fitting(rng, ROWS, (1 << 20) // draft.values["rows"]))
     draft.vary("rows")
     x = draft.normal("logits", "rows classes", 2.0)
-    name = draft.pick("argmax", "argmin")
-    scores = f"{x}.float()"
-    operand = rng.choice(("none", "bias", "scale"))
+    scores, operand = f"{x}.float()", rng.choice(("none", "bias", "scale"))
     if operand == "bias":
         bias = draft.normal(("bias", "prior"), "classes", dtype="float32")
         scores = f"{scores} + {bias}"
     elif operand == "scale":
         scale = draft.positive(("scale", "weight"), "classes", 0.5, 1.0, dtype="float32")
         scores = f"{scores} * {scale}"
-    draft.forward(f"scores = {scores}")
-    index = draft.pick(
-        f"scores.{name}(dim=-1)", f"torch.{name}(scores, dim=-1)", f"torch.{name}(scores, dim=1)"
-    )
+    draft.forward(f"values = {scores}")
+    index = draft.pick(f"values.{name}(dim=-1)", f"torch.{name}(values, dim=-1)")
     if rng.random() < 0.5:
-        best = "amax" if name == "argmax" else "amin"
         draft.returns = "tuple[torch.Tensor, torch.Tensor]"
-        draft.forward(f"best = scores.{best}(dim=-1)")
+        draft.forward(f"best = values.{'amax' if name == 'argmax' else 'amin'}(dim=-1)")
         draft.forward(f"return {index}, {draft.pick('best', 'torch.sigmoid(best)')}")
     else:
+        draft.level = 1 if operand == "none" else 2
         draft.forward(f"return {index}")
     return draft
 
@@ -151,7 +152,7 @@ def arg_extreme(rng: Random) -> Draft:
 def masked_pooling(rng: Random) -> Draft:
     draft = Draft(rng)
     draft.title(
-        ("MaskedMean", "MeanPooling", "SentencePooling", "MaskedAverage", "AttentionPool"),
+        ("MaskedMean", "MeanPooling", "SentencePooling", "MaskedAverage", "TokenPooling"),
         "Average of the token features that the mask keeps.",
         "Rows without a kept token give zero, not NaN.",
     )
@@ -162,20 +163,19 @@ def masked_pooling(rng: Random) -> Draft:
         mask = draft.mask("mask", "batch seq", 0.8)
     else:
         mask = draft.integers("mask", "batch seq", "2")
-    draft.forward(f"weights = {mask}.unsqueeze(-1).{draft.pick('float()', 'to(torch.float32)')}")
-    cast = "" if draft.dtype == "float32" else ".float()"
-    total = draft.pick(
-        f"({x}{cast} * weights).sum(dim=1)", f"torch.sum({x}{cast} * weights, dim=1)"
-    )
-    draft.forward(f"total = {total}")
+    y = x if draft.dtype == "float32" else f"{x}.float()"
+    total = draft.pick(f"({y} * weights).sum(dim=1)", f"torch.sum({y} * weights, dim=1)")
+    count = draft.pick("weights.sum(dim=1).clamp(min=1.0)", "weights.sum(dim=1) + 1e-6")
     draft.forward(
-        f"count = {draft.pick('weights.sum(dim=1).clamp(min=1.0)', 'weights.sum(dim=1) + 1e-6')}"
+        f"weights = {mask}.unsqueeze(-1).{draft.pick('float()', 'to(torch.float32)')}",
+        f"total = {total}",
+        f"count = {count}",
     )
     pooled = "total / count"
     if rng.random() < 0.5:
         draft.forward(f"pooled = {pooled}")
         pooled = draft.pick("F.normalize(pooled, dim=-1)", "torch.tanh(pooled)")
-    draft.forward(f"return {atom(pooled)}.to({x}.dtype)" if cast else f"return {pooled}")
+    draft.forward(f"return {pooled if y == x else f'{atom(pooled)}.to({x}.dtype)'}")
     return draft
 
 
@@ -183,24 +183,15 @@ def masked_pooling(rng: Random) -> Draft:
 def sorted_statistic(rng: Random) -> Draft:
     """Order statistics of short rows."""
     draft = Draft(rng)
-    draft.title(
-        ("TrimmedMean", "SortedPooling", "RobustMean", "OrderStatistics", "SoftRank"),
-        "A statistic of the sorted values of each row.",
-        "Values are sorted in float32.",
-    )
+    form = draft.form(_SORTED, "Values are sorted in float32.")
     draft.size("rows", draw(rng, ROWS, high=2048))
     draft.size("columns", rng.choice((16, 32, 33, 50, 64, 100, 128, 197, 256)))
     draft.vary("rows")
     x = draft.normal("matrix", "rows columns")
     order = draft.pick("", ", descending=True")
     sort = draft.pick(f"torch.sort({x}.float(), dim=-1{order})", f"{x}.float().sort(dim=-1{order})")
-    columns = draft.values["columns"]
-    if rng.random() < 0.5:
-        draft.forward(f"ordered, _ = {sort}")
-    else:
-        draft.forward(f"ordered = {sort}.values")
-    form = rng.choice(("trimmed", "top", "gap", "weighted"))
-    k = rng.randint(2, columns // 4)
+    draft.forward(draft.pick(f"ordered, _ = {sort}", f"ordered = {sort}.values"))
+    k = rng.randint(2, draft.values["columns"] // 4)
     if form == "trimmed":
         draft.forward(f"return ordered[:, {k}:-{k}].mean(dim=-1)")
     elif form == "top":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.programs.draft import Draft
+from builder.programs.draft import Draft, Forms
 from builder.programs.families.registry import family
 from builder.programs.shapes import CLASSES, ROWS, SEQUENCE, VOCABULARY, draw, fitting
 
@@ -62,6 +62,8 @@ def softmax(rng: Random) -> Draft:
         )
         draft.forward(f"{x} = {x} + {bias}")
     if rng.random() < 0.45:
+        draft.details = ""
+        draft.level = 2 if draft.forward_lines else 1
         draft.forward(f"return {softmax_call(draft, x)}")
         return draft
     top = draft.pick("x_max", "m", "row_max")
@@ -85,7 +87,6 @@ def log_softmax(rng: Random) -> Draft:
     draft.title(
         ("LogSoftmax", "LogProbs", "TokenLogProbs", "LogDistribution", "NormalizedLogits"),
         "Log-probabilities over the last dimension.",
-        "Computed as the logits minus their log-sum-exp.",
     )
     x = draft.normal("logits", score_sizes(draft), rng.choice((1.0, 2.0)))
     if rng.random() < 0.5:
@@ -141,14 +142,20 @@ def temperature_softmax(rng: Random) -> Draft:
     return draft
 
 
+_CROSS_ENTROPY: Forms = {
+    "library": (("CrossEntropy", "TokenLoss"), "Cross-entropy of logits against class indices."),
+    "smoothed": (("LabelSmoothingLoss", "SmoothedCE"), "Cross-entropy with smoothed labels."),
+    "weighted": (("WeightedCE", "BalancedCrossEntropy"), "Cross-entropy with class weights."),
+    "nll": (("NLLFromLogits", "LikelihoodLoss"), "Negative log-likelihood of the given classes."),
+    "zloss": (("ZLoss", "StableTokenLoss"), "Cross-entropy with a penalty on the log-partition."),
+    "written": (("LogSumExpLoss", "ClassificationLoss"), "Log-sum-exp minus the picked logit."),
+}
+
+
 @family(level=2)
 def cross_entropy(rng: Random) -> Draft:
     draft = Draft(rng, ("float32", "float32", "bfloat16"))
-    draft.title(
-        ("CrossEntropy", "CrossEntropyLoss", "LabelLoss", "TokenLoss", "ClassificationLoss"),
-        "Mean cross-entropy of logits against class indices.",
-        "Logits are turned into log-probabilities in float32.",
-    )
+    form = draft.form(_CROSS_ENTROPY, "Losses are computed in float32.")
     if rng.random() < 0.5:
         draft.size("rows", fitting(rng, ROWS, 1024))
         draft.size("classes", draw(rng, CLASSES))
@@ -158,28 +165,31 @@ def cross_entropy(rng: Random) -> Draft:
     draft.vary("rows")
     x = draft.normal("logits", "rows classes", 2.0)
     y = draft.integers("labels", "rows", "$classes")
-    low = draft.dtype != "float32"
-    if low:
+    if draft.dtype != "float32":
         draft.forward(f"{x} = {x}.float()")
-    form = rng.choice(("library", "smoothed", "weighted", "nll", "written", "zloss"))
+    draft.forward(*_cross_entropy(draft, form, x, y))
+    return draft
+
+
+def _cross_entropy(draft: Draft, form: str, x: str, y: str) -> list[str]:
     if form == "library":
         reduction = draft.pick("", ', reduction="sum"', ', reduction="none"')
-        draft.forward(f"return F.cross_entropy({x}, {y}{reduction})")
-    elif form == "smoothed":
-        draft.argument("label_smoothing", rng.choice((0.05, 0.1, 0.2)))
-        draft.forward(f"return F.cross_entropy({x}, {y}, label_smoothing=$label_smoothing)")
-    elif form == "weighted":
+        return [f"return F.cross_entropy({x}, {y}{reduction})"]
+    if form == "smoothed":
+        draft.argument("label_smoothing", draft.rng.choice((0.05, 0.1, 0.2)))
+        return [f"return F.cross_entropy({x}, {y}, label_smoothing=$label_smoothing)"]
+    if form == "weighted":
         weights = draft.positive(("class_weights", "weights"), "classes", dtype="float32")
-        draft.forward(f"return F.cross_entropy({x}, {y}, weight={weights})")
-    elif form == "nll":
-        draft.forward(f"log_probs = {softmax_call(draft, x, log=True)}")
-        draft.forward(f"return F.nll_loss(log_probs, {y})")
-    elif form == "zloss":
-        draft.argument("z_weight", rng.choice((1e-4, 1e-3, 1e-2)))
-        draft.forward(f"log_z = torch.logsumexp({x}, dim=-1)")
-        draft.forward(f"picked = {x}.gather(-1, {y}.unsqueeze(-1)).squeeze(-1)")
-        draft.forward("return (log_z - picked + $z_weight * log_z.square()).mean()")
-    else:
-        draft.forward(f"picked = torch.gather({x}, 1, {y}[:, None]).squeeze(1)")
-        draft.forward(f"loss = {x}.logsumexp(dim=1) - picked", "return loss.mean()")
-    return draft
+        return [f"return F.cross_entropy({x}, {y}, weight={weights})"]
+    if form == "nll":
+        log_probs = softmax_call(draft, x, log=True)
+        return [f"log_probs = {log_probs}", f"return F.nll_loss(log_probs, {y})"]
+    if form == "zloss":
+        draft.argument("z_weight", draft.rng.choice((1e-4, 1e-3, 1e-2)))
+        return [
+            f"log_z = torch.logsumexp({x}, dim=-1)",
+            f"picked = {x}.gather(-1, {y}.unsqueeze(-1)).squeeze(-1)",
+            "return (log_z - picked + $z_weight * log_z.square()).mean()",
+        ]
+    picked = f"torch.gather({x}, 1, {y}[:, None]).squeeze(1)"
+    return [f"picked = {picked}", f"loss = {x}.logsumexp(dim=1) - picked", "return loss.mean()"]
