@@ -73,7 +73,9 @@ def _lower(kernel: JITFunction, binding: seams.Binding) -> Program:
         text = seams.lower(kernel, binding)
     except CompilationError as error:
         raise ExecutionError(
-            "compile", f"Triton's front end rejects it: {error}", kernel=kernel.__name__
+            "compile",
+            f"Triton's front end rejects it: {_explained(error)}",
+            kernel=kernel.__name__,
         ) from error
     module = parse_ttir(text, seams.source_file(kernel))
     parameters = tuple(
@@ -87,6 +89,15 @@ def _lower(kernel: JITFunction, binding: seams.Binding) -> Program:
             "parse", "parameters and arguments differ in number", kernel=kernel.__name__
         )
     return Program(module, kernel.__name__, parameters)
+
+
+def _explained(error: BaseException) -> str:
+    """The message of an error and of what caused it, innermost last."""
+    parts = [str(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        parts.append(str(error) or type(error).__name__)
+    return "\n".join(dict.fromkeys(parts))
 
 
 def _leaves(kind: Any, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], str]]:

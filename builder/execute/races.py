@@ -125,7 +125,7 @@ class Races:
         memory[selection] = words
         self._writers.enter(entries, wide)
         if not isinstance(selection, slice):
-            wrong = wrong | (gather(memory, selection) != words)
+            wrong = np.logical_or(wrong, gather(memory, selection) != words)
         return _first(wrong, 1)
 
     def update(self, selection: Selection, itemsize: int, ids: Array) -> int | None:
@@ -146,14 +146,14 @@ class Races:
                 found = shadow.conflicts(entries, ids)
                 if shadow is self._atomics and self._order is not None:
                     found = found & (gather(shadow.owners, entries) != MANY)
-                wrong |= found
+                wrong[found] = True
         return wrong
 
 
 def _by_element(wrong: Array, factor: int) -> Array:
     if factor == 1:
         return wrong
-    joined: Array = wrong.reshape(-1, factor).any(axis=1)
+    joined: Array = np.asarray(wrong.reshape(-1, factor).any(axis=1))
     return joined
 
 

@@ -15,45 +15,89 @@ EDGES = [0, 1, -1, 2, -2, 7, -7, 100, -100, INT_MIN, INT_MIN + 1, -(INT_MIN + 1)
 
 
 @triton.jit
+def op_add(a, b):
+    return a + b
+
+
+@triton.jit
+def op_sub(a, b):
+    return a - b
+
+
+@triton.jit
+def op_mul(a, b):
+    return a * b
+
+
+@triton.jit
+def op_div(a, b):
+    return a // b
+
+
+@triton.jit
+def op_mod(a, b):
+    return a % b
+
+
+@triton.jit
+def op_shl(a, b):
+    return a << b
+
+
+@triton.jit
+def op_shr(a, b):
+    return a >> b
+
+
+@triton.jit
+def op_lt(a, b):
+    return a < b
+
+
+@triton.jit
+def op_ge(a, b):
+    return a >= b
+
+
+@triton.jit
+def op_ne(a, b):
+    return a != b
+
+
+@triton.jit
+def op_max(a, b):
+    return tl.maximum(a, b)
+
+
+@triton.jit
+def op_max_nan(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def op_umulhi(a, b):
+    return tl.umulhi(a, b)
+
+
+@triton.jit
 def binary(x, y, out, n, OP: tl.constexpr, BLOCK: tl.constexpr):
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = index < n
-    a = tl.load(x + index, mask)
-    b = tl.load(y + index, mask)
-    if OP == "add":
-        c = a + b
-    elif OP == "sub":
-        c = a - b
-    elif OP == "mul":
-        c = a * b
-    elif OP == "div":
-        c = a // b
-    elif OP == "mod":
-        c = a % b
-    elif OP == "true_div":
-        c = a / b
-    elif OP == "shl":
-        c = a << b
-    elif OP == "shr":
-        c = a >> b
-    elif OP == "lt":
-        c = a < b
-    elif OP == "ge":
-        c = a >= b
-    elif OP == "ne":
-        c = a != b
-    elif OP == "max":
-        c = tl.maximum(a, b)
-    elif OP == "max_nan":
-        c = tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
-    elif OP == "umulhi":
-        c = tl.umulhi(a, b)
-    tl.store(out + index, c, mask)
+    tl.store(out + index, OP(tl.load(x + index, mask), tl.load(y + index, mask)), mask)
 
 
 def apply(op, a, b, dtype=None):
     out = torch.zeros_like(a, dtype=dtype or a.dtype)
-    run(binary, (triton.cdiv(a.numel(), 32),), a, b, out, a.numel(), OP=op, BLOCK=32)
+    run(
+        binary,
+        (triton.cdiv(a.numel(), 32),),
+        a,
+        b,
+        out,
+        a.numel(),
+        OP=globals()[f"op_{op}"],
+        BLOCK=32,
+    )
     return out
 
 
@@ -237,30 +281,59 @@ def test_fp8_saturates():
 
 
 @triton.jit
-def apply_library(x, out, NAME: tl.constexpr, BLOCK: tl.constexpr):
+def fn_tanh(v):
+    return libdevice.tanh(v)
+
+
+@triton.jit
+def fn_erf(v):
+    return tl.erf(v)
+
+
+@triton.jit
+def fn_exp(v):
+    return tl.exp(v)
+
+
+@triton.jit
+def fn_log1p(v):
+    return libdevice.log1p(v * v)
+
+
+@triton.jit
+def fn_rsqrt(v):
+    return tl.rsqrt(v * v + 1)
+
+
+@triton.jit
+def fn_sigmoid(v):
+    return tl.sigmoid(v)
+
+
+@triton.jit
+def fn_pow(v):
+    return libdevice.pow(tl.abs(v), v)
+
+
+@triton.jit
+def fn_fma(v):
+    return tl.fma(v, v, v)
+
+
+@triton.jit
+def fn_round(v):
+    return libdevice.nearbyint(v * 3)
+
+
+@triton.jit
+def fn_sqrt(v):
+    return tl.sqrt(tl.abs(v))
+
+
+@triton.jit
+def apply_library(x, out, FUNCTION: tl.constexpr, BLOCK: tl.constexpr):
     index = tl.arange(0, BLOCK)
-    value = tl.load(x + index)
-    if NAME == "tanh":
-        result = libdevice.tanh(value)
-    elif NAME == "erf":
-        result = tl.erf(value)
-    elif NAME == "exp":
-        result = tl.exp(value)
-    elif NAME == "log1p":
-        result = libdevice.log1p(value * value)
-    elif NAME == "rsqrt":
-        result = tl.rsqrt(value * value + 1)
-    elif NAME == "sigmoid":
-        result = tl.sigmoid(value)
-    elif NAME == "pow":
-        result = libdevice.pow(tl.abs(value), value)
-    elif NAME == "fma":
-        result = tl.fma(value, value, value)
-    elif NAME == "round":
-        result = libdevice.nearbyint(value * 3)
-    elif NAME == "sqrt":
-        result = tl.sqrt(tl.abs(value))
-    tl.store(out + index, result)
+    tl.store(out + index, FUNCTION(tl.load(x + index)))
 
 
 LIBRARY = {
@@ -282,7 +355,7 @@ LIBRARY = {
 def test_functions(name, dtype):
     x = torch.randn(128, dtype=dtype) * 2
     out = torch.empty_like(x)
-    run(apply_library, (1,), x, out, NAME=name, BLOCK=128)
+    run(apply_library, (1,), x, out, FUNCTION=globals()[f"fn_{name}"], BLOCK=128)
     tolerance = 4 * torch.finfo(dtype).eps
     assert torch.allclose(out, LIBRARY[name](x), rtol=tolerance, atol=tolerance)
 

@@ -99,7 +99,7 @@ def test_fresh_memory_is_unwritten():
 @pytest.mark.parametrize(
     "allocate",
     [
-        lambda like: torch.empty_like(like),
+        torch.empty_like,
         lambda like: torch.empty_strided((10,), (1,)),
         lambda like: like.new_empty(10),
         lambda like: torch.empty((2, 5)),
