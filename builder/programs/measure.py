@@ -1,15 +1,18 @@
 """What a program costs, found on fake tensors: nothing of its size is allocated.
 
 Everything of this room that leans on private parts of torch is here: ``torch._subclasses``'s
-``FakeTensorMode`` and ``torch.utils._python_dispatch``, as they are in torch 2.11 to 2.13.
+``FakeTensorMode``, ``torch.utils._python_dispatch`` and ``Module._apply``, as they are in torch 2.11
+to 2.13.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,6 +22,8 @@ from builder.programs.load import load_program
 from builder.programs.tree import tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.programs.load import LoadedProgram
 
 
@@ -79,6 +84,20 @@ class _Meter(TorchDispatchMode):
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
 
 
+def _apply(module: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+    """``Module._apply`` that makes new parameters.
+
+    Torch's own swaps fake parameters in place, which fails where the fake mode still remembers them.
+    """
+    for child in module.children():
+        child._apply(fn)  # noqa: SLF001
+    for name, parameter in list(module.named_parameters(recurse=False)):
+        setattr(module, name, nn.Parameter(fn(parameter), requires_grad=parameter.requires_grad))
+    for name, buffer in list(module.named_buffers(recurse=False)):
+        setattr(module, name, fn(buffer))
+    return module
+
+
 def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
     """The cost of the program on one input set; ``None`` where fake tensors cannot construct it.
 
@@ -86,7 +105,12 @@ def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
     """
     meter = _Meter()
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), meter:
+        with (
+            mock.patch.object(nn.Module, "_apply", _apply),
+            FakeTensorMode(allow_non_fake_inputs=True),
+            torch.no_grad(),
+            meter,
+        ):
             loaded = load_program(loaded.python_code, loaded.entry_point, loaded.filename)
             module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
             meter.flops = 0

@@ -233,6 +233,18 @@ def test_a_forward_that_needs_values_is_checked_for_real():
     assert report.output_shapes == ((4, 3),)
 
 
+@pytest.mark.parametrize("cast", ["self.half()", "self.to(torch.bfloat16)"])
+def test_casts_of_modules_are_measured(cast):
+    from builder.programs.measure import measure
+
+    init = f"self.f = nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5)); {cast}; self.eval()"
+    dtype = "torch.half" if "half" in cast else "torch.bfloat16"
+    inputs = f"return [torch.randn(2, 3, 4, 4, dtype={dtype})]"
+    cost = measure(load_program(program("return self.f(x)", inputs=inputs, init=init)))
+    assert cost is not None
+    assert cost.complete
+
+
 def test_fake_tensors_still_count_storages_and_random_operations():
     """Fails where torch moves the private parts that measure.py leans on."""
     from builder.programs.measure import measure

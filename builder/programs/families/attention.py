@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.programs.draft import Draft
+from builder.programs.draft import Draft, Forms
 from builder.programs.families.registry import family
 from builder.programs.families.softmaxes import softmax_call
 from builder.programs.shapes import HEAD_DIM, SEQUENCE, draw, fitting
@@ -53,93 +53,106 @@ def attend(draft: Draft, v: str) -> None:
     draft.forward(f"return {matmul(draft, 'weights', v)}")
 
 
+_CAUSAL: Forms = {
+    "triu": (("CausalAttention", "DecoderAttention"), "Causal scaled dot-product attention."),
+    "tril": (("MaskedSelfAttention", "CausalSelfAttention"), "Attention that sees no later token."),
+    "positions": (("AutoregressiveAttention", "CausalHeads"), "Causal attention by positions."),
+    "window": (("SlidingWindowAttention", "LocalAttention"), "Causal attention within a window."),
+    "alibi": (("AlibiAttention", "LinearBiasAttention"), "Causal attention with linear biases."),
+}
+
+
 @family(level=3)
 def causal_attention(rng: Random) -> Draft:
+    """Vaswani et al., Attention Is All You Need, 2017; ALiBi: Press et al., 2022."""
     draft = Draft(rng, _DTYPES)
-    draft.title(
-        (
-            "CausalAttention",
-            "CausalSelfAttention",
-            "DecoderAttention",
-            "MaskedScores",
-            "LocalAttention",
-        ),
-        "Scaled dot-product attention in which no position sees a later one.",
-        "Vaswani et al., Attention Is All You Need, 2017.",
-    )
+    form = draft.form(_CAUSAL, "Queries, keys and values have the heads as second dimension.")
     dims, _ = head_sizes(draft)
     draft.vary("batch", "seq", chance=0.6)
     q, k, v = (draft.normal(pool, dims) for pool in (("q", "query"), ("k", "key"), ("v", "value")))
     scores(draft, q, k)
-    size = f"{q}.shape[-2]"
-    form = rng.choice(("triu", "tril", "positions", "window", "alibi"))
-    if form == "triu":
-        draft.forward(
-            f"ones = torch.ones({size}, {size}, dtype=torch.bool, device={q}.device)",
-            f"mask = {draft.pick('ones.triu(1)', 'torch.triu(ones, diagonal=1)')}",
-            'scores = scores.masked_fill(mask, float("-inf"))',
-        )
-    elif form == "tril":
-        draft.forward(
-            f"ones = torch.ones({size}, {size}, dtype=torch.bool, device={q}.device)",
-            f"mask = {draft.pick('ones.tril()', 'torch.tril(ones)')}",
-            "scores = "
-            + draft.pick("scores.masked_fill(~mask, -1e4)", "torch.where(mask, scores, -1e4)"),
-        )
+    if form in {"triu", "tril"}:
+        _square_mask(draft, q, form)
     else:
-        draft.forward(f"positions = torch.arange({size}, device={q}.device)")
-        draft.forward("distance = positions[:, None] - positions[None, :]")
-        visible = "distance >= 0"
-        if form == "window":
-            draft.argument("window", rng.choice((8, 16, 32, 64)))
-            visible = "(distance >= 0) & (distance < $window)"
-        elif form == "alibi":
-            draft.arguments_of("heads")
-            draft.parameter("slopes", "heads 1 1", 0.05)
-            draft.forward("scores = scores - self.slopes * distance.to(scores.dtype)")
-        draft.forward(
-            f"visible = {visible}", 'scores = scores.masked_fill(~visible, float("-inf"))'
-        )
+        _position_mask(draft, q, form)
     attend(draft, v)
     return draft
+
+
+def _square_mask(draft: Draft, q: str, form: str) -> None:
+    size = f"{q}.shape[-2]"
+    draft.forward(f"ones = torch.ones({size}, {size}, dtype=torch.bool, device={q}.device)")
+    if form == "triu":
+        draft.forward(f"mask = {draft.pick('ones.triu(1)', 'torch.triu(ones, diagonal=1)')}")
+        draft.forward('scores = scores.masked_fill(mask, float("-inf"))')
+    else:
+        masked = draft.pick("scores.masked_fill(~mask, -1e4)", "torch.where(mask, scores, -1e4)")
+        draft.forward(f"mask = {draft.pick('ones.tril()', 'torch.tril(ones)')}")
+        draft.forward(f"scores = {masked}")
+
+
+def _position_mask(draft: Draft, q: str, form: str) -> None:
+    draft.forward(
+        f"positions = torch.arange({q}.shape[-2], device={q}.device)",
+        "distance = positions[:, None] - positions[None, :]",
+    )
+    visible = "distance >= 0"
+    if form == "window":
+        draft.argument("window", draft.rng.choice((8, 16, 32, 64)))
+        visible = "(distance >= 0) & (distance < $window)"
+    elif form == "alibi":
+        draft.arguments_of("heads")
+        draft.parameter("slopes", "heads 1 1", 0.05)
+        draft.forward("scores = scores - self.slopes * distance.to(scores.dtype)")
+    draft.forward(f"visible = {visible}", 'scores = scores.masked_fill(~visible, float("-inf"))')
+
+
+_PADDED: Forms = {
+    "random": (("PaddedAttention", "MaskedAttention"), "Attention over keys that a mask keeps."),
+    "lengths": (
+        ("VarlenAttention", "EncoderAttention"),
+        "Attention over the valid keys of each row.",
+    ),
+    "additive": (("BiasedAttention", "RelativeAttention"), "Attention with an additive bias."),
+}
 
 
 @family(level=3)
 def padded_attention(rng: Random) -> Draft:
     draft = Draft(rng, _DTYPES)
-    draft.title(
-        ("PaddedAttention", "CrossAttention", "EncoderAttention", "MaskedAttention"),
-        "Scaled dot-product attention over keys that may be padding.",
-        "The mask is true, or one, where a key may be attended to.",
-    )
+    form = draft.form(_PADDED, "The mask is true where a key may be attended to.")
     cross = rng.random() < 0.5
     q_dims, k_dims = head_sizes(draft, cross=cross)
     draft.vary("batch", "seq", chance=0.6)
     q = draft.normal(("q", "query"), q_dims)
     k, v = draft.normal(("k", "key"), k_dims), draft.normal(("v", "value"), k_dims)
     keys = "keys" if cross else "seq"
-    form = rng.choice(("random", "lengths", "additive"))
-    if form == "random":
-        mask = draft.mask("mask", f"batch {keys}", 0.8)
-        condition = f"{mask}[:, None, None, :]"
-    elif form == "lengths":
-        template = f"torch.randint(${keys} // 2, ${keys} + 1, ($batch,))"
-        lengths = draft.input(("lengths", "key_lengths", "num_valid"), template, "int64")
-        draft.forward(f"mask = torch.arange({k}.shape[-2], device={k}.device) < {lengths}[:, None]")
-        condition = "mask[:, None, None, :]"
     scores(draft, q, k)
     if form == "additive":
+        draft.details = ""
         bias = draft.normal(("bias", "attn_bias", "relative_bias"), f"1 heads seq {keys}")
         draft.forward(f"scores = scores + {bias}")
     else:
-        fill = draft.pick('float("-inf")', "-1e4")
-        masked = draft.pick(
-            f"scores.masked_fill(~{condition}, {fill})",
-            f"torch.where({condition}, scores, {fill})",
-        )
-        draft.forward(f"scores = {masked}")
+        _key_mask(draft, k, keys, form)
     attend(draft, v)
     return draft
+
+
+def _key_mask(draft: Draft, k: str, keys: str, form: str) -> None:
+    if form == "random":
+        condition = draft.mask("mask", f"batch {keys}", 0.8)
+    else:
+        template = f"torch.randint(${keys} // 2, ${keys} + 1, ($batch,))"
+        lengths = draft.input(("lengths", "key_lengths", "num_valid"), template, "int64")
+        draft.forward(
+            f"valid = torch.arange({k}.shape[-2], device={k}.device) < {lengths}[:, None]"
+        )
+        condition = "valid"
+    kept, fill = f"{condition}[:, None, None, :]", draft.pick('float("-inf")', "-1e4")
+    masked = draft.pick(
+        f"scores.masked_fill(~{kept}, {fill})", f"torch.where({kept}, scores, {fill})"
+    )
+    draft.forward(f"scores = {masked}")
 
 
 @family(level=3)
@@ -159,29 +172,29 @@ def rotary_embedding(rng: Random) -> Draft:
     draft.vary("batch", "seq")
     dims = "batch heads seq head_dim"
     q = draft.normal(("q", "query", "x"), dims)
-    names = [q]
-    if rng.random() < 0.6:
-        names.append(draft.normal(("k", "key"), dims))
+    names = [q] + ([draft.normal(("k", "key"), dims)] if rng.random() < 0.6 else [])
     interleaved = rng.random() < 0.4
     helper = _rotate_helper(draft, interleaved=interleaved)
+    cos, sin = "cos", "sin"
     if rng.random() < 0.4:
         cos = draft.input("cos", "torch.cos(torch.randn($seq, $head_dim))", "float32")
         sin = draft.input("sin", "torch.sin(torch.randn($seq, $head_dim))", "float32")
     else:
-        cos, sin = "cos", "sin"
         draft.argument("base", rng.choice((10000.0, 10000.0, 500000.0, 1000.0)))
         _angles(draft, q, interleaved=interleaved)
-    rotated = []
-    for name in names:
-        y = name if draft.dtype == "float32" else f"{name}.float()"
-        text = f"{y} * {cos} + {helper}({y}) * {sin}"
-        rotated.append(text if draft.dtype == "float32" else f"({text}).to({name}.dtype)")
+    rotated = [_rotated(draft, name, cos, sin, helper) for name in names]
     if len(names) == 2:
         draft.returns = "tuple[torch.Tensor, torch.Tensor]"
         draft.forward(f"q_out = {rotated[0]}", f"k_out = {rotated[1]}", "return q_out, k_out")
     else:
         draft.forward(f"return {rotated[0]}")
     return draft
+
+
+def _rotated(draft: Draft, name: str, cos: str, sin: str, helper: str) -> str:
+    if draft.dtype == "float32":
+        return f"{name} * {cos} + {helper}({name}) * {sin}"
+    return f"({name}.float() * {cos} + {helper}({name}.float()) * {sin}).to({name}.dtype)"
 
 
 def _rotate_helper(draft: Draft, *, interleaved: bool) -> str:

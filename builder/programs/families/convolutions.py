@@ -44,7 +44,7 @@ def batch_norm_lines(draft: Draft, name: str, channels: str) -> None:
 def conv_activation(rng: Random) -> Draft:
     draft = Draft(rng, _DTYPES)
     draft.title(
-        ("ConvAct", "ConvBlock", "ConvBNAct", "StemConv", "DownsampleConv"),
+        ("ConvAct", "ConvBlock", "ConvLayer", "StemConv"),
         "A convolution and its activation.",
         "The spatial size is kept, or halved by the stride.",
     )
@@ -118,7 +118,7 @@ def pointwise_conv(rng: Random) -> Draft:
     """1x1 convolutions: expansion, squeeze and excitation, channel mixing."""
     draft = Draft(rng, _DTYPES)
     draft.title(
-        ("PointwiseConv", "ExpandConv", "ChannelMixer", "SqueezeExcite", "Bottleneck"),
+        ("PointwiseConv", "ExpandConv", "ChannelMixer", "ProjectChannels"),
         "1x1 convolutions over the channels of a feature map.",
         "Every pixel is treated alike.",
     )
@@ -152,51 +152,60 @@ def pointwise_conv(rng: Random) -> Draft:
 
 @family(level=3)
 def depthwise_conv(rng: Random) -> Draft:
-    """One filter a channel, written as a sum of shifted inputs, in one or two dimensions."""
+    """One filter a channel, written as a sum of shifted inputs."""
     draft = Draft(rng)
-    flat = rng.random() < 0.5
     draft.title(
-        ("CausalConv1d", "ShortConv", "DepthwiseConv1d", "TokenShift")
-        if flat
-        else ("DepthwiseConv", "DepthwiseFilter", "SeparableFilter"),
+        ("DepthwiseConv", "DepthwiseFilter", "SeparableFilter"),
         "A depthwise convolution as a sum of shifted, weighted inputs.",
         "Each channel has a filter of its own.",
     )
-    kernel = rng.choice((2, 3, 4) if flat else (3, 3, 5))
+    kernel = 3
     draft.size("batch", rng.choice((1, 2, 3, 4)))
     draft.size("channels", draw(rng, CHANNELS, high=512))
-    if flat:
-        draft.size("seq", rng.choice((64, 100, 127, 128, 197, 256)))
-        draft.vary("batch", "seq")
-        x = draft.normal("tokens", "batch channels seq")
-        pad = f"({kernel - 1}, 0)"
-    else:
-        draft.size("height", draw(rng, SPATIAL, 7, 28))
-        draft.size("width", draw(rng, SPATIAL, 7, 28))
-        draft.vary("batch", "height", "width")
-        x = draft.normal("images", "batch channels height width")
-        pad = f"({', '.join([str(kernel // 2)] * 4)})"
+    draft.size("height", draw(rng, SPATIAL, 7, 28))
+    draft.size("width", draw(rng, SPATIAL, 7, 28))
+    draft.vary("batch", "height", "width")
+    x = draft.normal("images", "batch channels height width")
     draft.arguments_of("channels")
-    taps = f"{kernel}" if flat else f"{kernel} {kernel}"
-    draft.parameter("weight", f"channels {taps}", 0.5)
-    draft.parameter("bias", "channels 1" if flat else "channels 1 1", 0.2)
-    if flat:
-        draft.forward(
-            f"length = {x}.shape[-1]",
-            f"padded = F.pad({x}, {pad})",
-            "y = self.bias",
-            f"for i in range({kernel}):",
-            "    y = y + self.weight[:, i, None] * padded[..., i : i + length]",
-        )
-    else:
-        draft.forward(
-            f"height, width = {x}.shape[-2:]",
-            f"padded = F.pad({x}, {pad})",
-            "y = self.bias",
-            f"for i in range({kernel}):",
-            f"    for j in range({kernel}):",
-            "        window = padded[..., i : i + height, j : j + width]",
-            "        y = y + self.weight[:, i, j, None, None] * window",
-        )
+    draft.parameter("weight", f"channels {kernel} {kernel}", 0.5)
+    draft.parameter("bias", "channels 1 1", 0.2)
+    draft.forward(
+        f"height, width = {x}.shape[-2:]",
+        f"padded = F.pad({x}, ({', '.join([str(kernel // 2)] * 4)}))",
+        "y = self.bias",
+        f"for i in range({kernel}):",
+        f"    for j in range({kernel}):",
+        "        window = padded[..., i : i + height, j : j + width]",
+        "        y = y + self.weight[:, i, j, None, None] * window",
+    )
     draft.forward(f"return {activate(draft, 'y', ('silu', 'gelu', 'relu', 'hardswish'))}")
+    return draft
+
+
+@family(level=3)
+def causal_conv(rng: Random) -> Draft:
+    """The short causal filter in front of a state-space layer, as in Mamba."""
+    draft = Draft(rng)
+    draft.title(
+        ("CausalConv1d", "ShortConv", "CausalFilter", "TokenShift"),
+        "A short causal depthwise convolution over time.",
+        "Gu and Dao, Mamba, 2023.",
+    )
+    kernel = rng.choice((2, 3, 4))
+    draft.size("batch", rng.choice((1, 2, 3, 4)))
+    draft.size("channels", draw(rng, CHANNELS, high=512))
+    draft.size("seq", rng.choice((64, 100, 127, 128, 197, 256)))
+    draft.vary("batch", "seq")
+    x = draft.normal("tokens", "batch channels seq")
+    draft.arguments_of("channels")
+    draft.parameter("weight", f"channels {kernel}", 0.5)
+    draft.parameter("bias", "channels 1", 0.2)
+    draft.forward(
+        f"length = {x}.shape[-1]",
+        f"padded = F.pad({x}, ({kernel - 1}, 0))",
+        "y = self.bias",
+        f"for i in range({kernel}):",
+        "    y = y + self.weight[:, i, None] * padded[..., i : i + length]",
+        f"return {activate(draft, 'y', ('silu', 'gelu', 'relu'))}",
+    )
     return draft

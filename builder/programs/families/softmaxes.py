@@ -66,19 +66,22 @@ def softmax(rng: Random) -> Draft:
         draft.level = 2 if draft.forward_lines else 1
         draft.forward(f"return {softmax_call(draft, x)}")
         return draft
-    top = draft.pick("x_max", "m", "row_max")
-    draft.forward(
-        f"{top} = "
-        + draft.pick(
-            f"{x}.amax(dim=-1, keepdim=True)",
-            f"torch.amax({x}, dim=-1, keepdim=True)",
-            f"{x}.max(dim=-1, keepdim=True).values",
-        )
-    )
-    e = draft.pick("e", "exps", "numerator", "weights")
-    draft.forward(f"{e} = {draft.pick(f'torch.exp({x} - {top})', f'({x} - {top}).exp()')}")
-    draft.forward(f"return {e} / {e}.sum(dim=-1, keepdim=True)")
+    _stable_softmax(draft, x)
     return draft
+
+
+def _stable_softmax(draft: Draft, x: str) -> None:
+    top, e = draft.pick("x_max", "m", "row_max"), draft.pick("e", "exps", "numerator", "weights")
+    largest = draft.pick(
+        f"{x}.amax(dim=-1, keepdim=True)",
+        f"torch.amax({x}, dim=-1, keepdim=True)",
+        f"{x}.max(dim=-1, keepdim=True).values",
+    )
+    draft.forward(
+        f"{top} = {largest}",
+        f"{e} = {draft.pick(f'torch.exp({x} - {top})', f'({x} - {top}).exp()')}",
+        f"return {e} / {e}.sum(dim=-1, keepdim=True)",
+    )
 
 
 @family(level=2)
