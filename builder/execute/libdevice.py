@@ -156,6 +156,40 @@ LIBDEVICE: dict[str, Function] = {
 }
 
 
+_ROUNDINGS: dict[str, Function] = {
+    "rn": torch.round,
+    "rd": torch.floor,
+    "ru": torch.ceil,
+    "rz": torch.trunc,
+}
+
+
+def _conversion(element: str, rounding: Function, *, signed: bool) -> Function:
+    return lambda value: to_integer(rounding(value), Type(element), signed=signed)
+
+
+for _mode, _rounding in _ROUNDINGS.items():
+    for _source in ("float", "double"):
+        LIBDEVICE[f"{_source}2int_{_mode}"] = _conversion("i32", _rounding, signed=True)
+        LIBDEVICE[f"{_source}2uint_{_mode}"] = _conversion("i32", _rounding, signed=False)
+        LIBDEVICE[f"{_source}2ll_{_mode}"] = _conversion("i64", _rounding, signed=True)
+        LIBDEVICE[f"{_source}2ull_{_mode}"] = _conversion("i64", _rounding, signed=False)
+LIBDEVICE |= {
+    "int2float_rn": lambda v: v.to(torch.float32),
+    "int2double_rn": lambda v: v.to(torch.float64),
+    "ll2float_rn": lambda v: v.to(torch.float32),
+    "ll2double_rn": lambda v: v.to(torch.float64),
+    "double2float_rn": lambda v: v.to(torch.float32),
+    "fsub_rn": torch.sub,
+    "dsub_rn": torch.sub,
+    "fast_fdividef": torch.div,
+    "norm3d": in_double(lambda a, b, c: torch.sqrt(a * a + b * b + c * c)),
+    "norm4d": in_double(lambda a, b, c, d: torch.sqrt(a * a + b * b + c * c + d * d)),
+    "rnorm3d": in_double(lambda a, b, c: 1.0 / torch.sqrt(a * a + b * b + c * c)),
+    "rnorm4d": in_double(lambda a, b, c, d: 1.0 / torch.sqrt(a * a + b * b + c * c + d * d)),
+}
+
+
 def _libdevice_function(symbol: str) -> Function | None:
     """``__nv_tanhf`` and ``__nv_tanh`` are one function here: torch goes by the type."""
     name = symbol.removeprefix("__nv_")

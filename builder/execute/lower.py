@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from triton.compiler.errors import CompilationError
 from triton.runtime.jit import JITFunction
 
-from builder.errors import ExecutionError
+from builder.errors import ExecutionError, UnsupportedOperation
 from builder.execute import seams
 from builder.execute.parse import parse_ttir
 
@@ -84,6 +84,8 @@ def _lower(kernel: JITFunction, binding: seams.Binding) -> Program:
         for path, leaf in _leaves(kind)
         if leaf != "constexpr"
     )
+    if any("tensordesc" in str(kind) for kind in binding.signature.values()):
+        raise UnsupportedOperation("a tensor descriptor as an argument", kernel=kernel.__name__)
     if len(parameters) != len(module.entry.arguments):
         raise ExecutionError(
             "parse", "parameters and arguments differ in number", kernel=kernel.__name__

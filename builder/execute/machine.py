@@ -10,6 +10,7 @@ import torch
 
 from builder.errors import BuilderError, ExecutionError, MemoryFault, UnsupportedOperation
 from builder.execute import (  # noqa: F401  (they fill the table of operations)
+    inline_asm,
     libdevice,
     ops_arith,
     ops_atomic,

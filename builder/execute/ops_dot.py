@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 
-def round_to_tf32(value: Tensor) -> Tensor:
-    """Keep 10 bits of mantissa, ties away from zero."""
-    bits = value.contiguous().view(torch.int32)
-    rounded = ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
-    return torch.where(torch.isfinite(value), rounded, value)
+def truncate_to_tf32(value: Tensor) -> Tensor:
+    """Drop all but 10 bits of mantissa.
+
+    Triton hands float32 registers to the tensor cores as they are (its PTX has no ``cvt.rna.tf32``),
+    and those ignore the low bits.
+    """
+    truncated = (value.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
+    return torch.where(torch.isnan(value), value, truncated)
 
 
 def _factor(value: Tensor, precision: str, accumulator: torch.dtype) -> Tensor:
@@ -30,7 +33,7 @@ def _factor(value: Tensor, precision: str, accumulator: torch.dtype) -> Tensor:
     if accumulator == torch.float64:
         return value.to(torch.float64)
     wide = value.to(torch.float32)
-    return round_to_tf32(wide) if precision == "tf32" and value.dtype == torch.float32 else wide
+    return truncate_to_tf32(wide) if precision == "tf32" and value.dtype == torch.float32 else wide
 
 
 @operation("tt.dot")

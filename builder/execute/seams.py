@@ -2,7 +2,7 @@
 
 Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``, ``_pack_args``,
 ``params`` and ``cache_key``; ``create_function_from_signature``; ``Autotuner.run``;
-``make_backend``; ``ASTSource.make_ir``; ``DriverConfig._active``;
+``make_backend``; ``CUDABackend.make_ttir``; ``ASTSource.make_ir``; ``DriverConfig._active``;
 ``torch.utils._python_dispatch._disable_current_modes``.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from triton._C.libtriton import ir
 from triton.backends.amd.compiler import HIPOptions
-from triton.backends.compiler import GPUTarget, Language
+from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 from triton.compiler.compiler import ASTSource, make_backend
 from triton.runtime.autotuner import Autotuner
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TARGET = GPUTarget("cuda", 90, 32)
+_NO_DESCRIPTORS = 80
+"""A capability for which TTIR's passes turn tensor descriptors into pointers."""
 _FOREIGN_OPTIONS = frozenset(field.name for field in fields(HIPOptions))
 
 
@@ -113,9 +115,7 @@ def lower(kernel: JITFunction, binding: Binding) -> str:
         backend.get_module_map(),
         context,
     )
-    stages: dict[str, Callable[..., Any]] = {}
-    backend.add_stages(stages, options, Language.TRITON)
-    text: str = stages["ttir"](module, {}).str()
+    text: str = backend.make_ttir(module, {}, options, _NO_DESCRIPTORS).str()
     return text
 
 

@@ -296,7 +296,7 @@ def test_half_products_sum_in_float32(dtype):
 
 
 def test_tf32_keeps_ten_bits():
-    a = torch.full((32, 32), 1.0 + 2.0**-11 + 2.0**-20)
+    a = torch.full((32, 32), 1.0 + 2.0**-10 + 2.0**-11 + 2.0**-20)
     b = torch.eye(32)
     assert torch.equal(multiplied(a, b, precision="tf32"), torch.full((32, 32), 1.0 + 2.0**-10))
     assert torch.equal(multiplied(a, b, precision="ieee"), a)
@@ -307,3 +307,17 @@ def test_integer_products_are_exact():
     b = torch.randint(-128, 128, (70, 33), dtype=torch.int8)
     expected = (a.double() @ b.double()).to(torch.int32)
     assert torch.equal(multiplied(a, b, torch.int32), expected)
+
+
+@triton.jit
+def described(x, out, m, n, TILE: tl.constexpr):
+    source = tl.make_tensor_descriptor(x, [m, n], [n, 1], [TILE, TILE])
+    target = tl.make_tensor_descriptor(out, [m, n], [n, 1], [TILE, TILE])
+    place = [tl.program_id(0) * TILE, tl.program_id(1) * TILE]
+    target.store(place, source.load(place) * 2)
+
+
+def test_tensor_descriptors():
+    x, out = torch.randn(40, 36), torch.empty(40, 36)
+    run(described, (3, 3), x, out, 40, 36, TILE=16)
+    assert torch.equal(out, x * 2)

@@ -186,18 +186,24 @@ def test_endless_kernels_run_out_of_budget():
 
 
 @triton.jit
-def assembly(x, out):
+def assembly(x, out, PTX: tl.constexpr):
     value = tl.load(x + tl.arange(0, 16))
-    value = tl.inline_asm_elementwise(
-        "neg.f32 $0, $1;", "=r,r", [value], tl.float32, is_pure=True, pack=1
-    )
+    value = tl.inline_asm_elementwise(PTX, "=f,f", [value], tl.float32, is_pure=True, pack=1)
     tl.store(out + tl.arange(0, 16), value)
 
 
-def test_unknown_operations_are_named():
+def test_assembly_of_one_instruction():
+    x, out = torch.rand(16), torch.empty(16)
+    run(assembly, (1,), x, out, PTX="rcp.approx.ftz.f32 $0, $1;")
+    assert torch.allclose(out, 1 / x)
+
+
+@pytest.mark.parametrize("assembly_text", ["popc.b32 $0, $1;", "neg.f32 $0, $1; neg.f32 $0, $0;"])
+def test_unknown_operations_are_named(assembly_text):
     with pytest.raises(UnsupportedOperation) as caught:
-        run(assembly, (1,), torch.randn(16), torch.empty(16))
-    assert caught.value.operation == "tt.elementwise_inline_asm"
+        run(assembly, (1,), torch.randn(16), torch.empty(16), PTX=assembly_text)
+    assert caught.value.operation.startswith("tt.elementwise_inline_asm")
+    assert caught.value.kernel == "assembly"
     assert caught.value.line is not None
 
 

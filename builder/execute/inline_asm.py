@@ -1,0 +1,66 @@
+"""Inline PTX of one instruction, which is what code generators use to pin down a rounding."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from builder.errors import UnsupportedOperation
+from builder.execute.functions import Function, Tensor, fused_multiply_add
+from builder.execute.registry import operation
+
+if TYPE_CHECKING:
+    from builder.execute.frame import Frame
+    from builder.execute.ir import Operation
+
+_INSTRUCTION = re.compile(r"\s*([\w.]+)\s+\$0\s*((?:,\s*\$\d+\s*)+);?\s*")
+_OPERAND = re.compile(r"\$(\d+)")
+
+_PTX: dict[str, Function] = {
+    "abs": torch.abs,
+    "add": torch.add,
+    "cos": torch.cos,
+    "div": torch.div,
+    "ex2": torch.exp2,
+    "fma": fused_multiply_add,
+    "lg2": torch.log2,
+    "max": torch.fmax,
+    "min": torch.fmin,
+    "mov": torch.clone,
+    "mul": torch.mul,
+    "neg": torch.neg,
+    "rcp": torch.reciprocal,
+    "rsqrt": torch.rsqrt,
+    "sin": torch.sin,
+    "sqrt": torch.sqrt,
+    "sub": torch.sub,
+    "tanh": torch.tanh,
+}
+_MODIFIERS = frozenset({"approx", "full", "ftz", "rn", "f32", "f64", "b32", "b64"})
+
+
+def _function(assembly: str) -> tuple[Function, list[int]] | None:
+    """What an instruction computes, and of which operands; None where it is not known."""
+    match = _INSTRUCTION.fullmatch(assembly)
+    if match is None:
+        return None
+    name, *modifiers = match.group(1).split(".")
+    if name not in _PTX or not _MODIFIERS.issuperset(modifiers):
+        return None
+    return _PTX[name], [int(number) - 1 for number in _OPERAND.findall(match.group(2))]
+
+
+@operation("tt.elementwise_inline_asm")
+def elementwise_inline_asm(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
+    assembly = op.attributes["strings"][0]
+    found = _function(assembly)
+    if found is None or op.attributes.get("packed_element") != 1 or len(op.results) != 1:
+        raise UnsupportedOperation(
+            f"tt.elementwise_inline_asm {assembly!r}",
+            kernel=frame.machine.kernel_name,
+            line=op.line,
+        )
+    function, order = found
+    return function(*(args[number] for number in order)).to(frame.result_kind(op).dtype)
