@@ -1,15 +1,14 @@
-"""Is one output right?  The norm, the rule for floats, the rule for discrete values.
+"""Is one output right?  The rule for floats and the rule for discrete values.
 
-**The norm.**  ``error(a, r) = max_i |a_i - r_i| / (|r_i| + s)`` with ``s`` an eighth of the root
-mean square of the reference's finite values.  It is a maximum over elements, so one wrong element
-among millions counts in full.  It is relative for elements of the usual size, so a wrong row of
-small values does not hide behind a large one; ``s`` only keeps elements that cancel to nearly zero
-from counting their absolute rounding as infinite.  An eighth: with ``s`` near zero the norm is
-decided by the one element nearest to zero, and two right computations differ in it by much.
+**Floats** pass if ``error(triton, r) <= max(2 * error(eager, r), floor)`` in the norm of ``norm``,
+and if the same holds for the 0.99, 0.9 and 0.5 quantiles of the elements' errors where there are
+elements enough: one element on which eager is far off excuses no other.  Infinities and NaN must
+stand where the reference, rounded to the output's type, has them.
 
-**Floats** pass if ``error(triton, r) <= max(2 * error(eager, r), floor)``.  Where even eager is
-``ILL_CONDITIONED`` away from the reference, the output is rounding noise and shows nothing.
-Infinities and NaN must stand where the reference, rounded to the output's type, has them.
+Where eager's largest error exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the
+bulk of eager's errors (its highest usable quantile) takes its place, and an element beyond may only
+be twice as far off as eager is there or as one ulp of an input moves the reference there.  If the
+bulk, too, is that far off, the output is rounding noise and shows nothing.
 
 **Discrete** values (integers, masks) must equal eager's.  An element that differs, or a float
 behind a decision (``History.decided``), may instead agree with another answer: the float64 run
@@ -26,16 +25,24 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.verify.floors import History, floor
+from builder.verify.norm import (
+    element_errors,
+    gaps,
+    largest,
+    quantile,
+    scale,
+    usable_quantiles,
+    wrong_non_finite,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from builder.verify.reference import Ties
 
 Tensor = torch.Tensor
 
 EAGER_FACTOR = 2.0
-SCALE_FRACTION = 0.125
 ILL_CONDITIONED = 0.25
 
 
@@ -81,47 +88,10 @@ def is_float(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point or dtype.is_complex
 
 
-def scale(reference: Tensor) -> float:
-    """The absolute part of the norm's denominator; never zero."""
-    magnitudes = reference.abs()
-    finite = magnitudes[torch.isfinite(magnitudes)]
-    if finite.numel() == 0:
-        return torch.finfo(torch.float32).tiny
-    top = float(finite.max())
-    if top == 0.0:
-        return torch.finfo(torch.float32).tiny
-    return SCALE_FRACTION * top * math.sqrt(float((finite / top).square().mean()))
-
-
-def element_errors(actual: Tensor, reference: Tensor) -> Tensor:
-    """Each element's error; 0 where the rounded reference is not finite (compared on its own)."""
-    wide = actual.to(reference.dtype)
-    errors = (wide - reference).abs() / (reference.abs() + scale(reference))
-    errors.masked_fill_(~torch.isfinite(_rounded(reference, actual.dtype)), 0.0)
-    return errors.masked_fill_(torch.isnan(errors), math.inf)
-
-
-def _rounded(reference: Tensor, dtype: torch.dtype) -> Tensor:
-    """The reference as the output's type holds it, in float64 again (8-bit types can do little)."""
-    return reference.to(dtype).to(reference.dtype)
-
-
-def error(actual: Tensor, reference: Tensor) -> float:
-    """The norm of the module's head."""
-    return float(element_errors(actual, reference).max()) if actual.numel() else 0.0
-
-
-def rounded_up(value: float) -> float:
-    """The next power of two, so that stored errors do not depend on the machine's last bit."""
-    if value <= 0.0 or not math.isfinite(value):
-        return value
-    return 2.0 ** math.ceil(math.log2(value))
-
-
 def compare(
     actual: Tensor,
     expected: Expected,
-    alternatives: Sequence[Expected] = (),
+    answers: Iterable[Expected] = (),
     dot_precision: str = "ieee",
 ) -> Outcome:
     """Compares one output of equal shape and type with what is expected.
@@ -129,94 +99,123 @@ def compare(
     Args:
         actual: the Triton module's output.
         expected: eager and reference.
-        alternatives: other answers; consulted only for what the first one does not explain.
+        answers: other right answers, taken one by one and only while something is unexplained.
         dot_precision: ``ieee`` or ``tf32``, which chooses the floor of matrix products.
     """
-    if is_float(actual.dtype):
-        return _compare_floats(actual, expected, alternatives, dot_precision)
-    return _compare_discrete(actual, expected, alternatives)
+    if not is_float(actual.dtype):
+        return _compare_discrete(actual, expected, answers)
+    comparison = _Floats(actual, expected, floor(expected.history, dot_precision))
+    return comparison.outcome(answers)
 
 
-def may_be_explained(expected: Expected) -> bool:
-    """Whether other answers than the first could be right at all."""
-    return not is_float(expected.eager.dtype) or expected.history.decided
+def shows_nothing(expected: Expected) -> bool:
+    """Whether eager is so far from the reference that a comparison with it means nothing."""
+    if not is_float(expected.eager.dtype):
+        return False
+    return _bulk(element_errors(expected.eager, expected.reference)) > ILL_CONDITIONED
 
 
-def _compare_floats(
-    actual: Tensor, expected: Expected, alternatives: Sequence[Expected], dot_precision: str
-) -> Outcome:
-    lowest = floor(expected.history, dot_precision)
-    errors = element_errors(actual, expected.reference)
-    eager_error = error(expected.eager, expected.reference)
-    tolerance = max(EAGER_FACTOR * eager_error, lowest)
-    worst = float(errors.max()) if errors.numel() else 0.0
-    if eager_error > ILL_CONDITIONED:
-        message = f"eager itself is {eager_error:.2g} away from float64: rounding noise"
-        return Outcome("ill_conditioned", message, worst, tolerance, lowest)
-    wrong = (errors > tolerance) | _wrong_non_finite(actual, expected.reference)
-    for other in alternatives if expected.history.decided else ():
-        if other.eager.shape == actual.shape and bool(wrong.any()):
-            wrong &= ~_agrees(actual, other, scale(expected.reference), tolerance)
-    if not bool(wrong.any()):
-        within = errors <= tolerance
-        passed = float(errors[within].max()) if bool(within.any()) else 0.0
-        return Outcome(None, "", passed, tolerance, lowest)
-    return _wrong_floats(actual, expected, errors, wrong, tolerance, lowest)
+def _bulk(errors: Tensor) -> float:
+    """The largest error if it is small, else the highest quantile that has elements enough."""
+    worst = largest(errors)
+    shares = usable_quantiles(errors.numel())
+    return quantile(errors, shares[0]) if worst > ILL_CONDITIONED and shares else worst
 
 
-def _agrees(actual: Tensor, other: Expected, scaled: float, tolerance: float) -> Tensor:
-    """Elements within the tolerance of another answer, measured on the first answer's scale."""
-    reference = other.reference
-    gap = (actual.to(reference.dtype) - reference).abs()
-    close = gap <= tolerance * (reference.abs() + scaled)
-    return close & ~_wrong_non_finite(actual, reference)
+class _Floats:
+    """One float output against the reference."""
+
+    def __init__(self, actual: Tensor, expected: Expected, lowest: float) -> None:
+        self.actual = actual
+        self.expected = expected
+        self.floor = lowest
+        self.reference = expected.reference
+        self.errors = element_errors(actual, self.reference)
+        self.eager_errors = element_errors(expected.eager, self.reference)
+        self.bulk = _bulk(self.eager_errors)
+        self.tolerance = max(EAGER_FACTOR * self.bulk, lowest)
+        self.is_inflated = largest(self.eager_errors) > ILL_CONDITIONED
+
+    def outcome(self, answers: Iterable[Expected]) -> Outcome:
+        if self.bulk > ILL_CONDITIONED:
+            message = f"eager itself is {self.bulk:.2g} away from float64: rounding noise"
+            return self._result("ill_conditioned", message)
+        wrong = (self.errors > self.tolerance) | wrong_non_finite(self.actual, self.reference)
+        unexplained = self._unexplained(wrong, answers) if bool(wrong.any()) else wrong
+        if bool(unexplained.any()):
+            return self._wrong(unexplained)
+        self.errors = self.errors.masked_fill(wrong, 0.0)
+        return self._spread() or self._result(None, "")
+
+    def _result(self, kind: str | None, message: str, wrong: Tensor | None = None) -> Outcome:
+        worst = largest(self.errors)
+        return Outcome(kind, message, worst, self.tolerance, self.floor, wrong)
+
+    def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
+        """What is left of the wrong elements after the other answers were heard."""
+        decided = self.expected.history.decided
+        if not decided and not self.is_inflated:
+            return wrong
+        gap = gaps(self.actual, self.reference)
+        reach = gaps(self.expected.eager, self.reference)
+        for other in answers:
+            if other.eager.shape != self.actual.shape:
+                continue
+            if decided:
+                wrong = wrong & ~self._agrees(other)
+            else:
+                reach = torch.maximum(reach, gaps(other.reference, self.reference))
+                wrong = wrong & ~(gap <= EAGER_FACTOR * reach)
+            if not bool(wrong.any()):
+                break
+        return wrong
+
+    def _agrees(self, other: Expected) -> Tensor:
+        """Elements within the tolerance of another answer, on the first answer's scale."""
+        allowed = self.tolerance * (other.reference.abs() + scale(self.reference))
+        close = gaps(self.actual, other.reference) <= allowed
+        return close & ~wrong_non_finite(self.actual, other.reference)
+
+    def _spread(self) -> Outcome | None:
+        """A failure if the bulk of the elements is worse than eager's, though none is too bad."""
+        if largest(self.errors) <= self.floor:
+            return None
+        for share in usable_quantiles(self.errors.numel()):
+            ours, theirs = quantile(self.errors, share), quantile(self.eager_errors, share)
+            allowed = max(EAGER_FACTOR * theirs, self.floor)
+            if ours > allowed:
+                message = (
+                    f"{1 - share:.2g} of the elements have errors above {ours:.3g}; eager's are "
+                    f"above {theirs:.3g}, allowed {allowed:.3g}"
+                )
+                return self._result("wrong_values", message, self.errors > allowed)
+        return None
+
+    def _wrong(self, wrong: Tensor) -> Outcome:
+        non_finite = wrong_non_finite(self.actual, self.reference) & wrong
+        ranked = self.errors.masked_fill(~wrong, 0.0).masked_fill(non_finite, math.inf)
+        place = _place(int(ranked.flatten().argmax()), self.actual)
+        values = (self.actual, self.reference, self.expected.eager)
+        ours, exact, eager = (_item(tensor, place) for tensor in values)
+        message = (
+            f"{int(wrong.sum())} of {wrong.numel()} elements differ; at {place} Triton gives "
+            f"{ours}, float64 {exact}, eager {eager}: error {float(ranked.max()):.3g}, allowed "
+            f"{self.tolerance:.3g}"
+        )
+        kind = "wrong_non_finite" if bool(non_finite.any()) else "wrong_values"
+        return self._result(kind, message, wrong)
 
 
-def _wrong_non_finite(actual: Tensor, reference: Tensor) -> Tensor:
-    """Elements whose NaN or infinity is not the rounded reference's."""
-    rounded, wide = _rounded(reference, actual.dtype), actual.to(reference.dtype)
-    differ = torch.isnan(wide) != torch.isnan(rounded)
-    infinite = torch.isinf(wide) | torch.isinf(rounded)
-    if not actual.dtype.is_complex:
-        differ |= infinite & (wide != rounded)
-    return differ
-
-
-def _wrong_floats(
-    actual: Tensor,
-    expected: Expected,
-    errors: Tensor,
-    wrong: Tensor,
-    tolerance: float,
-    lowest: float,
-) -> Outcome:
-    non_finite = _wrong_non_finite(actual, expected.reference) & wrong
-    ranked = torch.where(non_finite, torch.full_like(errors, math.inf), errors)
-    ranked = torch.where(wrong, ranked, torch.zeros_like(ranked))
-    flat = int(ranked.flatten().argmax())
-    place = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), actual.shape))
-    worst = float(ranked.flatten()[flat])
-    message = (
-        f"{int(wrong.sum())} of {wrong.numel()} elements differ; at {place} Triton gives "
-        f"{_item(actual, place)}, float64 {_item(expected.reference, place)}, eager "
-        f"{_item(expected.eager, place)}: error {worst:.3g}, allowed {tolerance:.3g}"
-    )
-    kind = "wrong_non_finite" if bool(non_finite.any()) else "wrong_values"
-    return Outcome(kind, message, worst, tolerance, lowest, wrong)
-
-
-def _compare_discrete(
-    actual: Tensor, expected: Expected, alternatives: Sequence[Expected]
-) -> Outcome:
+def _compare_discrete(actual: Tensor, expected: Expected, answers: Iterable[Expected]) -> Outcome:
     wrong = actual != expected.eager
-    for other in alternatives:
-        if other.eager.shape == actual.shape and bool(wrong.any()):
-            wrong &= (actual != other.eager) & (actual != other.reference)
-    if bool(wrong.any()) and _points_at_equals(actual, expected):
-        wrong = torch.zeros_like(wrong)
-    if not bool(wrong.any()):
+    if not bool(wrong.any()) or _points_at_equals(actual, expected):
         return Outcome(None, "", 0.0, 0.0, 0.0)
-    place = tuple(int(i) for i in wrong.nonzero()[0])
+    for other in answers:
+        if other.eager.shape == actual.shape:
+            wrong &= (actual != other.eager) & (actual != other.reference)
+        if not bool(wrong.any()):
+            return Outcome(None, "", 0.0, 0.0, 0.0)
+    place = _place(int(wrong.flatten().int().argmax()), actual)
     message = (
         f"{int(wrong.sum())} of {wrong.numel()} discrete elements differ; at {place} Triton gives "
         f"{_item(actual, place)}, eager {_item(expected.eager, place)}"
@@ -232,12 +231,16 @@ def _points_at_equals(actual: Tensor, expected: Expected) -> bool:
     size = ties.source.shape[ties.dim]
     if actual.numel() and not 0 <= int(actual.min()) <= int(actual.max()) < size:
         return False
-    ours = ties.source.gather(ties.dim, actual)
-    if not torch.equal(ours, ties.source.gather(ties.dim, expected.eager)):
-        return False
-    ordered = actual.sort(ties.dim).values
-    gaps = ordered.diff(dim=ties.dim)
-    return bool((gaps > 0).all())
+    ours, theirs = actual, expected.eager
+    if actual.dim() < ties.source.dim():
+        ours, theirs = ours.unsqueeze(ties.dim), theirs.unsqueeze(ties.dim)
+    picked, wanted = (ties.source.gather(ties.dim, index) for index in (ours, theirs))
+    distinct = ours.sort(ties.dim).values.diff(dim=ties.dim) > 0
+    return torch.equal(picked, wanted) and bool(distinct.all())
+
+
+def _place(flat: int, tensor: Tensor) -> tuple[int, ...]:
+    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), tensor.shape))
 
 
 def _item(tensor: Tensor, place: tuple[int, ...]) -> str:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from builder.errors import VerificationRejected
-from builder.verify.compare import Expected, Outcome, compare, may_be_explained
+from builder.verify.compare import Expected, Outcome, compare
 from builder.verify.structure import significant_strides
 
 if TYPE_CHECKING:
     from builder.verify.runner import Original, Run
 
 Tensor = torch.Tensor
-Answers = Callable[[], Sequence[dict[str, Expected]]]
+Answers = Iterable[dict[str, Expected]]
 
 SCALAR_TOLERANCE = 2.0**-18
 
@@ -43,7 +43,7 @@ def match(
         original: the program's run.
         run: the Triton module's.
         before: inputs, parameters and buffers by name, before either run.
-        answers: gives other right answers, where a decision may have flipped.
+        answers: other right answers, heard only where the first does not explain a value.
         dot_precision: ``ieee`` or ``tf32``.
 
     Raises:
@@ -142,10 +142,8 @@ def _match_value(
     name: str, actual: Tensor, original: Original, answers: Answers, dot_precision: str
 ) -> Outcome:
     expected = original.expected[name]
-    outcome = compare(actual, expected, (), dot_precision)
-    if outcome.kind not in (None, "ill_conditioned") and may_be_explained(expected):
-        others = [answer[name] for answer in answers() if name in answer]
-        outcome = compare(actual, expected, others, dot_precision)
+    others = (answer[name] for answer in answers if name in answer)
+    outcome = compare(actual, expected, others, dot_precision)
     if outcome.kind is not None:
         raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
     return outcome

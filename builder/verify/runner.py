@@ -19,11 +19,11 @@ from builder.verify.reference import Reference
 from builder.verify.structure import cloned, flatten, sharing, tensors_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Tensor = torch.Tensor
 
-PERTURBATIONS = 8
+PERTURBATIONS = 24
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ def held_tensors(module: nn.Module, inputs: Sequence[Any]) -> dict[str, Tensor]:
     held = {f"input {i}": tensor for i, tensor in enumerate(tensors_in(list(inputs)))}
     held |= {f"parameter {name}": value for name, value in module.named_parameters()}
     held |= {f"buffer {name}": value for name, value in module.named_buffers()}
-    return held
+    return {name: tensor.detach() for name, tensor in held.items()}
 
 
 def _finished(module: nn.Module, inputs: list[Any], out: Any, launches: list[Any]) -> Run:
     leaves, nesting = flatten(out)
+    leaves = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     held = held_tensors(module, inputs)
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     return Run(leaves, nesting, held, sharing(list(held.items()), tensors), launches)
@@ -137,15 +138,33 @@ def _run_reference(
     return Original(run, expected)
 
 
-def other_answers(case: Case) -> list[dict[str, Expected]]:
-    """Answers besides the first: float64's own decisions, alone and on perturbed inputs."""
-    patterns: list[int | None] = [None, *range(PERTURBATIONS)]
-    answers = []
-    for pattern in patterns:
-        # A perturbed input may leave the program's domain; that one gives no answer.
-        with contextlib.suppress(Exception):
-            answers.append(run_original(case, own_decisions=True, pattern=pattern).expected)
-    return answers
+class OtherAnswers:
+    """Answers besides the first: float64's own decisions, alone and on perturbed inputs.
+
+    Each costs a run of the program, so they are computed as they are asked for, and kept.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._known: list[dict[str, Expected]] = []
+        self._patterns: list[int | None] = [None, *range(PERTURBATIONS)]
+
+    def __iter__(self) -> Iterator[dict[str, Expected]]:
+        given = 0
+        while given < len(self._known) or self._compute():
+            yield self._known[given]
+            given += 1
+
+    def _compute(self) -> bool:
+        """One more answer; False when there is none left."""
+        while self._patterns:
+            pattern = self._patterns.pop(0)
+            # A perturbed input may leave the program's domain; that one gives no answer.
+            with contextlib.suppress(Exception):
+                found = run_original(self._case, own_decisions=True, pattern=pattern)
+                self._known.append(found.expected)
+                return True
+        return False
 
 
 def run_triton(

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from builder.verify.compare import Expected, compare, error, rounded_up, scale
+from builder.verify.compare import Expected, compare
 from builder.verify.floors import FACTORS, TF32_EPSILON, History, Operation, floor
+from builder.verify.norm import error, rounded_up, scale
 from builder.verify.reference import Ties
 
 FLOAT = History(torch.float32, Operation.REDUCTION)
