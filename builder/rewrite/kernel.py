@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
 from builder.rewrite.device_functions import FUNCTIONS
+from builder.rewrite.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -219,6 +220,7 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     combines, renamed = _combine_functions(kernel, name)
     transform = _Standalone(kernel.name, renamed)
     transform.visit(function)
+    fold(function)
     _drop_unused(function)
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
     parts = []
