@@ -1,8 +1,8 @@
 """What a program costs, found on fake tensors: nothing of its size is allocated.
 
 Everything of this room that leans on private parts of torch is here: ``torch._subclasses``'s
-``FakeTensorMode``, ``torch.utils._python_dispatch`` and ``Module._apply``, as they are in torch 2.11
-to 2.13.
+``FakeTensorMode``, ``torch.utils._python_dispatch`` and ``Module._apply``, as they are in torch
+2.11 to 2.13.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Meter(TorchDispatchMode):
 def _apply(module: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
     """``Module._apply`` that makes new parameters.
 
-    Torch's own swaps fake parameters in place, which fails where the fake mode still remembers them.
+    Torch's own swaps fake parameters in place, which fails where the fake mode remembers them.
     """
     for child in module.children():
         child._apply(fn)  # noqa: SLF001

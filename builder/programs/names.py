@@ -27,7 +27,7 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 INPUT_NAMES: dict[str, tuple[str, ...]] = {
-    "tokens": ("x", "hidden_states", "inputs", "tokens", "h"),
+    "tokens": ("x", "hidden_states", "inputs", "tokens", "hidden"),
     "images": ("x", "images", "feature_map", "inputs", "features"),
     "matrix": ("x", "inputs", "a", "data", "values"),
     "logits": ("logits", "scores", "predictions", "x"),

@@ -62,7 +62,10 @@ def matmul_epilogue(rng: Random) -> Draft:
         draft.forward(f"y = {matmul(draft, x, w)}")
     for _ in range(rng.randint(1, 2)):
         draft.forward(*_epilogue(draft))
-    draft.forward("return y")
+    if rng.random() < 0.6:
+        draft.forward_lines[-1] = draft.forward_lines[-1].replace("y = ", "return ", 1)
+    else:
+        draft.forward("return y")
     return draft
 
 

@@ -53,8 +53,8 @@ def adam_step(rng: Random) -> Draft:
     draft.returns = "tuple[torch.Tensor, torch.Tensor, torch.Tensor]"
     p, g = param, grad
     if draft.dtype != "float32":
-        p, g = "p", "g"
-        draft.forward(f"p, g = {param}.float(), {grad}.float()")
+        p, g = "p32", "g32"
+        draft.forward(f"p32, g32 = {param}.float(), {grad}.float()")
     if not decoupled:
         draft.forward(f"{g} = {g} + $weight_decay * {p}")
     _moments(draft, m, v, g)

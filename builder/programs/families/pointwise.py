@@ -201,7 +201,7 @@ def _gated(rng: Random, names: tuple[str, ...], doc: str, kinds: tuple[str, ...]
         draft.forward(*rng.choice(split).split("\n"))
     act = activate(draft, gate, kinds)
     if rng.random() < 0.3:
-        draft.forward(f"hidden = {act}", f"return hidden * {up}")
+        draft.forward(f"gated = {act}", f"return gated * {up}")
     else:
         draft.forward(f"return {draft.pick(f'{act} * {up}', f'{up} * {atom(act)}')}")
     return draft
