@@ -10,6 +10,7 @@ from builder.errors import ExecutionError
 from builder.execute.memory import Buffer
 from builder.execute.provenance import ArgumentUse, argument_uses
 from builder.execute.races import Races
+from builder.execute.seams import storage_key
 from builder.execute.values import Pointer, Value
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Arguments:
 
     def _buffer(self, name: str, tensor: torch.Tensor) -> Buffer:
         storage = tensor.untyped_storage()
-        key = storage._cdata  # noqa: SLF001
+        key = storage_key(storage)
         if key not in self._by_storage:
             defined = self._tracker.defined(storage) if self._tracker is not None else None
             number = len(self._by_storage) + 1

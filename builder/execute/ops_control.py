@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import ExecutionError
+from builder.execute.ops_arith import as_unsigned
 from builder.execute.registry import operation
 from builder.execute.values import Value, is_uniform, merge, narrow
 
@@ -68,7 +69,8 @@ def run_region(frame: Frame, region: Region, arguments: Values) -> Values:
 @operation("scf.for")
 def counted_loop(frame: Frame, op: Operation, args: list[Any]) -> Values:
     lower, upper, step = args[:3]
-    trips = _trip_count(lower, upper, step)
+    order = as_unsigned if op.attributes["unsigned"] else torch.Tensor.long
+    trips = _trip_count(order(lower), order(upper), step.long())
     carried: Values = tuple(args[3:])
     if is_uniform(trips):
         return _uniform_loop(frame, op, (lower, step), int(trips[0]), carried)
@@ -76,11 +78,9 @@ def counted_loop(frame: Frame, op: Operation, args: list[Any]) -> Values:
 
 
 def _trip_count(lower: Tensor, upper: Tensor, step: Tensor) -> Tensor:
-    distance = upper.long() - lower.long()
-    wide = step.long()
-    if bool((wide <= 0).any()):
+    if bool((step <= 0).any()):
         raise ExecutionError("parse", "a counted loop with a step that is not positive")
-    return torch.clamp((distance + wide - 1) // wide, min=0)
+    return torch.clamp((upper - lower + step - 1) // step, min=0)
 
 
 def _uniform_loop(

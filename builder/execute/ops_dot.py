@@ -19,8 +19,8 @@ Tensor = torch.Tensor
 def truncate_to_tf32(value: Tensor) -> Tensor:
     """Drop all but 10 bits of mantissa.
 
-    Triton hands float32 registers to the tensor cores as they are (its PTX has no ``cvt.rna.tf32``),
-    and those ignore the low bits.
+    Triton hands float32 registers to the tensor cores as they are (its PTX has no
+    ``cvt.rna.tf32``), and those ignore the low bits.
     """
     truncated = (value.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
     return torch.where(torch.isnan(value), value, truncated)

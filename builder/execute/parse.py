@@ -203,7 +203,8 @@ class Parser(Scanner):
             if self.peek("%"):
                 operands.append(self._operand())
             elif self.accept(":"):
-                break
+                if not self.peek("%"):  # tt.print has its operands after a colon
+                    break
             else:
                 self._plain_item(attributes)
         inputs, outputs = ([], []) if self.peek("loc(") else self._signature()

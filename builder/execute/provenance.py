@@ -38,37 +38,47 @@ class ArgumentUse:
         )
 
 
+Slot = tuple[str, int]
+"""A function's name and a slot of it."""
+
+
 class _Classes:
     """Slots that may hold pointers into the same buffer (union-find)."""
 
     def __init__(self) -> None:
-        self._above: dict[int, int] = {}
+        self._above: dict[Slot, Slot] = {}
 
-    def find(self, slot: int) -> int:
+    def find(self, slot: Slot) -> Slot:
         while (above := self._above.get(slot, slot)) != slot:
             slot = above
         return slot
 
-    def unite(self, first: int, second: int) -> None:
-        self._above[self.find(first)] = self.find(second)
+    def unite(self, slots: list[Slot]) -> None:
+        for slot in slots[1:]:
+            self._above[self.find(slot)] = self.find(slots[0])
 
 
 def argument_uses(module: Module) -> list[ArgumentUse]:
     """For each argument of the entry function, its use; the same for all where one cannot tell."""
     entry = module.entry
-    if len(module.functions) > 1 or _makes_pointers(entry):
+    functions = list(module.functions.values())
+    if any(_makes_pointers(function) for function in functions):
         everything = ArgumentUse(read=True, written=True, atomic=True, itemsize=1)
         return [everything] * len(entry.arguments)
     classes = _Classes()
-    for op in entry.body.walk():
-        _unite_pointers(entry, op, classes)
-    uses: dict[int, ArgumentUse] = {}
-    for op in entry.body.walk():
-        use = _use(entry, op)
-        if use is not None:
-            root = classes.find(op.operands[0])
-            uses[root] = uses.get(root, ArgumentUse()) | use
-    return [uses.get(classes.find(slot), ArgumentUse()) for slot in entry.arguments]
+    for function in functions:
+        for op in function.body.walk():
+            classes.unite(_pointers(function, _together(function, op)))
+            if op.name == "tt.call":
+                _unite_call(function, op, module, classes)
+    uses: dict[Slot, ArgumentUse] = {}
+    for function in functions:
+        for op in function.body.walk():
+            use = _use(function, op)
+            if use is not None:
+                root = classes.find((function.name, op.operands[0]))
+                uses[root] = uses.get(root, ArgumentUse()) | use
+    return [uses.get(classes.find((entry.name, slot)), ArgumentUse()) for slot in entry.arguments]
 
 
 def _makes_pointers(function: Function) -> bool:
@@ -79,8 +89,13 @@ def _makes_pointers(function: Function) -> bool:
     )
 
 
-def _unite_pointers(function: Function, op: Operation, classes: _Classes) -> None:
-    slots = [*op.operands, *op.results]
+def _pointers(function: Function, slots: list[int]) -> list[Slot]:
+    return [(function.name, slot) for slot in slots if function.type_of(slot).is_pointer]
+
+
+def _together(function: Function, op: Operation) -> list[int]:
+    """Slots between which an operation may pass pointers on."""
+    slots = [*op.operands, *op.results] if op.name != "tt.call" else []
     for _, passed in op.successors:
         slots.extend(passed)
     for region in op.regions:
@@ -90,9 +105,17 @@ def _unite_pointers(function: Function, op: Operation, classes: _Classes) -> Non
                 slots.extend(block.operations[-1].operands)
     if op.successors:
         slots.extend(slot for block in function.body.blocks[1:] for slot in block.arguments)
-    pointers = [slot for slot in slots if function.type_of(slot).is_pointer]
-    for slot in pointers[1:]:
-        classes.unite(pointers[0], slot)
+    return slots
+
+
+def _unite_call(function: Function, op: Operation, module: Module, classes: _Classes) -> None:
+    callee = module.functions[op.attributes["callee"]]
+    for given, argument in zip(op.operands, callee.arguments, strict=True):
+        classes.unite(_pointers(function, [given]) + _pointers(callee, [argument]))
+    returned = [
+        slot for inner in callee.body.walk() if inner.name == "tt.return" for slot in inner.operands
+    ]
+    classes.unite(_pointers(function, list(op.results)) + _pointers(callee, returned))
 
 
 def _use(function: Function, op: Operation) -> ArgumentUse | None:

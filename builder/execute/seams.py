@@ -3,7 +3,8 @@
 Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``, ``_pack_args``,
 ``params`` and ``cache_key``; ``create_function_from_signature``; ``Autotuner.run``;
 ``make_backend``; ``CUDABackend.make_ttir``; ``ASTSource.make_ir``; ``DriverConfig._active``;
-``torch.utils._python_dispatch._disable_current_modes``.
+``torch.utils._python_dispatch``; ``UntypedStorage._cdata``; ``OpOverload._schema``;
+``torch.multiprocessing.reductions.StorageWeakRef``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from triton._C.libtriton import ir
 from triton.backends.amd.compiler import HIPOptions
 from triton.backends.compiler import GPUTarget
@@ -27,6 +29,12 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+__all__ = ["StorageWeakRef", "TorchDispatchMode"]
+
+with contextlib.suppress(ImportError):
+    # Triton imports this at the first launch; here it is imported once, before workers fork.
+    import triton.experimental.gluon.nvidia.hopper  # noqa: F401
 
 TARGET = GPUTarget("cuda", 90, 32)
 _NO_DESCRIPTORS = 80
@@ -152,6 +160,19 @@ class InertDriver(DriverBase):
     def get_active_torch_device(self) -> torch.device:
         return torch.device("cpu")
 
+    @property
+    def utils(self) -> InertDriver:
+        return self
+
+    def get_device_properties(self, _device: int = 0) -> dict[str, int]:
+        """What persistent kernels ask before they choose a grid; figures of an H100."""
+        return {
+            "max_shared_mem": 227 << 10,
+            "max_num_regs": 65536,
+            "multiprocessor_count": 132,
+            "warpSize": 32,
+        }
+
     def get_benchmarker(self) -> Any:
         return lambda call, **_: call() or [0.0, 0.0, 0.0]
 
@@ -191,6 +212,17 @@ def launches_go_to(launch: Callable[..., None]) -> Iterator[None]:
             yield
     finally:
         driver._active = before  # noqa: SLF001
+
+
+def storage_key(storage: torch.UntypedStorage) -> int:
+    """Identifies a storage among those that are alive."""
+    key: int = storage._cdata  # noqa: SLF001
+    return key
+
+
+def schema_of(function: Any) -> Any:
+    """The schema of an ATen operation: its name, and which arguments it writes."""
+    return function._schema  # noqa: SLF001
 
 
 def without_modes() -> contextlib.AbstractContextManager[Any]:

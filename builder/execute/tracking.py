@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from builder.execute.seams import StorageWeakRef, TorchDispatchMode, schema_of, storage_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,17 +38,17 @@ class Tracker:
         storage = tensor.untyped_storage()
         fill_with_poison(tensor)
         shadow = np.zeros(storage.nbytes(), dtype=np.int8)
-        self._shadows[storage._cdata] = (StorageWeakRef(storage), shadow)  # noqa: SLF001
+        self._shadows[storage_key(storage)] = (StorageWeakRef(storage), shadow)
         self._purge()
 
     def defined(self, storage: torch.UntypedStorage) -> Array | None:
         """One byte a byte of the storage, 1 where written; None where all of it is."""
-        known = self._shadows.get(storage._cdata)  # noqa: SLF001
+        known = self._shadows.get(storage_key(storage))
         if known is None:
             return None
         if known[1].size and not known[1].min():
             return known[1]
-        del self._shadows[storage._cdata]  # noqa: SLF001
+        del self._shadows[storage_key(storage)]
         return None
 
     def note_write(self, tensor: torch.Tensor) -> None:
@@ -101,16 +101,16 @@ class TrackingMode(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        name = func._schema.name.partition("::")[2]  # noqa: SLF001
+        name = schema_of(func).name.partition("::")[2]
         if name in _ALLOCATIONS:
             if isinstance(result, torch.Tensor) and _is_real(result):
                 self._tracker.add(result)
-        elif func._schema.is_mutable:  # noqa: SLF001
+        elif schema_of(func).is_mutable:
             self._note_writes(func, args, kwargs)
         return result
 
     def _note_writes(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        for number, argument in enumerate(func._schema.arguments):  # noqa: SLF001
+        for number, argument in enumerate(schema_of(func).arguments):
             if argument.alias_info is None or not argument.alias_info.is_write:
                 continue
             given = args[number] if number < len(args) else kwargs.get(argument.name)
