@@ -2,7 +2,8 @@
 
 **Floats** pass if ``error(triton, r) <= max(2 * error(eager, r), floor)`` in the norm of ``norm``,
 and if the same holds for the 0.99, 0.9 and 0.5 quantiles of the elements' errors where there are
-elements enough: one element on which eager is far off excuses no other.  Infinities and NaN must
+elements enough (the median's floor is lower, see ``floors``): one element on which eager is far off
+excuses no other.  Infinities and NaN must
 stand where the reference, rounded to the output's type, has them.
 
 Where eager's largest error exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the
@@ -24,8 +25,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from builder.verify.floors import History, floor
+from builder.verify.floors import History, floor, median_floor
 from builder.verify.norm import (
+    MEDIAN,
     element_errors,
     gaps,
     largest,
@@ -129,6 +131,7 @@ class _Floats:
         self.actual = actual
         self.expected = expected
         self.floor = lowest
+        self.median_floor = median_floor(expected.history, lowest)
         self.reference = expected.reference
         self.errors = element_errors(actual, self.reference)
         self.eager_errors = element_errors(expected.eager, self.reference)
@@ -178,11 +181,12 @@ class _Floats:
 
     def _spread(self) -> Outcome | None:
         """A failure if the bulk of the elements is worse than eager's, though none is too bad."""
-        if largest(self.errors) <= self.floor:
+        if largest(self.errors) <= self.median_floor:
             return None
         for share in usable_quantiles(self.errors.numel()):
             ours, theirs = quantile(self.errors, share), quantile(self.eager_errors, share)
-            allowed = max(EAGER_FACTOR * theirs, self.floor)
+            lowest = self.median_floor if share == MEDIAN else self.floor
+            allowed = max(EAGER_FACTOR * theirs, lowest)
             if ours > allowed:
                 message = (
                     f"{1 - share:.2g} of the elements have errors above {ours:.3g}; eager's are "

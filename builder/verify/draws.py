@@ -5,10 +5,13 @@ give the parameters and floating buffers other values (as constructed, all norms
 all biases zero, which hides arguments bound to the wrong parameter), and reshape the distribution
 of the floating inputs:
 
-* ``tied``: rounded to multiples of a half, many zeros: ties, masks, divisions by nearly zero;
+* ``tied``: rounded to multiples of a step, many zeros, most of one sign: ties, masks, divisions by
+  nearly zero, sums that do not cancel;
 * ``mixed``: slices of one dimension of ordinary, large and tiny size side by side;
 * ``tiny``: a thousandth: constants that are added, small against ordinary values;
-* ``large``: eight times the values: saturation, overflow of an unstable exponential.
+* ``large``: many times the values: saturation, overflow of an unstable exponential.
+
+Where eager does not survive such a draw, a milder one follows (``LARGE`` has two sizes).
 
 Where small values matter, a parameter or buffer that is zero stays zero: a bias would drown them.
 
@@ -29,15 +32,16 @@ from torch import nn
 from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Tensor = torch.Tensor
 
 DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large")
 SMALL = ("mixed", "tiny")
-LARGE = 8.0
+FLIPPED_SHARE = 0.7
+LARGE = (32.0, 4.0)
 TINY = 2.0**-10
-STEP = 0.5
+STEP = 0.37  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
 
@@ -53,7 +57,9 @@ def distribution_of(draw: int) -> str:
     return DISTRIBUTIONS[draw % len(DISTRIBUTIONS)] if draw else "plain"
 
 
-def reshape_inputs(inputs: list[Any], first: list[Any], distribution: str, seed: int) -> None:
+def reshape_inputs(
+    inputs: list[Any], first: list[Any], distribution: str, seed: int, *, mild: bool = False
+) -> None:
     """Gives the floating tensors of ``inputs`` another distribution, in place.
 
     Args:
@@ -61,13 +67,14 @@ def reshape_inputs(inputs: list[Any], first: list[Any], distribution: str, seed:
         first: draw 0, which shows the domain and what is constant.
         distribution: one of ``DISTRIBUTIONS``.
         seed: of the generator that places zeros.
+        mild: large values are less large.
     """
     if distribution == "plain":
         return
     generator = torch.Generator().manual_seed(seed)
     for tensor, model in zip(tensors_in(inputs), tensors_in(first), strict=True):
         if _is_free(tensor, model):
-            _reshape(tensor, model, distribution, generator)
+            _reshape(tensor, model, distribution, LARGE[mild], generator)
 
 
 def _is_free(tensor: Tensor, model: Tensor) -> bool:
@@ -81,14 +88,18 @@ def _is_free(tensor: Tensor, model: Tensor) -> bool:
     return wide.numel() <= 2 or not bool(extremes.all())
 
 
-def _reshape(tensor: Tensor, model: Tensor, distribution: str, generator: torch.Generator) -> None:
+def _reshape(
+    tensor: Tensor, model: Tensor, distribution: str, large: float, generator: torch.Generator
+) -> None:
     shown = model.detach().to(torch.float64)
     lowest, highest = float(shown.min()), float(shown.max())
     values = tensor.detach().to(torch.float64)
     if distribution == "tied":
         values = _tied(values, lowest, highest, generator)
+    elif distribution == "mixed":
+        values = values * _turns(values, (1.0, large, TINY))
     else:
-        values = values * _factors(distribution, values)
+        values = values * (large if distribution == "large" else TINY)
     reach = max(abs(lowest), abs(highest))
     if UNIT_REACHED < reach <= 1.0:
         values = values.clamp(-1.0, 1.0)
@@ -96,29 +107,28 @@ def _reshape(tensor: Tensor, model: Tensor, distribution: str, generator: torch.
         tensor.copy_(values)
 
 
-def _factors(distribution: str, values: Tensor) -> Tensor:
-    """What to multiply by; mixed sizes take turns along the first dimension that has room."""
-    if distribution != "mixed":
-        return torch.tensor(LARGE if distribution == "large" else TINY, dtype=torch.float64)
-    sizes = torch.tensor([1.0, LARGE, TINY], dtype=torch.float64)
-    roomy = [dim for dim, size in enumerate(values.shape) if size >= len(sizes)]
+def _turns(values: Tensor, sizes: Sequence[float]) -> Tensor:
+    """Sizes that take turns along the first dimension with room for all of them."""
+    roomy = [dim for dim, extent in enumerate(values.shape) if extent >= len(sizes)]
     if not roomy:
-        return sizes[0]
+        return torch.tensor(sizes[0], dtype=torch.float64)
     shape = [1] * values.dim()
     shape[roomy[0]] = -1
     turns = torch.arange(values.shape[roomy[0]]) % len(sizes)
-    return sizes[turns].reshape(shape)
+    return torch.tensor(sizes, dtype=torch.float64)[turns].reshape(shape)
 
 
 def _tied(values: Tensor, lowest: float, highest: float, generator: torch.Generator) -> Tensor:
-    """Multiples of a step; zeros among them only if draw 0 is not all of one sign."""
+    """Multiples of a step; zeros and signs as draw 0 has them."""
     step = STEP * min(1.0, max(abs(lowest), abs(highest)))
-    zeros = torch.rand(values.shape, generator=generator, dtype=torch.float64) < ZERO_SHARE
+    chance = torch.rand(values.shape, generator=generator, dtype=torch.float64)
     values = torch.round(values / step) * step
-    values = torch.where(zeros & (lowest <= 0 <= highest), torch.zeros_like(values), values)
-    smallest = torch.full_like(values, step)
-    values = torch.where((values == 0) & (lowest > 0), smallest, values)
-    return torch.where((values == 0) & (highest < 0), -smallest, values)
+    if lowest <= 0 <= highest:
+        values = values.masked_fill(chance < ZERO_SHARE, 0.0)
+    if lowest < 0 < highest:
+        return torch.where(chance < FLIPPED_SHARE, values.abs(), values)
+    nearest = step if lowest > 0 else -step if highest < 0 else 0.0
+    return values.masked_fill(values == 0, nearest)
 
 
 def reshape_state(module: nn.Module, distribution: str, seed: int) -> None:

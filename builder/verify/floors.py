@@ -18,6 +18,10 @@ dot, ieee         256 / 2                   as a reduction, and one more product
 dot, tf32         4 / 2 (of tf32)           operands rounded to 11 bits, products added in float32
 ================  ========================  ===================================================
 
+The median element of many is held to less: half an epsilon where the result is narrow (one
+rounding has an error of at most a half, of a quarter in the median), an eighth of the floor where
+it is wide.
+
 Wide types are float32 and float64, narrow ones float16, bfloat16 and the 8-bit types.  tf32 has an
 epsilon of 2**-10 (NVIDIA, "TF32 Tensor Cores").
 """
@@ -85,6 +89,13 @@ def epsilon(dtype: torch.dtype | None) -> float:
 
 def coarser(first: torch.dtype | None, second: torch.dtype | None) -> torch.dtype | None:
     return first if epsilon(first) >= epsilon(second) else second
+
+
+def median_floor(history: History, lowest: float) -> float:
+    """The floor of the median element's error: half an epsilon for narrow types, else an eighth."""
+    if history.rounding is None or history.rounding.to_real() in WIDE:
+        return lowest / 8
+    return min(lowest, epsilon(history.rounding) / 2)
 
 
 def floor(history: History, dot_precision: str = "ieee") -> float:

@@ -202,11 +202,12 @@ class _Pair:
         return not any(shows_nothing(expected) for expected in original.expected.values())
 
     def _case(self, draw: int, variant: int | None, attempt: int) -> Case:
-        """The first attempt reshapes the inputs; the last one keeps the module as constructed."""
+        """Attempts grow milder: the last has plain inputs and the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
-        distribution = distribution_of(draw) if attempt == 0 and variant is None else "plain"
+        is_plain = attempt > 1 or variant is not None
+        distribution = "plain" if is_plain else distribution_of(draw)
         inputs = self._inputs(seed, variant)
-        reshape_inputs(inputs, self.first_inputs, distribution, seed)
+        reshape_inputs(inputs, self.first_inputs, distribution, seed, mild=attempt > 0)
         module = cloned(self.original)
         if attempt < ATTEMPTS - 1:
             reshape_state(module, distribution, derived_seed(seed, "state"))

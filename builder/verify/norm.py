@@ -18,6 +18,7 @@ Tensor = torch.Tensor
 
 SCALE_FRACTION = 0.125
 QUANTILES = (0.99, 0.9, 0.5)
+MEDIAN = QUANTILES[-1]
 TAIL = 64
 
 

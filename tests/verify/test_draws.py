@@ -72,13 +72,13 @@ def test_what_is_no_free_float_is_left_alone(distribution):
 def test_tied_inputs_have_ties_and_zeros():
     (x,), _ = drawn(lambda: [torch.randn(400)], "tied")
     assert (x == 0).float().mean() > 0.3
-    assert x.unique().numel() < 20
+    assert x.unique().numel() < 25
 
 
 def test_mixed_inputs_have_slices_of_every_size():
     (x,), (plain,) = drawn(lambda: [torch.randn(6, 9).bfloat16()], "mixed")
     factors = (x / plain)[:, 0].tolist()
-    assert factors == pytest.approx([1, 8, 2**-10] * 2)
+    assert factors == pytest.approx([1, 32, 2**-10] * 2)
 
 
 def test_shared_memory_stays_shared():
