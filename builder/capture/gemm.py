@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from builder.capture.targets import Target
 
+MAX_ACCUMULATORS = 128
+"""Accumulators a lane may hold; 255 registers must serve operands and addresses as well."""
+
+MAX_UNROLLED = 1024
+"""Multiply-adds a lane may unroll before instruction fetches count."""
+
 TOP = 4
 """How many of the best-ranked configurations the seed chooses from."""
 
@@ -46,7 +52,14 @@ def estimated_cost(config: Any, product: Product, target: Target) -> float:
     resident = max(1, min(target.shared_memory // max(shared, 1), 16 // config.num_warps, 4))
     waves = math.ceil(tiles / (target.multiprocessors * resident)) * resident
     steps = math.ceil(product.k / block_k)
+    lanes = target.warp_size * config.num_warps
+    accumulators = block_m * block_n / lanes
+    if accumulators > MAX_ACCUMULATORS:
+        return math.inf
     multiply = block_m * block_n * block_k / min(1.0, config.num_warps / 4)
+    if product.itemsize >= 4:
+        # IEEE float32 has no tensor cores: every lane unrolls its multiply-adds of a step.
+        multiply *= 8 * max(1.0, accumulators * block_k / MAX_UNROLLED)
     load = (block_m + block_n) * block_k * 32 / min(config.num_stages, 3)
     return waves * (steps * (multiply + load) + block_m * block_n * 8)
 
