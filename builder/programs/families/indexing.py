@@ -64,7 +64,7 @@ def token_embedding(rng: Random) -> Draft:
         draft.forward(f"return {lookup} * math.sqrt($hidden)")
     elif form == "bag":
         weight = draft.positive(("weight", "tf_idf"), "batch seq")
-        pooled = draft.pick("x.sum(dim=1)", "x.mean(dim=1)", "torch.tanh(x.sum(dim=1))")
+        pooled = draft.pick("x.sum(dim=1)", "x.mean(dim=1)", "torch.tanh(x.mean(dim=1))")
         draft.forward(f"x = {lookup} * {weight}.unsqueeze(-1)", f"return {pooled}")
     elif form == "activated":
         draft.forward(f"x = {lookup}", f"return {activate(draft, 'x', ('tanh', 'gelu', 'silu'))}")
@@ -174,7 +174,7 @@ def index_accumulate(rng: Random) -> Draft:
         draft.forward(f"count = {x}.new_zeros($segments).index_add(0, {index}, ones)")
         draft.forward("return out / count.clamp(min=1.0).unsqueeze(-1)")
     else:
-        draft.forward(f"return {draft.pick('out', 'torch.tanh(out)', 'out / (1 + out.abs())')}")
+        draft.forward(f"return {draft.pick('out', 'out * 0.1', 'out / (1 + out.abs())')}")
     return draft
 
 
