@@ -42,9 +42,9 @@ _PRODUCTS: Forms = {
 }
 
 
-def _matrix(draft: Draft, scale: float = 1.0) -> str:
-    draft.size("rows", draw(draft.rng, ROWS, high=2048))
-    draft.size("columns", fitting(draft.rng, HIDDEN, (1 << 20) // draft.values["rows"]))
+def _matrix(draft: Draft, scale: float = 1.0, budget: int = 1 << 20) -> str:
+    draft.size("rows", draw(draft.rng, ROWS, high=1024))
+    draft.size("columns", fitting(draft.rng, HIDDEN, budget // draft.values["rows"]))
     draft.vary("rows")
     return draft.normal("matrix", "rows columns", scale)
 
@@ -54,8 +54,10 @@ def fake_quantise(rng: Random) -> Draft:
     """Rounds to a grid and back; the scale is the data's own, or given."""
     draft = Draft(rng)
     form = draft.form(_ROUND_TRIPS, "Everything is computed in float32.")
-    x = _matrix(draft, rng.choice((1.0, 2.0)))
     bits = rng.choice((8, 8, 4, 6))
+    if bits < 8:
+        draft.dtype = "float32"  # a coarse grid and short mantissas meet in exact ties
+    x = _matrix(draft, rng.choice((1.0, 2.0)), 1 << 18)
     draft.forward(f"y = {x}.float()")
     if form == "affine":
         draft.forward(
