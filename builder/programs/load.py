@@ -208,6 +208,10 @@ def _check_input(value: Any, name: str) -> None:
             f"{name} returns a {type(value).__name__}; return only tensors, numbers, bools, None "
             "and lists, tuples or dicts of these",
         )
+    elif isinstance(value, torch.Tensor) and not value.is_leaf:
+        raise ProgramRejected(
+            "inputs_error", f"{name} returns a tensor with a gradient history; detach it"
+        )
 
 
 # --- whose line it was ----------------------------------------------------------------------

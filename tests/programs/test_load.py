@@ -176,6 +176,11 @@ def test_inputs_of_a_foreign_kind():
     assert "object" in error.message
 
 
+def test_inputs_with_a_history():
+    inputs = "return [torch.randn(3, requires_grad=True) * 2]"
+    assert "detach" in rejection(program(inputs=inputs)).message
+
+
 def test_error_in_forward_names_the_users_innermost_line():
     text = program(
         forward="return mixed(x)", extra="def mixed(x):\n    return x @ torch.ones(7, 7)"

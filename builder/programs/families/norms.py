@@ -56,7 +56,10 @@ def _affine(draft: Draft) -> tuple[str, str]:
 
 
 def _maybe_activated(draft: Draft, x: str) -> str:
-    return activate(draft, x, ("gelu", "relu", "silu", "tanh")) if draft.rng.random() < 0.3 else x
+    if draft.rng.random() < 0.3:
+        return activate(draft, x, ("gelu", "relu", "silu", "tanh"))
+    draft.level = 1
+    return x
 
 
 def _written_layer_norm(draft: Draft, x: str, weight: str, bias: str) -> None:
@@ -100,6 +103,7 @@ def rms_norm(rng: Random) -> Draft:
     draft.parameter("weight", "hidden", 0.2, 0.0 if zero_centered else 1.0)
     weight = "(1 + self.weight)" if zero_centered else "self.weight"
     if rng.random() < 0.3 and not zero_centered:
+        draft.level = 1
         draft.forward(f"return F.rms_norm({x}, {x}.shape[-1:], self.weight, $eps)")
         return draft
     y = x

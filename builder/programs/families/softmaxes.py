@@ -97,6 +97,7 @@ def log_softmax(rng: Random) -> Draft:
         draft.forward(f"{x} = {x} * $scale")
     form = rng.choice(("library", "logsumexp", "written"))
     if form == "library":
+        draft.level = 2 if draft.forward_lines else 1
         result = softmax_call(draft, x, log=True)
     elif form == "logsumexp":
         result = f"{x} - " + draft.pick(
@@ -106,6 +107,7 @@ def log_softmax(rng: Random) -> Draft:
         draft.forward(f"shifted = {x} - {x}.amax(dim=-1, keepdim=True)")
         result = "shifted - shifted.exp().sum(dim=-1, keepdim=True).log()"
     if rng.random() < 0.3:
+        draft.level = 2
         draft.forward(f"log_probs = {result}", "return -(log_probs.exp() * log_probs).sum(dim=-1)")
     else:
         draft.forward(f"return {result}")
@@ -176,6 +178,7 @@ def cross_entropy(rng: Random) -> Draft:
 
 def _cross_entropy(draft: Draft, form: str, x: str, y: str) -> list[str]:
     if form == "library":
+        draft.level = 1
         reduction = draft.pick("", ', reduction="sum"', ', reduction="none"')
         return [f"return F.cross_entropy({x}, {y}{reduction})"]
     if form == "smoothed":
