@@ -8,6 +8,7 @@ import time
 import pytest
 
 from builder.dataset.read import read_rejections, read_rows
+from tests.cli.command import torch2triton
 
 HEADER = "import os, ctypes, time, sys\nimport torch\nfrom torch import nn\n\n"
 MODEL = """
@@ -124,16 +125,6 @@ BAD = {
     ),
     "latin1.py": (None, "program", "syntax_error", []),
 }  # fmt: skip
-
-
-def torch2triton(*arguments, timeout=300):
-    return subprocess.run(
-        [sys.executable, "-m", "builder", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,14 @@
+"""Runs the command as a user does: in a process of its own."""
+
+import subprocess
+import sys
+
+
+def torch2triton(*arguments, timeout=300):
+    return subprocess.run(
+        [sys.executable, "-m", "builder", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
