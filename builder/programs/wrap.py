@@ -11,7 +11,7 @@ def wrap(line: str, limit: int = LIMIT) -> list[str]:
     """Breaks a statement that is longer than ``limit`` columns.
 
     The content of the last bracket pair goes to a line of its own, indented by four; if it does not
-    fit there, each of its items does, with a trailing comma (the layout of Black and Ruff).
+    fit there, or is a list, each of its items does, with a trailing comma (as Black and Ruff do).
 
     Args:
         line: one statement, indented, without a line break.
@@ -29,7 +29,8 @@ def wrap(line: str, limit: int = LIMIT) -> list[str]:
     indent = " " * (len(line) - len(line.lstrip()))
     body = line[start + 1 : stop]
     items = split_items(body)
-    if len(indent) + 4 + len(body) <= limit:
+    display = line[start] in "[{" and line[start - 1 : start] in {"", " "}
+    if len(indent) + 4 + len(body) <= limit and not display:
         inner = [f"{indent}    {body}"]
     else:
         inner = [part for item in items for part in wrap(f"{indent}    {item},", limit)]

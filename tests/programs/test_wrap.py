@@ -25,6 +25,15 @@ def test_items_that_do_not_fit_get_a_line_each():
     ]
 
 
+def test_lists_have_an_item_a_line():
+    assert wrap("return [first, second]", limit=20) == [
+        "return [",
+        "    first,",
+        "    second,",
+        "]",
+    ]
+
+
 def test_signatures_break_at_their_parameters():
     line = "def forward(self, x: T, y: T) -> tuple[T, T]:"
     assert wrap(line, limit=40) == [
