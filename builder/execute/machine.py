@@ -21,12 +21,13 @@ from builder.execute import (  # noqa: F401  (they fill the table of operations)
     ops_memory,
     ops_reduce,
     ops_shape,
+    poison,
 )
 from builder.execute.baton import Baton
 from builder.execute.frame import Frame
 from builder.execute.registry import HANDLERS
 from builder.execute.sync import Order, synchronises
-from builder.execute.values import Value, merge
+from builder.execute.values import Poisoned, Value, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,6 +73,8 @@ class Machine:
         self.buffers = buffers
         self.options = options
         self.steps = 0
+        self.poisoned = False
+        self.inverted: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.order = Order() if synchronises(module) else None
         self._baton: Baton | None = None
 
@@ -147,7 +150,7 @@ class Machine:
         if end.name == "cf.br":
             yield self._enter(end, 0, group, blocks), group, rows
             return
-        condition: torch.Tensor = values[0]
+        condition: torch.Tensor = poison.decided(group, end, values[0])
         if bool((condition == condition[0]).all()):
             number = 0 if bool(condition[0]) else 1
             yield self._enter(end, number, group, blocks), group, rows
@@ -187,6 +190,8 @@ class Machine:
             if op.handler is None:
                 raise UnsupportedOperation(op.name, kernel=self.kernel_name, line=op.line)
         try:
+            if self.poisoned and any(isinstance(value, Poisoned) for value in args):
+                return poison.perform(frame, op, args)
             return op.handler(frame, op, args)
         except BuilderError:
             raise
@@ -200,6 +205,8 @@ class Machine:
 
     def _count(self, op: Operation, result: Any) -> None:
         self.steps += 1
+        if isinstance(result, Poisoned):
+            result = result.value
         if isinstance(result, torch.Tensor):
             self.steps += result.numel() // _ELEMENTS_PER_STEP
         if self.steps > self.options.instruction_budget:

@@ -8,6 +8,7 @@ import torch
 
 from builder.errors import ExecutionError
 from builder.execute.ops_arith import as_unsigned
+from builder.execute.poison import decided
 from builder.execute.registry import operation
 from builder.execute.values import Value, is_uniform, merge, narrow
 
@@ -133,7 +134,7 @@ def open_loop(frame: Frame, op: Operation, args: list[Any]) -> Values:
     while True:
         condition, *rest = run_region(inner, before, carried)
         forwarded: Values = tuple(rest)
-        assert isinstance(condition, torch.Tensor)
+        condition = decided(inner, op, condition)
         if is_uniform(condition):
             if not bool(condition[0]):
                 collected.add(rows, forwarded)

@@ -18,9 +18,10 @@ from builder.execute.memory import (
     gather,
     undefined_lane,
 )
+from builder.execute.poison import inactive
 from builder.execute.races import MANY
 from builder.execute.registry import operation
-from builder.execute.values import Pointer, Value
+from builder.execute.values import Pointer, Poisoned, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +172,7 @@ def _scattered(
         yield _bounded(frame, op, buffer, pointer.itemsize, 0, index, chosen, shape)
 
 
-def poison(kind: Type, shape: tuple[int, ...]) -> torch.Tensor:
+def undefined(kind: Type, shape: tuple[int, ...]) -> torch.Tensor:
     """What lanes hold that load nothing: NaN, large integers, true."""
     if kind.element == "i1":
         return torch.ones(shape, dtype=torch.bool)
@@ -194,7 +195,7 @@ def to_words(value: torch.Tensor, shape: tuple[int, ...], itemsize: int) -> Arra
 
 
 @operation("tt.load")
-def load(frame: Frame, op: Operation, args: list[Any]) -> Value:
+def load(frame: Frame, op: Operation, args: list[Any]) -> Value | Poisoned:
     pointer: Pointer = args[0]
     mask = args[1] if len(args) > 1 else None
     other = args[2] if len(args) > 2 else None
@@ -204,10 +205,11 @@ def load(frame: Frame, op: Operation, args: list[Any]) -> Value:
     if mask is not None:
         shape = tuple(torch.broadcast_shapes(shape, mask.shape))
     result: Array | None = None
+    complete = False
     for access in accesses(frame, op, pointer, mask, shape):
         words = _read(access)
         if access.lanes is None:
-            result = words
+            result, complete = words, True
             break
         if result is None:
             result = _background(kind, shape, other)
@@ -215,12 +217,17 @@ def load(frame: Frame, op: Operation, args: list[Any]) -> Value:
     if result is None:
         result = _background(kind, shape, other)
     if kind.is_pointer:
-        return Pointer(None, 1, 0, torch.from_numpy(result).reshape(shape), len(kind.shape))
-    return from_words(result, kind, shape)
+        index = torch.from_numpy(result).reshape(shape)
+        return Pointer(None, 1, 0, index, len(kind.shape))
+    value = from_words(result, kind, shape)
+    if complete or other is not None or mask is None:
+        return value
+    frame.machine.poisoned = True
+    return Poisoned(value, inactive(frame, mask))
 
 
 def _background(kind: Type, shape: tuple[int, ...], other: torch.Tensor | None) -> Array:
-    value = poison(kind, shape) if other is None else other.expand(shape)
+    value = undefined(kind, shape) if other is None else other.expand(shape)
     return (
         value.clone(memory_format=torch.contiguous_format)
         .view(-1)

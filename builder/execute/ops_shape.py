@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.execute.ops_memory import poison
+from builder.execute.ops_memory import undefined
 from builder.execute.registry import operation
 from builder.execute.values import Pointer, Value, expand_block
 
@@ -133,8 +133,8 @@ def histogram(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
 
 
 @operation("ub.poison")
-def undefined(frame: Frame, op: Operation, _args: list[Any]) -> Value:
+def poison_constant(frame: Frame, op: Operation, _args: list[Any]) -> Value:
     kind = frame.result_kind(op)
     if kind.is_pointer:
         return Pointer(None, 1, 0, None, len(kind.shape))
-    return poison(kind, (1,) * (len(kind.shape) + 1))
+    return undefined(kind, (1,) * (len(kind.shape) + 1))

@@ -8,7 +8,7 @@ is the same along it: broadcasting costs nothing until an operation needs the el
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -87,8 +87,23 @@ class Pointer:
 Value = torch.Tensor | Pointer
 
 
-def narrow(value: Value, rows: torch.Tensor) -> Value:
+@dataclass(frozen=True, eq=False)
+class Poisoned:
+    """A value of which some lanes are undefined.
+
+    Attributes:
+        value: with anything in those lanes.
+        mask: where they are; broadcastable like any value.
+    """
+
+    value: Value
+    mask: torch.Tensor
+
+
+def narrow(value: Any, rows: torch.Tensor) -> Any:
     """The value for a subset of the instances."""
+    if isinstance(value, Poisoned):
+        return Poisoned(narrow(value.value, rows), narrow(value.mask, rows))
     if isinstance(value, Pointer):
         if value.index is None or value.index.shape[0] == 1:
             return value
@@ -96,14 +111,33 @@ def narrow(value: Value, rows: torch.Tensor) -> Value:
     return value if value.shape[0] == 1 else value.index_select(0, rows)
 
 
-def merge(parts: Sequence[tuple[torch.Tensor, Value]], count: int) -> Value:
+def merge(parts: Sequence[tuple[torch.Tensor, Any]], count: int) -> Any:
     """One value of ``count`` instances from the values of groups that partition them."""
     if len(parts) == 1:
         return parts[0][1]
+    if any(isinstance(value, Poisoned) for _, value in parts):
+        return _merge_poisoned(parts, count)
     pointers = [value for _, value in parts if isinstance(value, Pointer)]
     if pointers:
         return _merge_pointers(parts, pointers, count)
-    return _merge_tensors([(rows, value) for rows, value in parts], count)  # type: ignore[misc]
+    return _merge_tensors([(rows, value) for rows, value in parts], count)
+
+
+def _merge_poisoned(parts: Sequence[tuple[torch.Tensor, Any]], count: int) -> Poisoned:
+    split = [
+        (rows, value) if isinstance(value, Poisoned) else (rows, Poisoned(value, nowhere(value)))
+        for rows, value in parts
+    ]
+    return Poisoned(
+        merge([(rows, value.value) for rows, value in split], count),
+        merge([(rows, value.mask) for rows, value in split], count),
+    )
+
+
+def nowhere(value: Value) -> torch.Tensor:
+    """A mask of the value's rank with no lane in it."""
+    rank = value.dim() if isinstance(value, torch.Tensor) else value.rank + 1
+    return torch.zeros((1,) * rank, dtype=torch.bool)
 
 
 def _merge_tensors(parts: Sequence[tuple[torch.Tensor, torch.Tensor]], count: int) -> torch.Tensor:

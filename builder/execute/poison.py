@@ -1,0 +1,227 @@
+"""Values that are not defined: lanes that a masked load left out, and what is computed from them.
+
+A ``Poisoned`` value carries a mask of such lanes.  They may flow through arithmetic, and a
+selection or a conjunction may leave them behind; they must not be stored, say where something is
+stored, or decide a branch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from builder.errors import MemoryFault
+from builder.execute.registry import HANDLERS
+from builder.execute.values import Poisoned, nowhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.execute.frame import Frame
+    from builder.execute.ir import Operation
+
+Tensor = torch.Tensor
+Masks = list[Tensor | None]
+
+_DECIDING = {"scf.if": 1, "scf.for": 3, "scf.while": 0, "tt.call": 0, "tt.assert": 1}
+"""How many of the first operands decide what runs."""
+_WITHOUT_EFFECT = frozenset({"llvm.intr.assume", "tt.print"})
+_SHAPE = frozenset(
+    {
+        "tt.broadcast", "tt.cat", "tt.expand_dims", "tt.join", "tt.reshape", "tt.splat",
+        "tt.split", "tt.trans", "tt.unsplat",
+    }
+)  # fmt: skip
+_ACTIVE_OPERAND = {"tt.store": 2, "tt.atomic_rmw": 2, "tt.atomic_cas": None}
+"""Which operand of a write is its mask."""
+_ABSORBED_BY_ZERO = frozenset({"arith.andi", "arith.muli"})
+
+
+def perform(frame: Frame, op: Operation, args: list[Any]) -> Any:
+    """Run an operation of which some operand is poisoned.
+
+    Raises:
+        MemoryFault: ``poison``, poisoned lanes reach memory, an address or a branch.
+    """
+    if op.name in _DECIDING:
+        count = _DECIDING[op.name]
+        decisive = [decided(frame, op, value) for value in args[:count]]
+        return op.handler(frame, op, [*decisive, *args[count:]])
+    values = [value.value if isinstance(value, Poisoned) else value for value in args]
+    masks: Masks = [value.mask if isinstance(value, Poisoned) else None for value in args]
+    if op.name in _WITHOUT_EFFECT:
+        return op.handler(frame, op, values)
+    if op.name == "tt.load":
+        return _read_memory(frame, op, values, masks)
+    if op.name in _ACTIVE_OPERAND:
+        return _write_memory(frame, op, values, masks)
+    result = op.handler(frame, op, values)
+    rule = _RULES.get(op.name, _union)
+    return _wrapped(result, rule(frame, op, values, masks))
+
+
+def decided(frame: Frame, op: Operation, value: Any) -> Any:
+    """The value of something that decides a branch.
+
+    Raises:
+        MemoryFault: it is poisoned.
+    """
+    if not isinstance(value, Poisoned):
+        return value
+    _forbid(frame, op, value.mask, "what runs depends on it")
+    return value.value
+
+
+def inactive(frame: Frame, mask: Tensor) -> Tensor:
+    """The lanes that a mask leaves out; one tensor for one mask, so that unions stay cheap."""
+    known = frame.machine.inverted
+    for given, inverse in known:
+        if given is mask:
+            found: Tensor = inverse
+            return found
+    known.append((mask, ~mask))
+    del known[:-4]
+    return known[-1][1]
+
+
+def _wrapped(result: Any, mask: Tensor | list[Tensor]) -> Any:
+    if isinstance(result, tuple):
+        masks = mask if isinstance(mask, list) else [mask] * len(result)
+        return tuple(Poisoned(value, one) for value, one in zip(result, masks, strict=True))
+    return Poisoned(result, mask[0] if isinstance(mask, list) else mask)
+
+
+def _either(masks: Masks) -> Tensor:
+    joined: Tensor | None = None
+    for mask in masks:
+        if mask is not None and mask is not joined:
+            joined = mask if joined is None else joined | mask
+    assert joined is not None
+    return joined
+
+
+def _filled(values: list[Any], masks: Masks) -> list[Tensor]:
+    """A mask for each value, also for those that are defined everywhere."""
+    pairs = zip(values, masks, strict=True)
+    return [nowhere(value) if mask is None else mask for value, mask in pairs]
+
+
+def _union(_frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Tensor:
+    poisoned = _either(masks)
+    if op.name in _ABSORBED_BY_ZERO:
+        return _without(poisoned, values, masks, lambda value: value == 0)
+    if op.name == "arith.ori" and values[0].dtype == torch.bool:
+        return _without(poisoned, values, masks, lambda value: value)
+    return poisoned
+
+
+def _without(
+    poisoned: Tensor, values: list[Any], masks: Masks, decides: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Lanes are defined where one defined operand decides the result alone."""
+    for value, mask in zip(values, masks, strict=True):
+        alone = decides(value)
+        poisoned = poisoned & ~(alone if mask is None else alone & ~mask)
+    return poisoned
+
+
+def _selected(_frame: Frame, _op: Operation, values: list[Any], masks: Masks) -> Tensor:
+    condition, left, right = _filled(values, masks)
+    chosen = values[0]
+    while chosen.dim() < left.dim():
+        chosen = chosen.unsqueeze(-1)
+        condition = condition.unsqueeze(-1)
+    return torch.where(chosen, left, right) | condition
+
+
+def _reshaped(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Any:
+    result = HANDLERS[op.name](frame, op, _filled(values, masks))
+    return list(result) if isinstance(result, tuple) else result
+
+
+def _along_axis(_frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Tensor:
+    axis = op.attributes["axis"] + 1
+    poisoned = torch.broadcast_tensors(*_filled(values, masks))
+    return _either(list(poisoned)).any(axis)
+
+
+def _scanned(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Tensor:
+    axis = op.attributes["axis"] + 1
+    mask = _either(list(torch.broadcast_tensors(*_filled(values, masks))))
+    size = frame.kind(op).shape[axis - 1]
+    wide = list(mask.shape)
+    wide[axis] = size
+    counted = mask.expand(wide).to(torch.int32)
+    if op.attributes.get("reverse"):
+        return counted.flip(axis).cumsum(axis).flip(axis) > 0
+    return counted.cumsum(axis) > 0
+
+
+def _multiplied(_frame: Frame, _op: Operation, values: list[Any], masks: Masks) -> Tensor:
+    a, b, c = _filled(values, masks)
+    return a.any(-1, keepdim=True) | b.any(-2, keepdim=True) | c
+
+
+def _anywhere(frame: Frame, op: Operation, _values: list[Any], masks: Masks) -> Tensor:
+    """One poisoned lane spoils the instance's whole result."""
+    rank = len(frame.result_kind(op).shape)
+    spoilt = [mask.flatten(1).any(1) for mask in masks if mask is not None]
+    return _either(list(spoilt)).reshape(-1, *(1,) * rank)
+
+
+_RULES: dict[str, Callable[..., Any]] = {
+    "arith.select": _selected,
+    "tt.dot": _multiplied,
+    "tt.gather": _anywhere,
+    "tt.histogram": _anywhere,
+    "tt.reduce": _along_axis,
+    "tt.scan": _scanned,
+} | dict.fromkeys(_SHAPE, _reshaped)
+
+
+def _read_memory(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Any:
+    """A load: what comes from a poisoned place, or perhaps from none, is poisoned again.
+
+    A search by bisection does this in the lanes that nobody looks at; an address that leaves its
+    tensor is an error as always.
+    """
+    result = op.handler(frame, op, values)
+    poisoned = [mask for mask in masks[:2] if mask is not None]
+    if len(masks) > 2 and masks[2] is not None:
+        poisoned.append(masks[2] & ~values[1])
+    if isinstance(result, Poisoned):
+        poisoned.append(result.mask)
+        result = result.value
+    return Poisoned(result, _either(list(poisoned)))
+
+
+def _write_memory(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Any:
+    """A store or an atomic: poisoned lanes must be inactive."""
+    number = _ACTIVE_OPERAND[op.name]
+    active = values[number] if number is not None and len(values) > number else None
+    for position, mask in enumerate(masks):
+        if mask is None:
+            continue
+        if position == number:
+            _forbid(frame, op, mask, "it is the mask of a write")
+            continue
+        reached = mask if active is None else mask & active
+        purpose = "it is an address" if position == 0 else "it goes to memory"
+        _forbid(frame, op, reached, purpose)
+    return op.handler(frame, op, values)
+
+
+def _forbid(frame: Frame, op: Operation, mask: Tensor | None, purpose: str) -> None:
+    if mask is None or not bool(mask.any()):
+        return
+    row = int(mask.flatten(1).any(1).nonzero()[0, 0]) if mask.dim() > 1 else int(mask.nonzero()[0])
+    machine = frame.machine
+    place = machine.program_id(int(frame.instances[row if mask.shape[0] > 1 else 0]))
+    raise MemoryFault(
+        "poison",
+        f"program instance {place}: a value is undefined where a masked load without `other` read "
+        f"nothing, and {purpose}; give the load an `other` or select with the mask first",
+        kernel=machine.kernel_name,
+        line=op.line,
+    )
