@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 _GRIDS = {
     "Grid1D": ("XBLOCK",),
     "Grid2D": ("XBLOCK", "YBLOCK"),
+    "Grid2DWithYZOverflow": ("XBLOCK", "YBLOCK"),
     "Grid3D": ("XBLOCK", "YBLOCK", "ZBLOCK"),
 }
-_MAX_GRID_Y = 65535
+_MAX_GRID_Y = 65535  # CUDA programming guide, "Technical specifications per compute capability"
 _MAX_NAME = 60
 
 
@@ -163,7 +165,17 @@ def _grid(kernel: Kernel, sizes: Mapping[str, int]) -> list[str]:
         numel = sizes.get(f"{axis}numel", f"{axis}numel")
         size = kernel.constants.get(block)
         grid.append(str(numel) if size in (None, 1) else f"triton.cdiv({numel}, {block})")
+    if kernel.grid_type == "Grid2DWithYZOverflow":
+        return _split_y(grid, math.ceil(sizes["ynumel"] / kernel.constants["YBLOCK"]))
     return grid
+
+
+def _split_y(grid: list[str], blocks: int) -> list[str]:
+    """Moves blocks along y that a launch cannot hold to z; the kernel counts over both."""
+    splits = math.ceil(blocks / _MAX_GRID_Y)
+    if splits == 1:
+        return grid
+    return [grid[0], f"triton.cdiv({grid[1]}, {splits})", str(splits)]
 
 
 def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
