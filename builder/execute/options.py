@@ -20,5 +20,5 @@ class ExecutionOptions:
 
     check_memory: bool = True
     permute_seed: int | None = None
-    instruction_budget: int = 1 << 23
+    instruction_budget: int = 1 << 22
     chunk_elements: int = 1 << 18

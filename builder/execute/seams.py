@@ -66,12 +66,15 @@ def _backend() -> Any:
     return make_backend(TARGET)
 
 
+_BINDERS_LIMIT = 1024
 _binders: dict[int, tuple[JITFunction, Any]] = {}
 
 
 def _binder(kernel: JITFunction) -> Any:
     known = _binders.get(id(kernel))
     if known is None or known[0] is not kernel:
+        if len(_binders) >= _BINDERS_LIMIT:
+            _binders.clear()
         binder = create_function_from_signature(kernel.signature, kernel.params, _backend())
         known = _binders[id(kernel)] = (kernel, binder)
     return known[1]
