@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint clean
 
 demo: $(STAMP)
-	$(BIN)/torch2triton build --pairs 66 --out data/demo --seed 0
+	$(BIN)/torch2triton build --pairs 120 --out data/demo --seed 0
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
