@@ -63,8 +63,29 @@ def _first_lines(error: BaseException) -> str:
     return " ".join(lines[:_MESSAGE_LINES]) or type(error).__name__
 
 
+def _without_kernel(module: str) -> Rejected:
+    calls = sorted(set(re.findall(r"(?:extern_kernels|torch\.ops)\.[\w.]+(?=\()", module)))
+    if not calls:
+        return CaptureRejected(
+            "no_kernel", "forward only takes views, so no kernel comes of it; let it compute"
+        )
+    return CaptureRejected(
+        "library_call",
+        f"forward is nothing but library calls ({', '.join(calls)}); "
+        "write it with operations that Inductor turns into Triton",
+    )
+
+
 def _rejection(error: Exception) -> Rejected:
     name = type(error).__name__
+    if "NoValidChoicesError" in str(error):
+        operation = re.search(r"target: (\S+)", str(error))
+        named = operation.group(1) if operation else "an operation"
+        return CaptureRejected(
+            "no_template",
+            f"Inductor has no Triton template for this {named}; "
+            "write it with operations that Inductor turns into Triton",
+        )
     kind = "graph_break" if "Unsupported" in name or "UserError" in name else "compiler_error"
     return CaptureRejected(
         kind, f"torch.compile: {name}: {_first_lines(error)}; write forward so that it traces whole"
@@ -73,9 +94,13 @@ def _rejection(error: Exception) -> Rejected:
 
 def _checked(record: GraphRecord) -> None:
     if not record.graphs:
-        raise CaptureRejected("no_graph", "forward computes nothing that torch.compile traces")
+        raise CaptureRejected(
+            "no_graph", "forward computes nothing that torch.compile traces; let it compute"
+        )
     if len(record.graphs) > 1 or len(record.calls) > 1:
-        raise CaptureRejected("graph_break", "forward traced into several graphs")
+        raise CaptureRejected(
+            "graph_break", "forward traced into several graphs; write it so that it traces whole"
+        )
     if record.constants:
         raise CaptureRejected(
             "tensor_constant",
@@ -127,7 +152,7 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
     expressions = binding.bind_arguments(arguments, named)
     sources = kernel_sources(record.sources[0])
     if not sources:
-        raise CaptureRejected("no_kernel", "the program compiles to no Triton kernel")
+        raise _without_kernel(record.sources[0])
     return Capture(
         source=_clean(record.sources[0]),
         arguments=expressions,

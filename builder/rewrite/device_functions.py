@@ -189,6 +189,12 @@ def assert_then(condition, message, value):
     return value
 
 
+@triton.jit
+def select_one(x, mask, axis, keep_dims: tl.constexpr = False):
+    """The one element along an axis that the mask marks."""
+    return tl.sum(tl.where(mask, x, 0), axis, keep_dims=keep_dims).to(x.dtype)
+
+
 @triton.constexpr_function
 def log2_exact(size):
     """Exponent of a power of two, at compile time."""
@@ -263,6 +269,7 @@ FUNCTIONS = {
     "welford_reduce": "welford_step",
     "welford_combine": "welford_join",
     "welford": "welford_reduce",
+    "select_one": "select_one",
     "device_assert_then": "assert_then",
     "sort_with_index": "sort_with_index",
 }

@@ -41,6 +41,14 @@ def _unknown(node: ast.AST) -> RewriteRejected:
     )
 
 
+def _needs_library(name: str) -> RewriteRejected:
+    return RewriteRejected(
+        "library_call",
+        f"the program needs the library call {name}; "
+        "write it with operations that Inductor turns into Triton",
+    )
+
+
 def _library_call(node: ast.Call) -> bool:
     name = ast.unparse(node.func)
     return name.startswith(("extern_kernels.", "torch.ops.", "aten.", "inductor_ops."))
@@ -97,7 +105,7 @@ class _Translator:
         if name in _DROPPED_CALLS:
             return
         if _library_call(node):
-            raise RewriteRejected("library_call", f"the program needs the library call {name}")
+            raise _needs_library(name)
         if name.endswith(".run"):
             self._launch(name.removesuffix(".run"), node)
         elif name.endswith(".zero_") and not node.args:
@@ -128,7 +136,7 @@ class _Translator:
             if name in ("get_raw_stream", "copy_if_misaligned"):
                 return
             if _library_call(node.value):
-                raise RewriteRejected("library_call", f"the program needs the library call {name}")
+                raise _needs_library(name)
         self.body.statements.append(ast.Assign([target], self._value(node.value)))
 
     def _return(self, node: ast.Return) -> None:

@@ -120,6 +120,20 @@ class ViewOnly(nn.Module):
         return x.transpose(0, 1)
 
 
+class LibraryOnly(nn.Module):
+    def forward(self, x):
+        return torch.topk(x, 2, dim=0)[0]
+
+
+class Transposed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.ConvTranspose1d(1, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x[:, None])
+
+
 class Constant(nn.Module):
     def forward(self, x):
         return x + torch.tensor([1.0, 2.0, 3.0])
@@ -127,7 +141,13 @@ class Constant(nn.Module):
 
 @pytest.mark.parametrize(
     ("module", "kind"),
-    [(Breaks(), "graph_break"), (ViewOnly(), "no_kernel"), (Constant(), "tensor_constant")],
+    [
+        (Breaks(), "graph_break"),
+        (ViewOnly(), "no_kernel"),
+        (LibraryOnly(), "library_call"),
+        (Transposed(), "no_template"),
+        (Constant(), "tensor_constant"),
+    ],
 )
 def test_what_cannot_be_captured_is_rejected_with_its_kind(module, kind):
     with pytest.raises(CaptureRejected) as caught:

@@ -180,6 +180,24 @@ def test_product_and_any():
     assert found.tolist() == (x > 2.5).any(1).tolist()
 
 
+@triton.jit
+def last_kernel(x_ptr, out_ptr, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)[None, :]
+    x = tl.load(x_ptr + row * width + cols, cols < width, other=float("nan"))
+    last = functions.select_one(x, cols == width - 1, 1, keep_dims=True)
+    tl.store(out_ptr + row + tl.arange(0, 1)[None, :], last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_selecting_one_ignores_the_others(dtype):
+    x = rows().to(dtype)
+    x[:3, -1] = torch.tensor([INF, 65504.0 if dtype is torch.float16 else 3e38, -2.0]).to(dtype)
+    out = torch.empty(7, 1, dtype=dtype)
+    run(last_kernel, (7,), x, out, 53, BLOCK=64)
+    torch.testing.assert_close(out, x[:, -1:], rtol=0, atol=0)
+
+
 def test_every_name_stands_for_a_helper_of_inductor():
     """Fails when Inductor renames a helper that generated kernels call (torch 2.11 to 2.13)."""
     missing = [name for name in functions.FUNCTIONS if not hasattr(triton_helpers, name)]
