@@ -3,8 +3,8 @@
 **Floats** pass if ``error(triton, r) <= max(2 * error(eager, r), floor)`` in the norm of ``norm``,
 and if the same holds for the 0.99, 0.9 and 0.5 quantiles of the elements' errors where there are
 elements enough (the median's floor is lower, see ``floors``): one element on which eager is far off
-excuses no other.  Infinities and NaN must
-stand where the reference, rounded to the output's type, has them.
+excuses no other.  Infinities and NaN must stand where the reference, rounded to the output's type,
+has them.
 
 Where eager's largest error exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the
 bulk of eager's errors (its highest usable quantile) takes its place, and an element beyond may only
@@ -14,7 +14,8 @@ bulk, too, is that far off, the output is rounding noise and shows nothing.
 **Discrete** values (integers, masks) must equal eager's.  An element that differs, or a float
 behind a decision (``History.decided``), may instead agree with another answer: the float64 run
 deciding by itself, or a run on inputs moved by one ulp.  Index outputs of sorts and the like, whose
-order among ties nobody specifies, may instead point at equal values.
+order among ties nobody specifies, may instead point at equal values: the values they point at are
+compared as floats.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from builder.verify.floors import History, floor, median_floor
+from builder.verify.floors import History, floor, is_wide, median_floor
 from builder.verify.norm import (
     MEDIAN,
     element_errors,
@@ -46,6 +47,7 @@ Tensor = torch.Tensor
 
 EAGER_FACTOR = 2.0
 ILL_CONDITIONED = 0.25
+USABLE = {"wide": 2.0**-8, "narrow": ILL_CONDITIONED}
 
 
 @dataclass(frozen=True)
@@ -105,23 +107,24 @@ def compare(
         dot_precision: ``ieee`` or ``tf32``, which chooses the floor of matrix products.
     """
     if not is_float(actual.dtype):
-        return _compare_discrete(actual, expected, answers)
+        return _compare_discrete(actual, expected, answers, dot_precision)
     comparison = _Floats(actual, expected, floor(expected.history, dot_precision))
     return comparison.outcome(answers)
 
 
 def shows_nothing(expected: Expected) -> bool:
-    """Whether eager is so far from the reference that a comparison with it means nothing."""
-    if not is_float(expected.eager.dtype):
+    """Whether eager is so far from the reference that a draw is better replaced."""
+    if expected.history.rounding is None or not is_float(expected.eager.dtype):
         return False
-    return _bulk(element_errors(expected.eager, expected.reference)) > ILL_CONDITIONED
+    limit = USABLE["wide" if is_wide(expected.history.rounding) else "narrow"]
+    return _bulk(element_errors(expected.eager, expected.reference), limit) > limit
 
 
-def _bulk(errors: Tensor) -> float:
+def _bulk(errors: Tensor, limit: float = ILL_CONDITIONED) -> float:
     """The largest error if it is small, else the highest quantile that has elements enough."""
     worst = largest(errors)
     shares = usable_quantiles(errors.numel())
-    return quantile(errors, shares[0]) if worst > ILL_CONDITIONED and shares else worst
+    return quantile(errors, shares[0]) if worst > limit and shares else worst
 
 
 class _Floats:
@@ -210,9 +213,11 @@ class _Floats:
         return self._result(kind, message, wrong)
 
 
-def _compare_discrete(actual: Tensor, expected: Expected, answers: Iterable[Expected]) -> Outcome:
+def _compare_discrete(
+    actual: Tensor, expected: Expected, answers: Iterable[Expected], dot_precision: str
+) -> Outcome:
     wrong = actual != expected.eager
-    if not bool(wrong.any()) or _points_at_equals(actual, expected):
+    if not bool(wrong.any()) or _points_at_equals(actual, expected, dot_precision):
         return Outcome(None, "", 0.0, 0.0, 0.0)
     for other in answers:
         if other.eager.shape == actual.shape:
@@ -227,20 +232,30 @@ def _compare_discrete(actual: Tensor, expected: Expected, answers: Iterable[Expe
     return Outcome("wrong_discrete", message, math.inf, 0.0, 0.0, wrong)
 
 
-def _points_at_equals(actual: Tensor, expected: Expected) -> bool:
+def _points_at_equals(actual: Tensor, expected: Expected, dot_precision: str) -> bool:
     """Whether indices name, in each place, a value equal to the one eager's index names."""
     ties = expected.ties
-    if ties is None or ties.shape != tuple(actual.shape) or actual.dtype != torch.int64:
-        return False
-    size = ties.source.shape[ties.dim]
-    if actual.numel() and not 0 <= int(actual.min()) <= int(actual.max()) < size:
+    if ties is None or actual.dtype != torch.int64 or not actual.numel():
         return False
     ours, theirs = actual, expected.eager
-    if actual.dim() < ties.source.dim():
+    if actual.dim() < ties.eager.dim():
         ours, theirs = ours.unsqueeze(ties.dim), theirs.unsqueeze(ties.dim)
-    picked, wanted = (ties.source.gather(ties.dim, index) for index in (ours, theirs))
+    other_sizes = [_without(tensor, ties.dim) for tensor in (ours, ties.eager)]
+    size = ties.eager.shape[ties.dim]
+    if other_sizes[0] != other_sizes[1] or not 0 <= int(ours.min()) <= int(ours.max()) < size:
+        return False
     distinct = ours.sort(ties.dim).values.diff(dim=ties.dim) > 0
-    return torch.equal(picked, wanted) and bool(distinct.all())
+    wanted = ties.reference.gather(ties.dim, theirs)
+    eager = ties.eager.gather(ties.dim, theirs)
+    picked = ties.reference.gather(ties.dim, ours)
+    lowest = floor(ties.history, dot_precision)
+    outcome = _Floats(picked, Expected(eager, wanted, ties.history), lowest).outcome(())
+    return outcome.kind is None and bool(distinct.all())
+
+
+def _without(tensor: Tensor, dim: int) -> list[int]:
+    """Sizes of the dimensions other than one."""
+    return [size for index, size in enumerate(tensor.shape) if index != dim]
 
 
 def _place(flat: int, tensor: Tensor) -> tuple[int, ...]:

@@ -87,13 +87,18 @@ def epsilon(dtype: torch.dtype | None) -> float:
     return float(torch.finfo(dtype).eps)
 
 
+def is_wide(dtype: torch.dtype | None) -> bool:
+    """Whether a result is rounded to float32 or finer."""
+    return dtype is None or dtype.to_real() in WIDE
+
+
 def coarser(first: torch.dtype | None, second: torch.dtype | None) -> torch.dtype | None:
     return first if epsilon(first) >= epsilon(second) else second
 
 
 def median_floor(history: History, lowest: float) -> float:
     """The floor of the median element's error: half an epsilon for narrow types, else an eighth."""
-    if history.rounding is None or history.rounding.to_real() in WIDE:
+    if is_wide(history.rounding):
         return lowest / 8
     return min(lowest, epsilon(history.rounding) / 2)
 
@@ -102,9 +107,8 @@ def floor(history: History, dot_precision: str = "ieee") -> float:
     """The floor of an output's error, in the norm of ``compare.error``."""
     if history.rounding is None:
         return 0.0
-    is_wide = history.rounding.to_real() in WIDE
     wide, narrow = FACTORS[history.operation]
-    bound = (wide if is_wide else narrow) * epsilon(history.rounding)
+    bound = (wide if is_wide(history.rounding) else narrow) * epsilon(history.rounding)
     if history.operation is Operation.DOT and dot_precision == "tf32":
         bound = max(bound, TF32_FACTOR * TF32_EPSILON)
     return bound

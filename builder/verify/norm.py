@@ -24,12 +24,16 @@ TAIL = 64
 
 def scale(reference: Tensor) -> float:
     """The absolute part of the norm's denominator; never zero."""
-    magnitudes = reference.abs()
-    finite = magnitudes[torch.isfinite(magnitudes)]
-    top = float(finite.max()) if finite.numel() else 0.0
+    is_finite = torch.isfinite(reference)
+    count = int(is_finite.sum())
+    values = reference.masked_fill(~is_finite, 0.0)
+    top = largest(values.abs())
     if top == 0.0:
         return torch.finfo(torch.float32).tiny
-    return SCALE_FRACTION * top * math.sqrt(float((finite / top).square().mean()))
+    length = float(torch.linalg.vector_norm(values))
+    if not math.isfinite(length):  # squares of values near float64's end
+        length = top * float(torch.linalg.vector_norm(values / top))
+    return SCALE_FRACTION * length / math.sqrt(count)
 
 
 def rounded(reference: Tensor, dtype: torch.dtype) -> Tensor:

@@ -54,11 +54,19 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Ties:
-    """Where indices came from whose order among equal values is unspecified."""
+    """Where indices came from whose order among equal values is unspecified.
 
-    source: Tensor
+    Attributes:
+        eager: what was sorted.
+        reference: the same in float64.
+        dim: along which dimension.
+        history: what lies behind it.
+    """
+
+    eager: Tensor
+    reference: Tensor
     dim: int
-    shape: tuple[int, ...]
+    history: History
 
 
 @dataclass
@@ -179,7 +187,7 @@ class Reference(TorchDispatchMode):
         results = self._run_twin(call, twins, out) if wanted and twins is not None else None
         self._store(call, results, out)
         self._write_histories(call, before)
-        self._note_ties(call, out)
+        self._note_ties(call, twins, out)
 
     def _run_twin(self, call: Call, twins: list[Any], out: Any) -> Any:
         """The operation's result in float64; None where eager's values must stand."""
@@ -225,12 +233,14 @@ class Reference(TorchDispatchMode):
             shadow = self._shadow(tensor)
             shadow.history = behind.joined(rules.own_history(call.func, tensor, call.tensors))
 
-    def _note_ties(self, call: Call, out: Any) -> None:
+    def _note_ties(self, call: Call, twins: list[Any] | None, out: Any) -> None:
         args, kwargs = tree_unflatten(call.flat, call.spec)
-        found = rules.open_ties(call.func, args, kwargs)
-        if found is not None and isinstance(out, tuple):
-            source, dim = found
-            self.ties[_address(out[1])] = Ties(source.clone(), dim, tuple(out[1].shape))
+        dim = rules.open_ties(call.func, args, kwargs)
+        if dim is None or twins is None or not isinstance(out, tuple):
+            return
+        source = args[0]
+        history = self._shadow(source).history
+        self.ties[_address(out[1])] = Ties(source.clone(), twins[0].clone(), dim, history)
 
     def _note_new_storages(self, out: Any) -> None:
         """``lift_fresh`` and its like return storages that no operation made."""

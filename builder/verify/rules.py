@@ -127,19 +127,16 @@ def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
     return History(result.dtype, _operation(func, name, inputs), decided)
 
 
-def open_ties(
-    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Tensor, int] | None:
-    """What an operation sorts and along which dimension, if it leaves the order of ties open."""
+def open_ties(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """Along which dimension an operation sorts, if it leaves the order of ties open."""
     if name_of(func) not in TIES_ARE_OPEN:
         return None
     formal = [argument.name for argument in schema_arguments(func)]
     given = {**dict(zip(formal, args, strict=False)), **kwargs}
     dim = given.get("dim", -1)
-    source = given["self"]
-    if given.get("stable") or not isinstance(dim, int) or source.dim() == 0:
+    if given.get("stable") or not isinstance(dim, int) or args[0].dim() == 0:
         return None
-    return source, dim
+    return dim % args[0].dim()
 
 
 def _is_random(func: Any, name: str) -> bool:

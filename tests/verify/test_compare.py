@@ -126,12 +126,27 @@ def test_other_answers_explain_floats_behind_a_decision_only():
 
 
 def test_indices_of_ties_may_point_at_equal_values():
-    ties = Ties(torch.tensor([3.0, 1.0, 3.0, 2.0]), 0, (2,))
+    source = torch.tensor([3.0, 1.0, 3.0, 2.0])
+    ties = Ties(source, source.double(), 0, History())
     good = discrete([0, 2], ties)
     assert compare(torch.tensor([2, 0]), good).kind is None
     assert compare(torch.tensor([2, 2]), good).kind == "wrong_discrete"
     assert compare(torch.tensor([2, 3]), good).kind == "wrong_discrete"
     assert compare(torch.tensor([2, 9]), good).kind == "wrong_discrete"
+
+
+def test_indices_may_point_at_values_that_rounding_cannot_tell_apart():
+    source = torch.tensor([[1.0, 1.0 + 2**-23, 0.5]])
+    good = discrete([[1]], Ties(source, source.double(), 1, FLOAT))
+    assert compare(torch.tensor([[0]]), good).kind is None
+    assert compare(torch.tensor([[2]]), good).kind == "wrong_discrete"
+
+
+def test_indices_of_a_reduced_dimension():
+    source = torch.tensor([[1.0, 2.0, 2.0], [4.0, 4.0, 3.0]])
+    good = discrete([1, 0], Ties(source, source.double(), 1, History()))
+    assert compare(torch.tensor([2, 1]), good).kind is None
+    assert compare(torch.tensor([0, 1]), good).kind == "wrong_discrete"
 
 
 @pytest.mark.parametrize(("value", "power"), [(0.0, 0.0), (0.3, 0.5), (0.5, 0.5), (5e-7, 2**-20)])
