@@ -190,9 +190,9 @@ def assert_then(condition, message, value):
 
 
 @triton.jit
-def select_one(x, mask, axis, keep_dims: tl.constexpr = False):
-    """The one element along an axis that the mask marks."""
-    return tl.sum(tl.where(mask, x, 0), axis, keep_dims=keep_dims).to(x.dtype)
+def select_one(x, mask, dim, keep_dims: tl.constexpr = False):
+    """The one element along a dimension that the mask marks."""
+    return tl.sum(tl.where(mask, x, 0), dim, keep_dims=keep_dims).to(x.dtype)
 
 
 @triton.constexpr_function
@@ -273,8 +273,9 @@ FUNCTIONS = {
     "device_assert_then": "assert_then",
     "sort_with_index": "sort_with_index",
 }
-"""Name in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> name here.
+"""Name in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> name here."""
 
-Arguments that a function here does not take (the first iteration of Welford's recurrence, whether a
-sort is stable) are left out of its calls.
+NEEDLESS_ARGUMENTS = {"welford_reduce": (4,), "sort_with_index": ("stable",)}
+"""Positions and keywords of PyTorch's helpers that the functions here do without: whether it is the
+recurrence's first step (its initial state is zero anyway), whether a sort is stable (it always is).
 """

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
-from builder.rewrite import device_functions
-from builder.rewrite.device_functions import FUNCTIONS
+from builder.rewrite.device_functions import FUNCTIONS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
 
 if TYPE_CHECKING:
@@ -79,10 +78,9 @@ class _Standalone(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.Call:
         helper = ast.unparse(node.func).removeprefix("triton_helpers.")
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and FUNCTIONS.get(helper) == node.func.id:
-            taken = getattr(device_functions, node.func.id).arg_names
-            node.args = node.args[: len(taken)]
-            node.keywords = [item for item in node.keywords if item.arg in taken]
+        needless = NEEDLESS_ARGUMENTS.get(helper, ())
+        node.args = [item for place, item in enumerate(node.args) if place not in needless]
+        node.keywords = [item for item in node.keywords if item.arg not in needless]
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.Name:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,8 +58,9 @@ def _needed_functions(names: Iterable[str]) -> list[str]:
         name = pending.pop()
         if name not in needed:
             needed.add(name)
-            words = set(re.findall(r"\w+", _source(name)))
-            pending.extend(other for other in every if other in words)
+            tree = ast.parse(_source(name))
+            used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            pending.extend(other for other in every if other in used)
     return [name for name in every if name in needed]
 
 

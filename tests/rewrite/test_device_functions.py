@@ -185,7 +185,7 @@ def last_kernel(x_ptr, out_ptr, width, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     cols = tl.arange(0, BLOCK)[None, :]
     x = tl.load(x_ptr + row * width + cols, cols < width, other=float("nan"))
-    last = functions.select_one(x, cols == width - 1, 1, keep_dims=True)
+    last = functions.select_one(x, cols == width - 1, dim=-1, keep_dims=True)
     tl.store(out_ptr + row + tl.arange(0, 1)[None, :], last)
 
 
@@ -196,6 +196,22 @@ def test_selecting_one_ignores_the_others(dtype):
     out = torch.empty(7, 1, dtype=dtype)
     run(last_kernel, (7,), x, out, 53, BLOCK=64)
     torch.testing.assert_close(out, x[:, -1:], rtol=0, atol=0)
+
+
+def test_arguments_agree_with_those_of_inductors_helpers():
+    """What a generated kernel passes, by position or keyword, means the same here."""
+    for theirs, ours in functions.FUNCTIONS.items():
+        needless = functions.NEEDLESS_ARGUMENTS.get(theirs, ())
+        wanted = [
+            name
+            for place, name in enumerate(getattr(triton_helpers, theirs).arg_names)
+            if place not in needless and name not in needless
+        ]
+        have = getattr(functions, ours).arg_names
+        assert len(have) == len(wanted), (theirs, wanted, have)
+        for keyword in {"keep_dims", "descending"} & set(wanted):
+            assert have.index(keyword) == wanted.index(keyword)
+    assert functions.select_one.arg_names[2] == "dim"
 
 
 def test_every_name_stands_for_a_helper_of_inductor():
