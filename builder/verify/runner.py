@@ -16,6 +16,7 @@ from builder.verify.draws import perturb
 from builder.verify.guard import Guard
 from builder.verify.modules import triton_errors
 from builder.verify.reference import Reference
+from builder.verify.seams import without_mkldnn
 from builder.verify.structure import cloned, flatten, sharing, tensors_in
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def run_original(
         module, inputs = cloned((case.module, case.inputs))
         if pattern is not None:
             perturb(list(held_tensors(module, inputs).values()), pattern, case.seed)
-        with torch.backends.mkldnn.flags(enabled=False):
+        with without_mkldnn():
             original = _run_reference(module, inputs, own_decisions, last=True)
     assert original is not None
     return original

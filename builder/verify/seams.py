@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import tempfile
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,6 +36,7 @@ __all__ = [
     "tree_flatten",
     "tree_map",
     "tree_unflatten",
+    "without_mkldnn",
 ]
 
 
@@ -61,6 +63,18 @@ def overload_name(func: Any) -> str:
 def outside_dispatch_modes() -> contextlib.AbstractContextManager[Any]:
     """Runs what it encloses under no dispatch mode."""
     return _disable_current_modes()
+
+
+@contextlib.contextmanager
+def without_mkldnn() -> Iterator[None]:
+    """Runs what it encloses without oneDNN, whose fused operations have no float64 form.
+
+    Switching it warns of Intel GPUs, whether or not anybody has one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 @contextlib.contextmanager

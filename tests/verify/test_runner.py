@@ -1,0 +1,94 @@
+"""Running either module on one input set, and the Triton text's own errors."""
+
+import pytest
+import torch
+from torch import nn
+
+from builder.errors import VerificationRejected
+from builder.programs.load import load_program
+from builder.verify.modules import anonymous, imported_text, original_module, triton_module
+from builder.verify.runner import Case, OtherAnswers, held_tensors, run_original, run_triton
+from tests.verify.data import counter, loss
+
+
+def case_of(text, name, seed=0):
+    program = load_program(text, name)
+    return program, Case(original_module(program, seed), program.make_inputs(seed), seed)
+
+
+def test_operation_of_a_library_is_taken_apart_for_its_reference():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.LSTM(6, 5)
+
+        def forward(self, x):
+            return self.cell(x)[0]
+
+    torch.manual_seed(0)
+    module = Recurrent()
+    x = torch.randn(3, 2, 6)
+    original = run_original(Case(module, [x], 0))
+    with torch.no_grad():
+        expected = Recurrent().double()
+        expected.load_state_dict(module.state_dict())
+        exact = expected(x.double())
+    torch.testing.assert_close(original.expected["output 0"].reference, exact, rtol=1e-12, atol=0)
+
+
+def test_a_case_is_never_run_itself():
+    _, case = case_of(counter.PYTHON, "Counter")
+    before = [tensor.clone() for tensor in held_tensors(case.module, case.inputs).values()]
+    run_original(case)
+    after = held_tensors(case.module, case.inputs).values()
+    assert all(map(torch.equal, before, after))
+
+
+def test_inputs_and_state_are_held_by_name():
+    _, case = case_of(counter.PYTHON, "Counter")
+    assert list(held_tensors(case.module, case.inputs)) == ["input 0", "input 1", "buffer total"]
+
+
+def test_other_answers_are_computed_once_and_as_needed(monkeypatch):
+    _, case = case_of(loss.PYTHON, "Loss")
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(kwargs)
+        return run_original(*args, **kwargs)
+
+    monkeypatch.setattr("builder.verify.runner.run_original", counted)
+    answers = OtherAnswers(case)
+    first = next(iter(answers))
+    assert "output 0" in first
+    assert len(calls) == 1
+    assert next(iter(answers)) is first
+    assert len(calls) == 1
+    assert len(list(answers)) == len(calls) > 10
+
+
+def test_triton_run_records_launches_and_leaves_the_case():
+    program, case = case_of(counter.PYTHON, "Counter")
+    with imported_text(counter.TRITON) as text:
+        new = triton_module(program, text, case.module, 0)
+        run = run_triton(case, new)
+        assert [launch.kernel.__name__ for launch in run.launches] == ["counter_kernel"]
+    assert not torch.equal(run.held["input 0"], case.inputs[0])
+    assert run.shared == ("input 0 + 0", "own")
+
+
+def test_error_names_the_line_of_the_text():
+    with pytest.raises(VerificationRejected) as caught, imported_text("x = 1\ny = 1 / 0\n"):
+        pass
+    assert caught.value.kind == "triton_error"
+    assert caught.value.message == "import at line 2: ZeroDivisionError: division by zero"
+
+
+def test_exit_of_the_text_is_an_error():
+    with pytest.raises(VerificationRejected), imported_text("raise SystemExit(0)"):
+        pass
+
+
+def test_messages_name_no_place_of_this_machine():
+    message = anonymous("File '/tmp/verify-x1/triton_code.py', <object at 0x7f00aa>")
+    assert message == "File 'triton_code.py', <object at 0x...>"
