@@ -23,6 +23,9 @@ MAX_ACCUMULATORS = 128
 MAX_UNROLLED = 1024
 """Multiply-adds a lane may unroll before instruction fetches count."""
 
+MAX_OPERANDS = 384
+"""Operands a lane without tensor cores may hold in a step before they spill."""
+
 TOP = 4
 """How many of the best-ranked configurations the seed chooses from."""
 
@@ -44,24 +47,36 @@ def estimated_cost(config: Any, product: Product, target: Target) -> float:
     User's Guide"): full waves of tiles over the multiprocessors, each tile paying its
     multiply-adds and its loads, the latter hidden the better the deeper the pipeline.
     """
-    block_m, block_n, block_k = config.block_m, config.block_n, config.block_k
+    block_m, block_n, block_k = _clipped(config, product)
     shared = config.num_stages * (block_m + block_n) * block_k * product.itemsize
-    if shared > target.shared_memory:
+    lanes = target.warp_size * config.num_warps
+    accumulators = block_m * block_n / lanes
+    if shared > target.shared_memory or accumulators > MAX_ACCUMULATORS:
         return math.inf
     tiles = math.ceil(product.m / block_m) * math.ceil(product.n / block_n)
     resident = max(1, min(target.shared_memory // max(shared, 1), 16 // config.num_warps, 4))
     waves = math.ceil(tiles / (target.multiprocessors * resident)) * resident
     steps = math.ceil(product.k / block_k)
-    lanes = target.warp_size * config.num_warps
-    accumulators = block_m * block_n / lanes
-    if accumulators > MAX_ACCUMULATORS:
-        return math.inf
     multiply = block_m * block_n * block_k / min(1.0, config.num_warps / 4)
     if product.itemsize >= 4:
-        # IEEE float32 has no tensor cores: every lane unrolls its multiply-adds of a step.
+        # IEEE float32 has no tensor cores: every lane unrolls its multiply-adds of a step and
+        # holds their operands.
+        operands = 2 * math.sqrt(accumulators) * block_k
         multiply *= 8 * max(1.0, accumulators * block_k / MAX_UNROLLED)
+        multiply *= max(1.0, operands / MAX_OPERANDS) ** 2
     load = (block_m + block_n) * block_k * 32 / min(config.num_stages, 3)
     return waves * (steps * (multiply + load) + block_m * block_n * 8)
+
+
+def _clipped(config: Any, product: Product) -> tuple[int, int, int]:
+    """The tile as Inductor shrinks it to sizes that are smaller."""
+    sizes = (product.m, product.n, product.k)
+    blocks = (config.block_m, config.block_n, config.block_k)
+    m, n, k = (
+        max(16, min(block, 1 << (size - 1).bit_length()))
+        for block, size in zip(blocks, sizes, strict=True)
+    )
+    return m, n, k
 
 
 def choose(configs: Sequence[Any], product: Product, target: Target, seed: int) -> list[Any]:
