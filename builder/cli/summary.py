@@ -30,7 +30,7 @@ def summary_tables(result: Mapping[str, Any]) -> Group:
     """Pairs by family and kernel kind, rejections by stage and reason, and the rate.
 
     Args:
-        result: ``pairs``, ``families``, ``kernel_kinds``, ``rejections``, ``seconds``, ``out``.
+        result: what ``builder.pipeline.build.build`` returns.
     """
     parts: list[Any] = []
     if result["families"]:
@@ -38,10 +38,11 @@ def summary_tables(result: Mapping[str, Any]) -> Group:
         parts.append(_counts(("kernel kind", "pairs"), result["kernel_kinds"]))
     if result["rejections"]:
         parts.append(_rejections(result["rejections"]))
-    minutes = result["seconds"] / 60
-    rate = f"{result['pairs'] / minutes:.0f}" if minutes > 0 else "-"
-    parts.append(
-        f"{result['pairs']} verified pairs in {result['out']}, "
-        f"{result['seconds']:.0f} s, {rate} pairs per minute"
-    )
+    parts.append(f"{result['pairs']} verified pairs in {result['out']}")
+    if result["new_pairs"]:
+        rate = result["new_pairs"] / max(result["seconds"], 0.1) * 60
+        parts.append(
+            f"{result['new_pairs']} of them new, in {result['seconds']:.0f} s: "
+            f"{rate:.0f} pairs per minute"
+        )
     return Group(*parts)

@@ -168,7 +168,7 @@ def build(
 
     Returns:
         ``pairs``, ``rejections`` (stage to kind to count), ``families``, ``kernel_kinds``,
-        ``seconds`` (wall clock of this run) and ``out``.
+        ``seconds`` (wall clock of this run), ``new_pairs`` (those that this run found) and ``out``.
 
     Raises:
         UsageError: the folder holds something else or a build of another configuration.
@@ -178,6 +178,7 @@ def build(
     out = open_output(config.out)
     with Journal(out, _header(config, stream)) as journal:
         run = _Run(config, stream, journal)
+        before = journal.num_rows
         interrupted = False
         try:
             _run_all(config, run, journal, on_progress)
@@ -191,7 +192,8 @@ def build(
             f"stopped with {len(rows)} verified pairs, which are in {config.out}; "
             "run the same command again to go on"
         )
-    return summary | {"seconds": round(time.monotonic() - started, 1), "out": str(config.out)}
+    figures = {"new_pairs": journal.num_rows - before, "out": str(config.out)}
+    return summary | {"seconds": round(time.monotonic() - started, 1)} | figures
 
 
 def _run_all(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -136,17 +137,18 @@ def converted(tmp_path_factory):
     for name, (text, *_) in BAD.items():
         data = text.encode() if text is not None else b"x = '\xe9\xff'\n"
         (folder / name).write_bytes(data)
-    out = folder / "out"
+    out, temporary = folder / "out", tmp_path_factory.mktemp("temporary")
     limits = ["--deadline", "12", "--memory", "2"]
     done = torch2triton(
-        "convert", folder, "--out", out, "--license", "MIT", "--format", "json", *limits
-    )
+        "convert", folder, "--out", out, "--license", "MIT", "--format", "json", *limits,
+        TMPDIR=str(temporary),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return out, json.loads(done.stdout)
+    return out, json.loads(done.stdout), temporary
 
 
 def test_good_files_become_pairs_with_their_licence(converted):
-    out, result = converted
+    out, result, _ = converted
     rows = read_rows(out)
     assert result["pairs"] == len(rows) == len(GOOD)
     assert [row["source"] for row in rows] == ["file:good.py", "file:sub/kernel_bench.py"]
@@ -156,7 +158,7 @@ def test_good_files_become_pairs_with_their_licence(converted):
 
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_a_bad_file_is_one_rejection_that_says_why(converted, name):
-    out, _ = converted
+    out, *_ = converted
     _, stage, kind, words = BAD[name]
     found = [item for item in read_rejections(out) if item["source"] == f"file:{name}"]
     assert len(found) == 1
@@ -168,15 +170,27 @@ def test_a_bad_file_is_one_rejection_that_says_why(converted, name):
 
 
 def test_kills_by_time_and_memory_are_marked(converted):
-    out, _ = converted
+    out, *_ = converted
     killed = {item["source"] for item in read_rejections(out) if not item["deterministic"]}
     names = ("eats_memory", "hangs", "hangs_with_children")
     assert killed == {f"file:{name}.py" for name in names}
 
 
+def environment_of(process):
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
 def test_nothing_that_a_program_started_lives_on(converted):
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    assert "builder.pipeline.server" not in listing.stdout
+    """Every worker, and what it starts, has its home below the folder for temporary files."""
+    *_, temporary = converted
+    processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    assert any(b"PATH=" in environment_of(process) for process in processes)
+    alive = [item for item in processes if str(temporary).encode() in environment_of(item)]
+    assert alive == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_no_pair_is_exit_status_1(tmp_path):
