@@ -77,15 +77,26 @@ def widened(tensor: Tensor) -> Tensor:
     return tensor.to(wide_type(tensor.dtype))
 
 
+UNDECLARED_WRITES = {
+    "native_batch_norm": ("running_mean", "running_var"),
+    "cudnn_batch_norm": ("running_mean", "running_var"),
+}
+"""Arguments that operations write in training though their schemas do not say so (torch's
+``aten/src/ATen/native/native_functions.yaml``)."""
+
+
 def written_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
-    """For each flattened argument, whether the operation's schema says that it is written."""
+    """For each flattened argument, whether the operation writes it."""
     formal = schema_arguments(func)
     by_name = {argument.name: argument for argument in formal}
     pairs = [(formal[i], value) for i, value in enumerate(args)]
     pairs += [(by_name[name], value) for name, value in kwargs.items()]
+    is_training = any(argument.name == "training" and value for argument, value in pairs)
+    undeclared = UNDECLARED_WRITES.get(base_name(func), ()) if is_training else ()
     marks: list[bool] = []
     for argument, value in pairs:
         is_written = argument.alias_info is not None and argument.alias_info.is_write
+        is_written = is_written or argument.name in undeclared
         marks += [is_written] * len(tree_flatten(value)[0])
     return marks
 

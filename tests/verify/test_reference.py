@@ -151,6 +151,13 @@ def test_batch_norm_updates_buffers():
     expected = 0.1 * x.double().mean(0)
     torch.testing.assert_close(reference.twin(module.running_mean), expected, rtol=1e-12, atol=0)
     assert reference.twin(module.num_batches_tracked).item() == 1
+    assert reference.history(module.running_mean).operation is Operation.REDUCTION
+
+
+def test_batch_norm_in_evaluation_leaves_buffers_as_they_were():
+    module = nn.BatchNorm1d(3).eval()
+    _, reference = run(module, torch.randn(8, 3))
+    assert reference.history(module.running_mean).rounding is None
 
 
 def test_bits_of_a_float_are_eagers():
