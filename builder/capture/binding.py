@@ -17,6 +17,9 @@ from torch import nn
 
 from builder.errors import CaptureRejected
 
+OUTPUTS = "_graph_outputs"
+"""The name under which expressions speak of what a compiled graph returned."""
+
 _INDEXED = (nn.ModuleList, nn.Sequential, nn.ParameterList)
 
 
@@ -95,7 +98,7 @@ def bind_arguments(arguments: Sequence[Any], named: Sequence[tuple[str, Any]]) -
 def _tensor_expression(
     tensor: torch.Tensor, results: Sequence[Any], named: Sequence[tuple[str, Any]]
 ) -> str:
-    owners = [(f"outputs[{index}]", owner) for index, owner in enumerate(results)]
+    owners = [(f"{OUTPUTS}[{index}]", owner) for index, owner in enumerate(results)]
     owners += [(expression, owner) for expression, owner in named]
     candidates = [
         (expression, owner)
@@ -116,7 +119,7 @@ def _tensor_expression(
 
 
 def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]) -> str:
-    """The expression that rebuilds what ``forward`` returned from ``outputs`` and the inputs.
+    """The expression that rebuilds what ``forward`` returned from ``OUTPUTS`` and the inputs.
 
     Raises:
         CaptureRejected: ``unsupported_output``: a container or leaf that has no plain spelling.

@@ -40,7 +40,7 @@ class Capture:
     Attributes:
         source: Inductor's module, paths of its cache removed.
         arguments: the expression of each argument of its ``call``, in order.
-        result: the expression of what ``forward`` returns, over ``outputs[i]`` and inputs.
+        result: the expression of what ``forward`` returns, over ``binding.OUTPUTS`` and inputs.
         tensors: geometry of every tensor argument.
         fixed: value of each input that tracing took as a constant.
         kernels: in the order of the module.

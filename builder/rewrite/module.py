@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from builder.capture.binding import OUTPUTS
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
@@ -101,7 +103,7 @@ class _Outputs(ast.NodeTransformer):
         self._outputs = outputs
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        if isinstance(node.value, ast.Name) and node.value.id == "outputs":
+        if isinstance(node.value, ast.Name) and node.value.id == OUTPUTS:
             return self._outputs[ast.literal_eval(node.slice)]
         self.generic_visit(node)
         return node
@@ -137,6 +139,31 @@ def _imports(parts: ProgramParts, libdevice: bool) -> str:
     return "\n".join([*plain, *sorted(line for line in own if line not in plain)])
 
 
+def _check_names(
+    parts: ProgramParts, kernels: dict[str, StandaloneKernel], functions: Iterable[str]
+) -> None:
+    """Refuses a program whose own names would hide those of the new module, or the reverse.
+
+    Raises:
+        RewriteRejected: ``name_clash``.
+    """
+    launchers = {kernel.launcher for kernel in kernels.values()}
+    ours = {"triton", "tl", "libdevice", "check_tensor", *functions, *launchers}
+    ours |= {kernel.name for kernel in kernels.values()}
+    signature = parts.forward_signature
+    given = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
+    given += [item for item in (signature.vararg, signature.kwarg) if item]
+    parameters = {item.arg for item in given}
+    hidden = parameters & (launchers | {"torch", "check_tensor"})
+    hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
+    clashes = sorted(hidden | (parts.names & ours))
+    if clashes:
+        raise RewriteRejected(
+            "name_clash",
+            f"the program's {', '.join(clashes)} would hide names of the Triton module; rename",
+        )
+
+
 def triton_module(python_code: str, entry_point: str, capture: Capture) -> TritonModule:
     """Rewrites a capture into a standalone module that needs only torch and triton.
 
@@ -147,6 +174,7 @@ def triton_module(python_code: str, entry_point: str, capture: Capture) -> Trito
     taken = set(device_functions.FUNCTIONS.values())
     kernels = {kernel.name: standalone_kernel(kernel, taken) for kernel in capture.kernels}
     needed = _needed_functions(name for kernel in kernels.values() for name in kernel.functions)
+    _check_names(parts, kernels, needed)
     functions = [_source(name).rstrip() for name in needed]
     libdevice = any("libdevice" in kernel.imports for kernel in kernels.values())
     libdevice = libdevice or any("libdevice." in text for text in functions)

@@ -27,13 +27,15 @@ class ProgramParts:
         imports: import statements still needed.
         definitions: constants, functions and classes the constructor needs, forwards removed.
         new_class: the entry point's class renamed, without ``forward``.
-        forward_signature: parameters of the original ``forward``.
+        forward_signature: parameters of the original ``forward``, the first called ``self``.
+        names: what imports and definitions bind.
     """
 
     imports: tuple[str, ...]
     definitions: tuple[str, ...]
     new_class: ast.ClassDef
     forward_signature: ast.arguments
+    names: frozenset[str]
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -175,4 +177,15 @@ def program_parts(python_code: str, entry_point: str) -> ProgramParts:
                 imports.append(text)
         elif set(_defined(statement)) & reached:
             definitions.append(ast.unparse(ast.fix_missing_locations(statement)))
-    return ProgramParts(tuple(imports), tuple(definitions), entry, forward.args)
+    names = {name for item in others for name in _defined(item)} & reached
+    signature = _named_self(forward.args)
+    return ProgramParts(
+        tuple(imports), tuple(definitions), entry, signature, frozenset(names | {new_name})
+    )
+
+
+def _named_self(arguments: ast.arguments) -> ast.arguments:
+    positional = [*arguments.posonlyargs, *arguments.args]
+    if positional:
+        positional[0].arg = "self"
+    return arguments

@@ -54,7 +54,7 @@ class Outputs(nn.Module):
 def test_results_are_bound_by_storage():
     captured = capture(Outputs(), [torch.randn(48, 65), torch.randn(48, 65)], H100)
     assert captured.result == (
-        "{'sum': [outputs[0], outputs[1]], 'same': x, "
+        "{'sum': [_graph_outputs[0], _graph_outputs[1]], 'same': x, "
         "'view': torch.as_strided(y, (65, 48), (1, 65), 0), 'number': 3, 'none': None}"
     )
 

@@ -7,6 +7,7 @@ import torch
 
 from builder.capture.capture import capture
 from builder.capture.targets import TARGETS
+from builder.errors import RewriteRejected
 from builder.execute import launches_on_cpu
 from builder.programs.load import load_program
 from builder.rewrite import triton_module
@@ -154,3 +155,44 @@ def test_a_constant_the_kernels_were_made_for_is_checked(tmp_path):
 def test_the_same_capture_gives_the_same_text(tmp_path):
     first, second = (rewritten(STRUCTURED, tmp_path)[1] for _ in range(2))
     assert first == second
+
+
+UNUSUAL = """
+import torch
+from torch import nn
+
+class Unusual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(48))
+
+    def forward(this, outputs, *rest, scale=2.0):
+        return outputs[0] * this.weight * scale, outputs[1] + rest[0]
+
+def get_inputs():
+    return [[torch.randn(33, 48), torch.randn(33, 48)], torch.randn(48)]
+"""
+
+
+def test_unusual_names_of_parameters(tmp_path):
+    loaded, _, namespace = rewritten(UNUSUAL, tmp_path)
+    old, new = outputs_of_both(loaded, namespace)
+    torch.testing.assert_close(new, old)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def get_inputs", "def tl(n):\n    return torch.randn(n)\n\ndef get_inputs"),
+        ("def get_inputs", "def launch_mul(n):\n    return torch.randn(n)\n\ndef get_inputs"),
+        ("outputs", "buf0"),
+        ("outputs", "check_tensor"),
+    ],
+)
+def test_names_that_would_hide_others_are_rejected(old, new, tmp_path):
+    program = UNUSUAL.replace(old, new)
+    if new.startswith("def "):
+        program = program.replace("torch.randn(48))", f"{new[4:].split('(')[0]}(48))", 1)
+    with pytest.raises(RewriteRejected) as caught:
+        rewritten(program, tmp_path)
+    assert caught.value.kind == "name_clash"
