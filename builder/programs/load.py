@@ -8,6 +8,7 @@ a program file, too.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import linecache
 import re
 import sys
@@ -56,14 +57,44 @@ class LoadedProgram:
         """
         torch.manual_seed(seed)
         with self.user_code("init_error", "correct get_init_inputs or __init__"):
-            given = self.namespace.get("get_init_inputs", list)()
-            args, kwargs = _constructor_arguments(given)
+            args, kwargs = self._init_inputs()
             module = self.namespace[self.entry_point](*args, **kwargs)
         if not isinstance(module, nn.Module):
             raise ProgramRejected(
                 "init_error", f"{self.entry_point}(...) gives no nn.Module; correct its __new__"
             )
         return module
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Names and values of the constructor's parameters, defaults included.
+
+        ``*args`` is a tuple under its name, ``**kwargs`` are merged by their own names, ``self`` is
+        left out.  Random values are those of ``make_module(0)``; the global generator stays as it
+        was.
+
+        Returns:
+            The arguments in the signature's order; empty where Python gives no signature.
+
+        Raises:
+            ProgramRejected: ``init_error``.
+        """
+        try:
+            signature = inspect.signature(self.namespace[self.entry_point])
+        except (TypeError, ValueError):
+            return {}
+        with (
+            torch.random.fork_rng(devices=[]),
+            self.user_code("init_error", "correct get_init_inputs or __init__"),
+        ):
+            torch.manual_seed(0)
+            args, kwargs = self._init_inputs()
+            bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        found: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            merged = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+            found.update(value if merged else {name: value})
+        return found
 
     def make_inputs(self, seed: int, variant: int | None = None) -> list[Any]:
         """Draws the inputs with the global generator at ``seed``.
@@ -103,6 +134,9 @@ class LoadedProgram:
         """Turns whatever the user's code raises into a rejection that names the line."""
         with _rejecting(kind, advice, self.filename, self.python_code):
             yield
+
+    def _init_inputs(self) -> tuple[list[Any], dict[str, Any]]:
+        return _args_and_kwargs(self.namespace.get("get_init_inputs", list)())
 
     def _variants(self) -> list[Callable[[], Any]]:
         if "get_shape_variants" not in self.namespace:
@@ -186,7 +220,7 @@ def _resolved(module: ModuleType, entry_point: str | None) -> str:
     return "Model" if "Model" in defined else defined[-1]
 
 
-def _constructor_arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
+def _args_and_kwargs(given: Any) -> tuple[list[Any], dict[str, Any]]:
     """``[list, dict]`` is args and kwargs, any other list is positional."""
     if not isinstance(given, (list, tuple)):
         raise TypeError(f"get_init_inputs returns {type(given).__name__}, not a list")

@@ -66,6 +66,59 @@ def test_init_inputs_are_positional_or_args_and_kwargs(given, gain):
     assert loaded.make_module().gain == gain
 
 
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ("[3]", {"size": 3, "gain": 1.0}),
+        ("[3, 2.0]", {"size": 3, "gain": 2.0}),
+        ('[[3], {"gain": 4.0}]', {"size": 3, "gain": 4.0}),
+        ('[[], {"gain": 4.0, "size": 3}]', {"size": 3, "gain": 4.0}),
+    ],
+)
+def test_constructor_arguments_have_names_and_defaults(given, arguments):
+    loaded = load_program(f"{GOOD}\ndef get_init_inputs():\n    return {given}\n")
+    assert loaded.constructor_arguments() == arguments
+
+
+def test_constructor_arguments_of_open_signatures():
+    text = GOOD.replace("size, gain=1.0", "size, *sizes, gain=1.0, **options")
+    loaded = load_program(
+        text + '\ndef get_init_inputs():\n    return [[3, 4, 5], {"bias": True}]\n'
+    )
+    assert loaded.constructor_arguments() == {
+        "size": 3,
+        "sizes": (4, 5),
+        "gain": 1.0,
+        "bias": True,
+    }
+
+
+def test_constructor_arguments_without_init_inputs():
+    assert load_program(program()).constructor_arguments() == {}
+
+
+def test_constructor_arguments_are_those_of_the_module_and_leave_the_generator():
+    loaded = load_program(
+        GOOD + "\ndef get_init_inputs():\n    return [3, torch.rand(()).item()]\n"
+    )
+    gain = loaded.make_module().gain
+    before = torch.random.get_rng_state()
+    assert loaded.constructor_arguments()["gain"] == gain
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_constructor_arguments_without_a_signature():
+    loaded = load_program(program(extra="Model.__signature__ = 'none'"))
+    assert loaded.constructor_arguments() == {}
+
+
+def test_constructor_arguments_that_do_not_fit():
+    loaded = load_program(program(extra="def get_init_inputs():\n    return [1, 2]"))
+    with pytest.raises(ProgramRejected, match="too many positional arguments") as caught:
+        loaded.constructor_arguments()
+    assert caught.value.kind == "init_error"
+
+
 def test_kernelbench_form_without_init_inputs():
     loaded = load_program(program())
     assert loaded.entry_point == "Model"
