@@ -131,7 +131,10 @@ class Draft:
             self.argument(role)
 
     def vary(self, *roles: str, multiple: int = 1, chance: float = 0.75) -> None:
-        """Lets ``get_shape_variants`` change these sizes: smaller, odd, and another."""
+        """Lets ``get_shape_variants`` change these sizes: smaller, odd, and another.
+
+        The renderer decides whether programs declare them (``render.DECLARE_VARIANTS``).
+        """
         if self.rng.random() > chance:
             return
         for role in roles:

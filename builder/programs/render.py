@@ -14,10 +14,23 @@ _ROLE = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 Block = list[str]
 
+DECLARE_VARIANTS = False
+"""Whether programs define ``get_shape_variants`` where their draft varies sizes.
 
-def render(draft: Draft) -> str:
-    """The program file: formatted, importing only what it uses, ending with a line break."""
-    return _Renderer(draft).text()
+Off because a Triton module is captured for the shapes of ``get_inputs`` alone: the shapes a program
+declares beyond these could not be verified.  To be turned on once captures hold for every shape.
+"""
+
+
+def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS) -> str:
+    """The program file: formatted, importing only what it uses, ending with a line break.
+
+    Args:
+        draft: what a family filled in.
+        variants: whether sizes that the draft varies become ``get_shape_variants``; without it they
+            are sizes like all others.
+    """
+    return _Renderer(draft, variants).text()
 
 
 def literal(value: Any) -> str:
@@ -26,8 +39,9 @@ def literal(value: Any) -> str:
 
 
 class _Renderer:
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, variants: bool) -> None:
         self.draft = draft
+        self.varied = draft.varied if variants else {}
         self.style = draft.style
         self.hardcoded = self.style.arguments == "hardcoded" or not draft.arguments
 
@@ -132,13 +146,12 @@ class _Renderer:
 
     def _inputs(self) -> list[Block]:
         body = self._drawing()
-        varied = self.draft.varied
-        if not varied:
+        if not self.varied:
             return [["def get_inputs():", *body]]
-        names = [self.draft.names[role] for role in varied]
-        sets = zip(*varied.values(), strict=True)
+        names = [self.draft.names[role] for role in self.varied]
+        sets = zip(*self.varied.values(), strict=True)
         calls = [f"make_inputs({', '.join(map(str, sizes))})" for sizes in sets]
-        own = ", ".join(str(self.draft.values[role]) for role in varied)
+        own = ", ".join(str(self.draft.values[role]) for role in self.varied)
         return [
             [f"def make_inputs({', '.join(names)}):", *body],
             ["def get_inputs():", f"    return make_inputs({own})"],
@@ -162,7 +175,7 @@ class _Renderer:
         """Module constants for the sizes that the functions name."""
         if self.style.constants == "none":
             return []
-        used = [role for role in self.draft.sizes if role not in self.draft.varied]
+        used = [role for role in self.draft.sizes if role not in self.varied]
         return [
             f"{self._constant(role)} = {literal(self.draft.values[role])}"
             for role in used
@@ -183,7 +196,7 @@ class _Renderer:
     def _in_inputs(self, template: str) -> str:
         def spelled(match: re.Match[str]) -> str:
             role = match[1]
-            if role in self.draft.varied:
+            if role in self.varied:
                 return self.draft.names[role]
             if role in self.draft.sizes and self.style.constants != "none":
                 return self._constant(role)
