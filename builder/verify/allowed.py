@@ -11,9 +11,18 @@ def names(text: str) -> frozenset[str]:
 IMPORTS = frozenset({"__future__", "math", "torch", "triton", "typing"})
 
 FORBIDDEN_WORDS = names(
-    "_C _dynamo _inductor async_compile extern_kernels __globals__ __builtins__ __subclasses__"
+    "_C _dynamo _inductor async_compile extern_kernels __globals__ __builtins__ __subclasses__ "
+    "__dict__ __code__ __mro__ __bases__ __base__ __import__ __loader__ __spec__ __self__ __func__ "
+    "__closure__ __wrapped__ __getattribute__ __setattr__ __delattr__ __reduce__ __reduce_ex__ "
+    "f_globals f_builtins f_locals f_back tb_frame gi_frame cr_frame"
 )
-FORBIDDEN_BUILTINS = names("__import__ breakpoint compile eval exec globals open")
+FORBIDDEN_BUILTINS = names("__import__ breakpoint compile eval exec globals locals open")
+
+REFLECTION = names("delattr getattr setattr vars")
+FOREIGN_MODULES = names(
+    "builtins ctypes gc importlib inspect io multiprocessing os pathlib pickle shutil socket "
+    "subprocess sys threading types warnings"
+)
 
 ALLOCATIONS = names("empty empty_like empty_permuted empty_strided zeros zeros_like")
 VIEW_FUNCTIONS = names(

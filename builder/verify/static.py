@@ -23,6 +23,7 @@ from builder.verify.allowed import (
     IMPORTS,
     TRITON_HOST,
 )
+from builder.verify.confine import check_confined, check_module_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +53,9 @@ def check_static(triton_code: str, entry_point: str) -> TritonFile:
 
     Raises:
         VerificationRejected: ``static_syntax``, ``static_import``, ``static_forbidden_name``,
-            ``static_missing_class``, ``static_missing_kernel``, ``static_unused_kernel``,
-            ``static_launch_outside_launcher``, ``static_torch_compute`` or
-            ``static_submodule_call``; the message names the line.
+            ``static_module_level_code``, ``static_missing_class``, ``static_missing_kernel``,
+            ``static_unused_kernel``, ``static_launch_outside_launcher``,
+            ``static_torch_compute`` or ``static_submodule_call``; the message names the line.
     """
     try:
         tree = ast.parse(triton_code)
@@ -63,6 +64,8 @@ def check_static(triton_code: str, entry_point: str) -> TritonFile:
     found = TritonFile()
     _check_imports(tree, found)
     _check_words(tree)
+    check_confined(tree, found.modules)
+    check_module_level(tree)
     _collect(tree, found)
     _check_definitions(found, entry_point)
     _check_launches(found)

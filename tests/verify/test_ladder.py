@@ -95,7 +95,7 @@ WRONG = {
     "tuple": ("return out", "return (out,)", "structure"),
     "computed on the host": ("return out", "out += 0\n        return out", "host_compute"),
     "raises": ("return out", "return missing", "triton_error"),
-    "does not import": ("import triton\n", "import triton\nmissing\n", "triton_error"),
+    "does not import": ("import triton\n", "import triton\nfound = missing\n", "triton_error"),
     "launches nothing": (
         "        launch_loss",
         "        if n_dims(pred) > 9:\n            launch_loss",
