@@ -9,6 +9,8 @@ lies either on one of those or on an input's.
 from __future__ import annotations
 
 import inspect
+import keyword
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +30,8 @@ def _child(owner: Any, expression: str, name: str) -> str:
         return f"{expression}[{name}]"
     if isinstance(owner, (nn.ModuleDict, nn.ParameterDict)):
         return f"{expression}[{name!r}]"
-    return f"{expression}.{name}" if name.isidentifier() else f"getattr({expression}, {name!r})"
+    is_plain = name.isidentifier() and not keyword.iskeyword(name)
+    return f"{expression}.{name}" if is_plain else f"getattr({expression}, {name!r})"
 
 
 def module_tensors(module: nn.Module, expression: str = "self") -> Iterator[tuple[str, Any]]:
@@ -54,10 +57,44 @@ def leaves(value: Any, expression: str) -> Iterator[tuple[str, Any]]:
         yield expression, value
 
 
-def input_leaves(forward: Callable[..., Any], inputs: Sequence[Any]) -> list[tuple[str, Any]]:
-    """The leaves of a call's arguments, named by ``forward``'s own parameters."""
+def bound_arguments(forward: Callable[..., Any], inputs: Sequence[Any]) -> dict[str, Any]:
+    """A call's arguments by ``forward``'s own parameters, defaults among them."""
     bound = inspect.signature(forward).bind(*inputs)
-    return [leaf for name, value in bound.arguments.items() for leaf in leaves(value, name)]
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def containers(value: Any, expression: str) -> Iterator[tuple[str, int]]:
+    """Every list, tuple and dict among nested arguments, with its length."""
+    if isinstance(value, (list, tuple, Mapping)):
+        yield expression, len(value)
+        keys = value.keys() if isinstance(value, Mapping) else range(len(value))
+        for key in keys:
+            yield from containers(value[key], f"{expression}[{key!r}]")
+
+
+def reject_aliases(named: Sequence[tuple[str, Any]]) -> None:
+    """Refuses one tensor object under two names: which is which could not be told.
+
+    Raises:
+        CaptureRejected: ``aliased_inputs``.
+    """
+    seen: dict[int, str] = {}
+    for expression, value in named:
+        if isinstance(value, torch.Tensor):
+            other = seen.setdefault(id(value), expression)
+            if other != expression:
+                raise CaptureRejected(
+                    "aliased_inputs",
+                    f"{other} and {expression} are one tensor; give each a tensor of its own",
+                )
+
+
+def literal(value: Any) -> str:
+    """Python's spelling of a constant, infinities and NaN included."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
+    return repr(value)
 
 
 def _storage(tensor: torch.Tensor) -> int:
@@ -114,8 +151,12 @@ def _tensor_expression(
             f"an output of shape {tuple(tensor.shape)} lies on no result of the compiled graph; "
             "return tensors that forward computes",
         )
+    expression, owner = candidates[0]
     size, stride, offset, _ = _geometry(tensor)
-    return f"torch.as_strided({candidates[0][0]}, {size}, {stride}, {offset})"
+    shift = offset - owner.storage_offset()
+    # Where a caller's own tensor starts in its storage is not known here.
+    start = f", {expression}.storage_offset() + {shift}" if shift else ""
+    return f"torch.as_strided({expression}, {size}, {stride}{start})"
 
 
 def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]) -> str:
@@ -127,7 +168,7 @@ def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, A
     if isinstance(value, torch.Tensor):
         return _tensor_expression(value, results, named)
     if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value)
+        return literal(value)
     if type(value) in (list, tuple):
         items = [bind_result(item, results, named) for item in value]
         inner = ", ".join(items)

@@ -43,6 +43,8 @@ class Capture:
         result: the expression of what ``forward`` returns, over ``binding.OUTPUTS`` and inputs.
         tensors: geometry of every tensor argument.
         fixed: value of each input that tracing took as a constant.
+        lengths: length of each list, tuple and dict among the inputs.
+        training: the mode the module was captured in; None where it makes no difference.
         kernels: in the order of the module.
         aten_ops: overloads of the lowered graph, sorted.
         target: the target's name.
@@ -53,14 +55,33 @@ class Capture:
     result: str
     tensors: tuple[TensorSpec, ...]
     fixed: tuple[tuple[str, Any], ...]
+    lengths: tuple[tuple[str, int], ...]
+    training: bool | None
     kernels: tuple[Kernel, ...]
     aten_ops: tuple[str, ...]
     target: str
 
 
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+_NOISE = re.compile(
+    r"\s*(?:Hint:|Developer debug context|Set TORCHDYNAMO_VERBOSE|While executing|"
+    r"from user code|For more details|Original traceback).*",
+    re.DOTALL,
+)
+_USER_LINE = re.compile(r'File "[^"]*?([^"/]+)", line (\d+), in (?!__)\w+')
+
+
+def _summary(error: BaseException) -> str:
+    """The first lines of an error, without the compiler's advice to its own developers."""
+    text = _NOISE.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[:_MESSAGE_LINES]) or type(error).__name__
+
+
+def _user_line(error: BaseException) -> str:
+    """Where in the program tracing ended, as Dynamo tells it."""
+    _, _, traceback = str(error).partition("from user code")
+    places = _USER_LINE.findall(traceback)
+    return "{}, line {}: ".format(*places[-1]) if places else ""
 
 
 def _without_kernel(module: str) -> Rejected:
@@ -86,9 +107,17 @@ def _rejection(error: Exception) -> Rejected:
             f"Inductor has no Triton template for this {named}; "
             "write it with operations that Inductor turns into Triton",
         )
+    if "not linked with support for cuda" in str(error):
+        operation = re.search(r"target=torch\.ops\.([\w.]+)", str(error))
+        named = operation.group(1) if operation else "an operation"
+        return CaptureRejected(
+            "needs_values",
+            f"{named} needs real values, for a shape that depends on data perhaps; "
+            "write it with fixed shapes (a mask and torch.where)",
+        )
     kind = "graph_break" if "Unsupported" in name or "UserError" in name else "compiler_error"
     return CaptureRejected(
-        kind, f"torch.compile: {name}: {_first_lines(error)}; write forward so that it traces whole"
+        kind, f"{_user_line(error)}{_summary(error)}; write forward so that it traces whole"
     )
 
 
@@ -131,6 +160,12 @@ def _fixed(inputs: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
     return tuple((name, value) for name, value in inputs if not isinstance(value, torch.Tensor))
 
 
+def _has_modes(module: nn.Module) -> bool:
+    """Whether the module holds layers that compute otherwise in evaluation."""
+    modal = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)  # noqa: SLF001
+    return any(isinstance(child, modal) for child in module.modules())
+
+
 def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: int = 0) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
 
@@ -146,7 +181,9 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
     except Exception as error:
         raise _rejection(error) from error
     _checked(record)
-    input_leaves = binding.input_leaves(module.forward, inputs)
+    given = binding.bound_arguments(module.forward, inputs)
+    input_leaves = [leaf for name in given for leaf in binding.leaves(given[name], name)]
+    binding.reject_aliases(input_leaves)
     named = [*input_leaves, *binding.module_tensors(module)]
     arguments = record.calls[0]
     expressions = binding.bind_arguments(arguments, named)
@@ -163,6 +200,8 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
             if isinstance(argument, torch.Tensor)
         ),
         fixed=_fixed(input_leaves),
+        lengths=tuple(item for name in given for item in binding.containers(given[name], name)),
+        training=module.training if _has_modes(module) else None,
         kernels=tuple(read_kernel(name, text, target, seed) for name, text in sources.items()),
         aten_ops=_aten_ops(record.graphs[0]),
         target=target.name,

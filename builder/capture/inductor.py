@@ -195,7 +195,7 @@ def _lower(
                 inductor.compile_fx_inner(gm, on_gpu, **{**options, "cudagraphs": False})
             except _SourceTaken as taken:
                 return taken.source
-    raise RuntimeError("Inductor ended without writing a module")
+    return ""  # a graph that only hands its inputs back has no module
 
 
 def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., Any]:

@@ -27,21 +27,26 @@ Examples:
 
 A file defines a class derived from nn.Module, get_inputs() and, where the class takes arguments,
 get_init_inputs().  Of several classes the one called Model is taken, or else the last.
+It imports torch, math and typing only, and traces whole; a program that wants evaluation mode (for
+dropout, say) calls self.eval() last in __init__.
 """
 
 
 def _files(paths: Iterable[Path]) -> list[tuple[str, Path]]:
-    """Name and path of each Python file, folders searched, in a stable order."""
+    """Name and path of each Python file, folders searched, in the order given, then by name."""
     found: dict[Path, str] = {}
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*.py")):
-                found.setdefault(file.resolve(), file.relative_to(path).as_posix())
+                if file.name != "__init__.py":
+                    found.setdefault(file.resolve(), file.relative_to(path).as_posix())
+        elif path.suffix != ".py":
+            raise UsageError(f"{path} is no Python file; name .py files, or folders that hold some")
         else:
             found.setdefault(path.resolve(), path.name)
     if not found:
         raise UsageError("no Python file there; name .py files, or folders that hold some")
-    return sorted((name, path) for path, name in found.items())
+    return [(name, path) for path, name in found.items()]
 
 
 def _program(name: str, path: Path, spdx: str) -> Program:

@@ -21,20 +21,30 @@ def run_build(config: BuildConfig, stream: Stream, output: Output, total: int) -
         output: where results go.
         total: pairs of ``build``, items of ``convert``: the length of the bar.
     """
-    from builder.pipeline.build import build  # noqa: PLC0415 - --help stays fast
+    from builder.dataset.read import read_rejections  # noqa: PLC0415 - --help stays fast
+    from builder.pipeline.build import build  # noqa: PLC0415
 
     label, unit = ("building", "pair") if stream.length is None else ("converting", "file")
     with output.progress(total, label, unit) as bar:
+        spoken = 0
 
         def show(progress: Progress) -> None:
+            nonlocal spoken
             done = progress.pairs if stream.length is None else progress.items
             bar.update(min(done, total) - bar.n)
             bar.set_postfix(rejected=progress.items - progress.pairs)
+            if bar.disable and done * 10 // total > spoken:
+                spoken = done * 10 // total
+                output.note(f"{label}: {done} of {total}")
 
         result = build(config, stream, show)
+    if stream.length is not None:
+        for rejection in read_rejections(config.out):
+            name = rejection["source"].removeprefix("file:")
+            output.note(f"{name}: {rejection['kind']}: {rejection['message']}")
     output.result(result, summary_tables(result), quiet=str(config.out))
     if result["pairs"] == 0:
-        output.error("no pair was verified; the rejections above and in the output folder say why")
+        output.error("no pair was verified; the rejections say why")
         return EXIT_FAILED
     if stream.length is None and result["pairs"] < config.pairs:
         output.warn(

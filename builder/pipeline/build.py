@@ -119,31 +119,48 @@ def _header(config: BuildConfig, stream: Stream) -> dict[str, Any]:
 
 
 class _Run:
+    """Which items a build still needs; asked afresh whenever a worker is free."""
+
     def __init__(self, config: BuildConfig, stream: Stream, journal: Journal) -> None:
         self._config, self._stream, self._journal = config, stream, journal
-        self._last_row = max(journal.row_indices, default=-1)
+        self._prefix = 0
+        self._last_row = -1
 
-    def _enough(self, index: int) -> bool:
+    def _advance(self) -> None:
+        """Moves to the first item that is not finished; only what lies before it may decide."""
+        rows = set(self._journal.row_indices) if self._prefix in self._journal else set()
+        while self._prefix in self._journal:
+            if self._prefix in rows:
+                self._last_row = self._prefix
+            self._prefix += 1
+
+    def _is_needed(self, index: int) -> bool:
         if self._stream.length is not None:
-            return index >= self._stream.length
-        if self._journal.num_rows >= self._config.pairs:
+            return index < self._stream.length
+        self._advance()
+        if index < max(self._journal.indices, default=-1):
             return True
-        return index - self._last_row > _FRUITLESS
+        fruitless = self._prefix - self._last_row > _FRUITLESS
+        return self._journal.num_rows < self._config.pairs and not fruitless
 
     def jobs(self) -> Iterator[Job]:
         index = 0
-        while not self._enough(index):
+        while self._is_needed(index):
             if index not in self._journal:
                 yield self._stream.job(index)
             index += 1
 
     def record(self, outcome: Outcome) -> None:
         index = int(outcome.key)
+        rejection = outcome.rejection
         if outcome.value is not None:
-            self._journal.append_row(index, make_row(**outcome.value))
-            self._last_row = max(self._last_row, index)
-            return
-        rejection = {"source": None} | (outcome.rejection or {})
+            try:
+                self._journal.append_row(index, make_row(**outcome.value))
+            except ValueError as error:
+                rejection = _no_row(error)
+            else:
+                return
+        rejection = {"source": None} | (rejection or {})
         rejection["source"] = rejection["source"] or self._stream.source(index)
         seed = index if self._stream.length is None else None
         fields = ("source", "stage", "kind", "message", "deterministic")
@@ -156,9 +173,23 @@ class _Run:
         rejections = list(self._journal.rejections())
         if self._stream.length is None:
             rows = rows[: self._config.pairs]
-            if len(rows) == self._config.pairs:
-                rejections = [item for item in rejections if item[0] < rows[-1][0]]
+            end = rows[-1][0] if len(rows) == self._config.pairs else self._give_up_index()
+            rejections = [item for item in rejections if item[0] <= end]
         return [row for _, row in rows], [rejection for _, rejection in rejections]
+
+    def _give_up_index(self) -> int:
+        """Where a build that finds nothing more ends, however many items were under way."""
+        self._advance()
+        return self._last_row + _FRUITLESS
+
+
+def _no_row(error: ValueError) -> dict[str, Any]:
+    return {
+        "stage": "verify",
+        "kind": "no_row",
+        "message": f"the verified pair does not fit a row: {error}",
+        "deterministic": True,
+    }
 
 
 def build(
@@ -168,7 +199,7 @@ def build(
 
     Returns:
         ``pairs``, ``rejections`` (stage to kind to count), ``families``, ``kernel_kinds``,
-        ``seconds`` (wall clock of this run), ``new_pairs`` (those that this run found) and ``out``.
+        ``seconds`` (wall clock of this run), ``new_pairs`` (those that this run added) and ``out``.
 
     Raises:
         UsageError: the folder holds something else or a build of another configuration.
@@ -178,21 +209,22 @@ def build(
     out = open_output(config.out)
     with Journal(out, _header(config, stream)) as journal:
         run = _Run(config, stream, journal)
-        before = journal.num_rows
+        before = min(journal.num_rows, config.pairs)
         interrupted = False
         try:
             _run_all(config, run, journal, on_progress)
         except KeyboardInterrupt:
             interrupted = True
         rows, rejections = run.kept()
+        new_pairs = max(len(rows) - before, 0)
         summary = summarise(rows, rejections)
         finalise(out, rows, rejections, summary)
     if interrupted:
         raise Interrupted(
-            f"stopped with {len(rows)} verified pairs, which are in {config.out}; "
+            f"stopped; {len(rows)} verified pairs so far are in {config.out}, "
             "run the same command again to go on"
         )
-    figures = {"new_pairs": journal.num_rows - before, "out": str(config.out)}
+    figures = {"new_pairs": new_pairs, "out": str(config.out)}
     return summary | {"seconds": round(time.monotonic() - started, 1)} | figures
 
 

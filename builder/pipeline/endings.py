@@ -29,7 +29,8 @@ def rejection(stage: str, kind: str, message: str, *, deterministic: bool) -> di
 def deadline(stage: str, limits: Limits) -> dict[str, Any]:
     """The step was killed because it took too long."""
     message = (
-        f"it did not end within {limits.deadline_s:g} s; if it is worth the time, raise --deadline"
+        f"it did not end within {limits.deadline_s:g} s; "
+        "if it is worth the time, raise --deadline, with another --out"
     )
     return rejection(stage, "deadline", message, deterministic=False)
 
@@ -38,7 +39,7 @@ def memory(stage: str, limits: Limits) -> dict[str, Any]:
     """The step was killed because its processes held too much memory."""
     message = (
         f"its processes needed more than {limits.memory_bytes / (1 << 30):.3g} GiB of memory; "
-        "if it is worth that much, raise --memory"
+        "if it is worth that much, raise --memory, with another --out"
     )
     return rejection(stage, "memory", message, deterministic=False)
 

@@ -6,6 +6,7 @@ but the two texts.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import asdict
 from typing import Any
@@ -35,10 +36,18 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
         )
     target = resolve_targets(payload["targets"])[0]
     module, inputs = loaded.make_module(), loaded.make_inputs(0)
-    captured = capture(module, inputs, target, seed=program.seed or 0)
-    triton = triton_module(program.python_code, loaded.entry_point, captured)
-    fields = asdict(program) | {"entry_point": loaded.entry_point}
+    captured = capture(module, inputs, target, seed=_capture_seed(payload))
+    constructor = loaded.constructor_arguments()
+    triton = triton_module(program.python_code, loaded.entry_point, captured, constructor)
+    dtypes = program.dtypes or tuple(sorted({spec.dtype for spec in captured.tensors}))
+    fields = asdict(program) | {"entry_point": loaded.entry_point, "dtypes": dtypes}
     return {"program": fields, "capture": _capture_fields(captured, triton, report)}
+
+
+def _capture_seed(payload: dict[str, Any]) -> int:
+    """Spreads launch configurations over the items of a stream, and over streams."""
+    item = f"{payload.get('root_seed', 0)}/{payload.get('index', 0)}/capture"
+    return int.from_bytes(hashlib.sha256(item.encode()).digest()[:6], "big")
 
 
 def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport) -> dict[str, Any]:

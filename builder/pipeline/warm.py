@@ -11,6 +11,7 @@ import warnings
 
 import torch
 
+from builder.errors import OperationFailed
 from builder.pipeline import stages
 
 _PROGRAM = """
@@ -48,6 +49,7 @@ def warm_up() -> None:
     }
     payload = {"program": program, "targets": ["cuda:90"], "limits": limits, "draws": 1}
     made = stages.convert_pair(payload)
-    if "rejection" not in made:
-        stages.verify_pair(payload | made)
+    done = made if "rejection" in made else stages.verify_pair(payload | made)
+    if "rejection" in done:
+        raise OperationFailed(f"the warm-up program fails: {done['rejection']['message']}")
     torch._dynamo.reset()  # noqa: SLF001

@@ -6,9 +6,10 @@ import ast
 import inspect
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from builder.capture.binding import OUTPUTS
+from builder.capture.binding import OUTPUTS, literal
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
@@ -16,7 +17,7 @@ from builder.rewrite.program_class import ProgramParts, program_parts
 from builder.rewrite.wrapper import forward_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from builder.capture.capture import Capture, TensorSpec
 
@@ -30,6 +31,17 @@ def check_tensor(name, tensor, size, stride, dtype):
     if any(n > 1 and a != b for n, a, b in zip(size, tensor.stride(), stride)):
         raise ValueError(f"{name}: expected strides {stride}, got {tensor.stride()}")
 '''
+
+
+_CHECK_CONSTANT = '''
+def check_constant(name, value, expected):
+    """Raise ``ValueError`` unless a value is the one that the kernels below were made for."""
+    exact = expected is None or isinstance(expected, bool)
+    if not (value is expected if exact else value == expected):
+        raise ValueError(f"{name} is fixed to {expected!r} in these kernels, got {value!r}")
+'''
+
+_SCALAR = (bool, int, float, str, type(None))
 
 
 @dataclass(frozen=True)
@@ -81,16 +93,32 @@ def _check(spec: TensorSpec) -> str:
     )
 
 
-def _fixed_check(expression: str, value: object) -> str:
-    message = f"{expression} is fixed to {value!r} in these kernels"
-    test = f"{expression} is not None" if value is None else f"{expression} != {value!r}"
+def _refusal(test: str, message: str) -> str:
     return f"if {test}:\n    raise ValueError({message!r})"
+
+
+def _constant_check(expression: str, value: object) -> str:
+    return f"check_constant({expression!r}, {expression}, {literal(value)})"
+
+
+def _checks(capture: Capture) -> list[str]:
+    """Statements that refuse what the kernels were not made for."""
+    lines = [
+        _refusal(f"len({name}) != {length}", f"{name}: expected {length} items")
+        for name, length in capture.lengths
+    ]
+    lines += [_check(spec) for spec in capture.tensors]
+    lines += [_constant_check(expression, value) for expression, value in capture.fixed]
+    if capture.training is not None:
+        mode = "training" if capture.training else "evaluation"
+        test = "not self.training" if capture.training else "self.training"
+        lines.append(_refusal(test, f"these kernels compute the {mode} mode only"))
+    return lines
 
 
 def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, StandaloneKernel]) -> str:
     body = forward_body(capture.source, capture.arguments, kernels, _device(capture))
-    lines = [_check(spec) for spec in capture.tensors]
-    lines += [_fixed_check(expression, value) for expression, value in capture.fixed]
+    lines = _checks(capture)
     lines += [ast.unparse(statement) for statement in body.statements]
     result = _substitute_outputs(capture.result, body.outputs)
     lines.append(f"return {result}")
@@ -117,8 +145,26 @@ def _substitute_outputs(result: str, outputs: list[ast.expr]) -> str:
     return ast.unparse(tree)
 
 
-def _class(capture: Capture, parts: ProgramParts, kernels: dict[str, StandaloneKernel]) -> str:
+def _guard_constructor(node: ast.ClassDef, constructor: Mapping[str, Any]) -> None:
+    """Lets the constructor refuse other constants than those the kernels hold."""
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            own = {argument.arg for argument in [*item.args.args, *item.args.kwonlyargs]}
+            item.body[:0] = [
+                ast.parse(_constant_check(name, value)).body[0]
+                for name, value in constructor.items()
+                if name in own and isinstance(value, _SCALAR)
+            ]
+
+
+def _class(
+    capture: Capture,
+    parts: ProgramParts,
+    kernels: dict[str, StandaloneKernel],
+    constructor: Mapping[str, Any],
+) -> str:
     node = parts.new_class
+    _guard_constructor(node, constructor)
     original = node.name.removesuffix("New")
     header = ast.unparse(
         ast.ClassDef(node.name, node.bases, node.keywords, [ast.Pass()], node.decorator_list)
@@ -148,13 +194,13 @@ def _check_names(
         RewriteRejected: ``name_clash``.
     """
     launchers = {kernel.launcher for kernel in kernels.values()}
-    ours = {"triton", "tl", "libdevice", "check_tensor", *functions, *launchers}
+    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", *functions, *launchers}
     ours |= {kernel.name for kernel in kernels.values()}
     signature = parts.forward_signature
     given = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
     given += [item for item in (signature.vararg, signature.kwarg) if item]
     parameters = {item.arg for item in given}
-    hidden = parameters & (launchers | {"torch", "check_tensor"})
+    hidden = parameters & (launchers | {"torch", "check_tensor", "check_constant"})
     hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
     clashes = sorted(hidden | (parts.names & ours))
     if clashes:
@@ -164,8 +210,19 @@ def _check_names(
         )
 
 
-def triton_module(python_code: str, entry_point: str, capture: Capture) -> TritonModule:
+def triton_module(
+    python_code: str,
+    entry_point: str,
+    capture: Capture,
+    constructor: Mapping[str, Any] = MappingProxyType({}),
+) -> TritonModule:
     """Rewrites a capture into a standalone module that needs only torch and triton.
+
+    Args:
+        python_code: the program.
+        entry_point: its class.
+        capture: of that program.
+        constructor: names and values of the arguments the captured module was built with.
 
     Raises:
         RewriteRejected: Inductor's module contains something that has no rule.
@@ -178,14 +235,16 @@ def triton_module(python_code: str, entry_point: str, capture: Capture) -> Trito
     functions = [_source(name).rstrip() for name in needed]
     libdevice = any("libdevice" in kernel.imports for kernel in kernels.values())
     libdevice = libdevice or any("libdevice." in text for text in functions)
+    new_class = _class(capture, parts, kernels, constructor)
     sections = [
         f'"""Triton kernels for ``{entry_point}``."""',
         _imports(parts, libdevice),
         *functions,
         *(kernel.text for kernel in kernels.values()),
         _CHECK.strip(),
+        *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
         *parts.definitions,
-        _class(capture, parts, kernels),
+        new_class,
     ]
     text = sections[0] + "\n\n" + "\n\n\n".join(sections[1:]) + "\n"
     return TritonModule(

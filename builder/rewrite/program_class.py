@@ -16,6 +16,15 @@ from builder.errors import RewriteRejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+_DEFINING = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Assign,
+    ast.AnnAssign,
+)
 _CONTRACT = ("get_inputs", "get_init_inputs", "get_shape_variants")
 
 
@@ -50,24 +59,74 @@ def _is_function(node: ast.AST) -> bool:
     return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
-def _constructor_only(node: ast.ClassDef) -> ast.ClassDef:
-    """The class with the methods its constructor reaches, and its class-level data."""
-    methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
-    data = [item for item in node.body if not _is_function(item)]
-    wanted: set[str] = set()
-    pending = [name for name in methods if name.startswith("__") and name != "__call__"]
-    pending += [name for item in data for name in _names(item)]
+def _methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
+
+
+def _constructor_methods(classes: Sequence[ast.ClassDef]) -> set[str]:
+    """Names of the methods that constructors reach, whichever class defines or overrides them."""
+    reached: set[str] = set()
+    pending: list[str] = []
+    for item in (item for node in classes for item in node.body):
+        if not isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            pending += _names(item)
+        elif item.name.startswith("__") and item.name != "__call__":
+            pending.append(item.name)
     while pending:
         name = pending.pop()
-        if name in methods and name not in wanted and name != "forward":
-            wanted.add(name)
-            pending.extend(_names(methods[name]))
-    body = [
-        item for item in node.body if not _is_function(item) or getattr(item, "name", "") in wanted
-    ]
+        if name not in reached and name != "forward":
+            reached.add(name)
+            for node in classes:
+                pending += _names(_methods(node)[name]) if name in _methods(node) else ()
+    return reached
+
+
+def _constructor_only(node: ast.ClassDef, methods: set[str]) -> ast.ClassDef:
+    """The class with the methods that constructors reach, and its class-level data."""
     kept = copy.copy(node)
-    kept.body = body or [ast.Pass()]
+    kept.body = [
+        item for item in node.body if not _is_function(item) or getattr(item, "name", "") in methods
+    ] or [ast.Pass()]
     return kept
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in set(_names(node.test))
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _module_body(tree: ast.Module) -> list[ast.stmt]:
+    """The statements that define something.
+
+    Raises:
+        RewriteRejected: ``module_level_code``: any other statement, whose effect would be lost.
+    """
+    body: list[ast.stmt] = []
+    for item in tree.body:
+        if _is_docstring(item) or _is_main_guard(item):
+            continue
+        if not isinstance(item, _DEFINING):
+            line = ast.unparse(item).splitlines()[0]
+            raise RewriteRejected(
+                "module_level_code",
+                f"line {item.lineno}: `{line}` runs when the file is read; "
+                "move it into the class or a function",
+            )
+        if getattr(item, "name", "") not in _CONTRACT:
+            body.append(item)
+    return body
+
+
+def _check_bound_once(statements: Sequence[ast.stmt], reached: set[str]) -> None:
+    names = [name for item in statements for name in _defined(item) if name in reached]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RewriteRejected(
+            "module_level_code", f"{', '.join(twice)} is bound twice; give each value its own name"
+        )
 
 
 class _Rename(ast.NodeTransformer):
@@ -150,15 +209,15 @@ def program_parts(python_code: str, entry_point: str) -> ProgramParts:
     """What the Triton module keeps of a program.
 
     Raises:
-        RewriteRejected: ``forward_not_found``.
+        RewriteRejected: ``forward_not_found`` or ``module_level_code``.
     """
     tree = ast.parse(python_code)
     originals = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     forward = _forward(originals, entry_point)
+    methods = _constructor_methods(list(originals.values()))
     body = [
-        _constructor_only(item) if isinstance(item, ast.ClassDef) else item
-        for item in tree.body
-        if getattr(item, "name", "") not in _CONTRACT
+        _constructor_only(item, methods) if isinstance(item, ast.ClassDef) else item
+        for item in _module_body(tree)
     ]
     entry = next(item for item in body if getattr(item, "name", "") == entry_point)
     assert isinstance(entry, ast.ClassDef)
@@ -166,6 +225,7 @@ def program_parts(python_code: str, entry_point: str) -> ProgramParts:
     _without_pass(entry)
     others = [item for item in body if item is not entry]
     reached = _reachable(others, [entry, forward.args])
+    _check_bound_once(others, reached)
     new_name = f"{entry_point}New"
     entry = _Rename(entry_point, new_name).visit(entry)
     entry.name = new_name

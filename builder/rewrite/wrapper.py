@@ -82,7 +82,7 @@ class _Translator:
         self._arguments = arguments
         self._kernels = kernels
         self._device = device
-        self._contiguous: set[str] = set()
+        self._fresh: set[str] = set()
         self.body = ForwardBody()
 
     def visit(self, node: ast.stmt) -> None:
@@ -137,6 +137,8 @@ class _Translator:
                 return
             if _library_call(node.value):
                 raise _needs_library(name)
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in _EMPTY:
+            self._fresh.add(target.id)
         self.body.statements.append(ast.Assign([target], self._value(node.value)))
 
     def _return(self, node: ast.Return) -> None:
@@ -179,11 +181,11 @@ class _Translator:
         base = self._value(node.args[0])
         size, stride, offset = (ast.literal_eval(argument) for argument in node.args[1:4])
         text = f"torch.as_strided({ast.unparse(base)}, {size}, {stride}"
-        if offset and isinstance(node.args[0], ast.Name) and node.args[0].id in self._arguments:
+        if offset and ast.unparse(node.args[0]) in self._fresh:
+            text += f", {offset}"
+        elif offset:
             # Inductor's offset counts from the tensor's own, as_strided's from the storage's start.
             text += f", {ast.unparse(base)}.storage_offset() + {offset}"
-        elif offset:
-            text += f", {offset}"
         return ast.parse(text + ")", mode="eval").body
 
 

@@ -55,7 +55,7 @@ def test_results_are_bound_by_storage():
     captured = capture(Outputs(), [torch.randn(48, 65), torch.randn(48, 65)], H100)
     assert captured.result == (
         "{'sum': [_graph_outputs[0], _graph_outputs[1]], 'same': x, "
-        "'view': torch.as_strided(y, (65, 48), (1, 65), 0), 'number': 3, 'none': None}"
+        "'view': torch.as_strided(y, (65, 48), (1, 65)), 'number': 3, 'none': None}"
     )
 
 
@@ -110,6 +110,35 @@ def test_scaled_dot_product_attention_takes_its_math_form():
     assert sum(kernel.kind == "template" for kernel in captured.kernels) == 2
 
 
+class Defaults(nn.Module):
+    def forward(self, x, scale=2.0, *rest, mask=None, **options):
+        return x * scale
+
+
+def test_defaults_and_lengths_are_recorded():
+    captured = capture(Defaults(), [torch.randn(8, 96)], H100)
+    assert captured.fixed == (("scale", 2.0), ("mask", None))
+    assert captured.lengths == (("rest", 0), ("options", 0))
+    assert captured.training is None
+
+
+def test_one_tensor_under_two_names_is_rejected():
+    x = torch.randn(8, 96)
+    with pytest.raises(CaptureRejected) as caught:
+        capture(Outputs(), [x, x], H100)
+    assert caught.value.kind == "aliased_inputs"
+
+
+class Identity(nn.Module):
+    def forward(self, x):
+        return x
+
+
+class DataDependent(nn.Module):
+    def forward(self, x):
+        return x[x > 0] * 2
+
+
 class Breaks(nn.Module):
     def forward(self, x):
         return x * x.sum().item() if x.sum() > 0 else x
@@ -144,6 +173,8 @@ class Constant(nn.Module):
     [
         (Breaks(), "graph_break"),
         (ViewOnly(), "no_kernel"),
+        (Identity(), "no_kernel"),
+        (DataDependent(), "needs_values"),
         (LibraryOnly(), "library_call"),
         (Transposed(), "no_template"),
         (Constant(), "tensor_constant"),
@@ -153,6 +184,12 @@ def test_what_cannot_be_captured_is_rejected_with_its_kind(module, kind):
     with pytest.raises(CaptureRejected) as caught:
         capture(module, [torch.randn(32, 3)], H100)
     assert caught.value.kind == kind
+    assert "TORCHDYNAMO" not in caught.value.message
+
+
+def test_the_message_names_the_line_that_breaks_the_graph():
+    with pytest.raises(CaptureRejected, match=r"test_capture\.py, line \d+: "):
+        capture(Breaks(), [torch.randn(32, 3)], H100)
 
 
 def test_gpus_differ():

@@ -102,3 +102,50 @@ def test_a_forward_outside_the_file_is_rejected():
     with pytest.raises(RewriteRejected) as caught:
         program_parts(text, "Net")
     assert caught.value.kind == "forward_not_found"
+
+
+OVERRIDE = """
+import torch
+from torch import nn
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.build()
+
+    def build(self):
+        raise NotImplementedError
+
+class Net(Base):
+    def build(self):
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.weight
+"""
+
+
+def test_an_override_that_a_base_constructor_calls_is_kept():
+    new = built(program_parts(OVERRIDE, "Net"))["NetNew"]()
+    assert list(new.state_dict()) == ["weight"]
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("EPS = 1.0\nEPS += 1.0\n", "EPS"),
+        ("torch.set_default_dtype(torch.float64)\n", "set_default_dtype"),
+        ("SCALE = 2\nSCALE = 3\n", "bound twice"),
+        ("for name in range(3):\n    pass\n", "for name"),
+    ],
+)
+def test_module_level_code_is_rejected(code, word):
+    program = PROGRAM.replace("SCALE = math.sqrt(2)\n", f"SCALE = math.sqrt(2)\n{code}")
+    with pytest.raises(RewriteRejected, match=word) as caught:
+        program_parts(program, "Net")
+    assert caught.value.kind == "module_level_code"
+
+
+def test_a_main_guard_and_a_docstring_are_no_code():
+    guarded = f'"""A file."""\n{OVERRIDE}\nif __name__ == "__main__":\n    print(Net())\n'
+    assert "NetNew" in built(program_parts(guarded, "Net"))
