@@ -1,8 +1,8 @@
 """The gates every program passes before it is captured: cheap, on the CPU, in eager mode.
 
-A program must be small enough, give finite tensors, give them again on the same seed, and let every
-input and parameter count.  What fails is rejected with a kind, and a message that says what to
-change.
+A program must be small enough, give finite tensors, give them again on the same seed, let every
+input and parameter count, and keep no Python state from one forward to the next.  What fails is
+rejected with a kind, and a message that says what to change.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import nn
 
 from builder.config import Limits
 from builder.errors import ProgramRejected
+from builder.programs.attributes import attribute_images, changed_attributes
 from builder.programs.influence import without_influence
 from builder.programs.measure import Cost, measure
 from builder.programs.tree import identical, leaves, tensors
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _SCALARS = (bool, int, float, complex, type(None))
 _REDRAWS = (1, 2, 3)
+_NAMED = 4  # changed attributes that a message names
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,17 @@ def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
 
     Raises:
         ProgramRejected: ``too_large``, ``not_tensors``, ``not_finite``, ``nondeterministic``,
-            ``constant_output``, ``ignores_input``, or the kinds of loading where user code raises.
+            ``constant_output``, ``ignores_input``, ``aliased_inputs``, ``mutates_attributes``, or
+            the kinds of loading where user code raises.
     """
     limits = limits or Limits()
     fitting, cost, too_large = _fitting_sets(loaded, limits)
     with torch.no_grad():
         report = _check_values(loaded, fitting[0], cost)
         for variant in fitting[1:]:
-            outputs = _run(loaded, loaded.make_module(), loaded.make_inputs(0, variant))
+            inputs = loaded.make_inputs(0, variant)
+            _check_aliases(inputs, f"get_shape_variants()[{variant}]")
+            outputs = _run(loaded, loaded.make_module(), inputs)
             _check_outputs(outputs, f"get_shape_variants()[{variant}]")
     return GateReport(*report, cost.flops, cost.bytes, fitting[0], too_large)
 
@@ -130,8 +135,11 @@ def _check_values(
             "ignores_input",
             "get_inputs returns no tensor; return the tensors that forward computes on",
         )
+    _check_aliases(inputs, "get_inputs")
+    attributes = attribute_images(module)
     outputs = _run(loaded, module, inputs)
     _check_outputs(outputs, "forward")
+    _check_attributes(attributes, attribute_images(module))
     _check_repeats(loaded, variant, outputs, cost)
     _check_varies(loaded, module, variant, outputs)
     idle = without_influence(loaded, module, inputs, variant, tensors(outputs))
@@ -151,6 +159,28 @@ def _check_values(
 def _run(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> Any:
     """One forward on copies of the inputs, which it may write to."""
     return loaded.run(module, copy.deepcopy(inputs))
+
+
+def _check_aliases(inputs: list[Any], where: str) -> None:
+    first: dict[int, str] = {}
+    for path, leaf in leaves(inputs):
+        if isinstance(leaf, torch.Tensor) and first.setdefault(id(leaf), path) != path:
+            raise ProgramRejected(
+                "aliased_inputs",
+                f"{where} returns one tensor as input{first[id(leaf)]} and input{path}; give each "
+                "argument a tensor of its own",
+            )
+
+
+def _check_attributes(before: dict[str, Any], after: dict[str, Any]) -> None:
+    changed = changed_attributes(before, after)
+    if changed:
+        listed = ", ".join(f"self.{name}" for name in changed[:_NAMED])
+        raise ProgramRejected(
+            "mutates_attributes",
+            f"forward changes {listed}, which the Triton module would lose; keep the state in a "
+            "buffer (self.register_buffer) or do without",
+        )
 
 
 def _check_outputs(outputs: Any, where: str) -> None:
