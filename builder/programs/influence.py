@@ -115,7 +115,7 @@ def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
 def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> set[str]:
     """Paths and names of the floating tensors with a gradient that is not zero.
 
-    Empty where there are few of them, or the program cannot be differentiated.
+    Empty where there are few of them, or the program cannot be differentiated within the memory.
     """
     own = copy.deepcopy(inputs)
     watched = {
@@ -132,7 +132,7 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
                 leaf.requires_grad = True
             total = _weighted(tensors(loaded.run(module, own)))
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
-    except (ProgramRejected, RuntimeError):
+    except (ProgramRejected, RuntimeError, MemoryError):
         return set()
     finally:
         for leaf in frozen:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _MESSAGE_LIMIT = 400
+_ALLOCATION_FAILED = "DefaultCPUAllocator: can't allocate memory"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,10 @@ class LoadedProgram:
 
     @contextmanager
     def user_code(self, kind: str, advice: str) -> Iterator[None]:
-        """Turns whatever the user's code raises into a rejection that names the line."""
+        """Turns what the user's code raises into a rejection that names the line.
+
+        Failures to allocate memory, and interrupts, pass unchanged.
+        """
         with _rejecting(kind, advice, self.filename, self.python_code):
             yield
 
@@ -208,14 +212,17 @@ def _resolved(module: ModuleType, entry_point: str | None) -> str:
         found = vars(module).get(entry_point)
         if isinstance(found, type) and issubclass(found, nn.Module):
             return entry_point
-        listed = ", ".join(defined) or "none"
-        raise ProgramRejected(
-            "missing_class",
-            f"no nn.Module class {entry_point!r}; the file defines: {listed}; name one of them",
-        )
+        wanted = f"no nn.Module class {entry_point!r}; "
+    else:
+        wanted = ""
     if not defined:
         raise ProgramRejected(
-            "missing_class", "the file defines no subclass of nn.Module; add one with a forward"
+            "missing_class",
+            f"{wanted}the file defines no subclass of nn.Module; add one with a forward",
+        )
+    if entry_point is not None:
+        raise ProgramRejected(
+            "missing_class", f"{wanted}name one that the file defines: {', '.join(defined)}"
         )
     return "Model" if "Model" in defined else defined[-1]
 
@@ -258,8 +265,17 @@ def _rejecting(kind: str, advice: str, filename: str, text: str) -> Iterator[Non
     except (KeyboardInterrupt, BuilderError):
         raise
     except BaseException as error:  # SystemExit, too: a program must not end its worker
+        if _out_of_memory(error):
+            raise
         where = _place(_user_line(error.__traceback__, filename), text)
         raise ProgramRejected(kind, f"{filename}{where}: {_summary(error)}; {advice}") from error
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """The worker's limit, not the program's fault: whoever set the limit judges."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _ALLOCATION_FAILED in str(error)
+    )
 
 
 def _user_line(traceback: TracebackType | None, filename: str) -> int | None:

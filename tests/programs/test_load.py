@@ -188,6 +188,15 @@ def test_unknown_entry_point_lists_what_there_is():
     assert "Model" in error.message
 
 
+def test_unknown_entry_point_of_a_file_without_classes():
+    error = rejection("x = 1", entry_point="Net")
+    assert error.kind == "missing_class"
+    assert error.message == (
+        "no nn.Module class 'Net'; the file defines no subclass of nn.Module; "
+        "add one with a forward"
+    )
+
+
 def test_missing_get_inputs():
     error = rejection(program().replace("def get_inputs", "def get_data"))
     assert error.kind == "missing_function"
@@ -259,6 +268,22 @@ def test_interrupt_passes():
     loaded = load_program(program(forward="raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
         loaded.run(loaded.make_module(), loaded.make_inputs(0))
+
+
+@pytest.mark.parametrize("place", ["init", "inputs", "forward"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("raise MemoryError", MemoryError), ("return [torch.empty(1 << 52)]", RuntimeError)],
+)
+def test_memory_failures_pass(place, code, kind):
+    with pytest.raises(kind) as caught:
+        run(program(**{place: code}))
+    assert kind is MemoryError or "DefaultCPUAllocator: can't allocate" in str(caught.value)
+
+
+def test_memory_failures_of_the_file_pass():
+    with pytest.raises(MemoryError):
+        load_program("raise MemoryError")
 
 
 def test_messages_hold_no_addresses():
