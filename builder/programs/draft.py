@@ -3,6 +3,31 @@
 Templates name sizes and constructor arguments by role, ``$hidden``; the renderer spells them as
 the draft's style says: as a literal, a module constant, a constructor argument or an attribute.
 ``$dt`` stands for ``, dtype=torch.float16`` (or nothing) and ``$dtype`` for ``torch.float16``.
+
+A family is a function that fills in a draft; these few methods are enough for one:
+
+* ``Draft(rng)`` draws the dtype and the style; every other choice comes from ``rng``, too.
+* ``title(names, doc)`` gives the class its name and description.
+* ``size(role, value)`` declares a size, ``argument(role, value)`` a constructor argument.
+* ``normal``, ``positive``, ``integers`` and ``mask`` add an argument of ``forward``, drawn in
+  ``get_inputs``, and return its name; their ``dims`` are roles or numbers, ``"batch hidden"``.
+* ``parameter(name, dims)`` and ``init(line)`` fill ``__init__``.
+* ``forward(line)`` fills ``forward``; its last line returns.
+
+For instance::
+
+    @family(level=2)
+    def scaled_tanh(rng: Random) -> Draft:
+        draft = Draft(rng)
+        draft.title(("ScaledTanh", "TanhGate"), "A tanh with a learned scale.")
+        draft.size("batch", rng.choice((8, 31, 64)))
+        draft.size("hidden", draw(rng, HIDDEN))
+        x = draft.normal("tokens", "batch hidden")
+        draft.parameter("scale", "hidden", scale=0.2, offset=1.0)
+        draft.forward(f"return torch.tanh({x}) * self.scale")
+        return draft
+
+``shapes.py`` draws realistic sizes, ``spelling.py`` spells an operation in several ways.
 """
 
 from __future__ import annotations

@@ -2,11 +2,15 @@ import ast
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 
+from builder.programs import draft as draft_module
+from builder.programs import shapes
 from builder.programs.families import FAMILIES
 from builder.programs.gates import check
 from builder.programs.load import load_program
@@ -101,6 +105,16 @@ def test_programs_are_formatted_and_free_of_lint(tmp_path, written):
             [*ruff, *command, tmp_path], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_family_that_the_documentation_shows_works():
+    example = textwrap.dedent(draft_module.__doc__.split("For instance::\n")[1].split("\n``")[0])
+    scope = {**vars(shapes), "Draft": draft_module.Draft, "Random": Random}
+    exec(example.replace("@family(level=2)\n", ""), scope)
+    written = {render(scope["scaled_tanh"](Random(seed))) for seed in range(5)}
+    assert len(written) == 5
+    for text in written:
+        assert check(load_program(text)).output_shapes
 
 
 def test_types_spellings_and_habits_vary():

@@ -19,8 +19,8 @@ class Family:
     """One motif.
 
     Attributes:
-        name: what users pass to ``--family``.
-        level: difficulty, 1 (one operator) to 4 (a small network).
+        name: what users pass to ``--families``.
+        level: difficulty, 1 to 4, see ``family``.
         draft: draws a program.
     """
 
@@ -33,7 +33,16 @@ FAMILIES: dict[str, Family] = {}
 
 
 def family(level: int) -> Callable[[Drafter], Drafter]:
-    """Registers a drafter under its function's name."""
+    """Registers a drafter under its function's name.
+
+    Args:
+        level: 1 is one operator (a softmax), 2 a fusion of several (a bias, an activation and a
+            scale), 3 a block (attention with its projections), 4 a small network of blocks.  A
+            drafter whose programs differ in level sets ``draft.level`` where they do.
+
+    Raises:
+        ValueError: there is a family of this name.
+    """
 
     def register(draft: Drafter) -> Drafter:
         name = draft.__name__
