@@ -21,6 +21,7 @@ from builder.verify.modules import (
     imported_text,
     load_state,
     original_module,
+    own_default_dtype,
     summary,
     triton_module,
 )
@@ -118,12 +119,13 @@ def verify(
     findings = Findings()
     try:
         check_static(triton_code, entry_point)
-        program = load_program(python_code, entry_point)
-        with imported_text(triton_code) as text, _generator_kept():
-            pair = _Pair(program, text, seed, dot_precision, findings, "atomic_" in triton_code)
-            pair.compare_draws(draws, variants)
-            compiled = compile_launches(findings.launches, targets)
-            findings.resources = compiled.resources
+        with _globals_kept():
+            program = load_program(python_code, entry_point)
+            with imported_text(triton_code) as text:
+                pair = _Pair(program, text, seed, dot_precision, findings, "atomic_" in triton_code)
+                pair.compare_draws(draws, variants)
+                compiled = compile_launches(findings.launches, targets)
+                findings.resources = compiled.resources
     except (Rejected, ExecutionError) as error:
         return findings.verdict(error.kind, anonymous(str(error)))
     except Exception as error:  # noqa: BLE001
@@ -135,9 +137,9 @@ def verify(
 
 
 @contextmanager
-def _generator_kept() -> Iterator[None]:
-    """Leaves the caller's global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
+def _globals_kept() -> Iterator[None]:
+    """Leaves the caller's global generator and default dtype as they were."""
+    with torch.random.fork_rng(devices=[]), own_default_dtype():
         yield
 
 
@@ -158,8 +160,9 @@ class _Pair:
         self.dot_precision = dot_precision
         self.findings = findings
         self.uses_atomics = uses_atomics
-        self.original = original_module(program, seed)
-        self.new = triton_module(program, text, self.original, seed)
+        # Three seeds, capture's included: what state_dict lacks must not agree by accident.
+        self.original = original_module(program, derived_seed(seed, "original"))
+        self.new = triton_module(program, text, self.original, derived_seed(seed, "new"))
         self.first_inputs = self._inputs(seed, None)
         self.first_is_finite = True
 

@@ -28,6 +28,21 @@ MESSAGE_LENGTH = 400
 
 
 @contextlib.contextmanager
+def own_default_dtype(dtype: torch.dtype = torch.float32) -> Iterator[None]:
+    """Runs what it encloses with a default dtype of its own.
+
+    A program's text may change the default of its process; who uses the Triton file alone has
+    torch's.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
 def imported_text(text: str) -> Iterator[ModuleType]:
     """Imports a text as a module of its own, from a file that lives as long.
 
@@ -45,7 +60,7 @@ def imported_text(text: str) -> Iterator[ModuleType]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[MODULE_NAME] = module
         try:
-            with triton_errors("import"):
+            with triton_errors("import"), own_default_dtype():
                 spec.loader.exec_module(module)
             yield module
         finally:
@@ -105,6 +120,13 @@ def triton_module(
 ) -> nn.Module:
     """``<entry_point>New`` built from the same arguments, holding the same state.
 
+    Args:
+        program: gives the arguments.
+        text: the imported Triton file.
+        original: the program's module, whose state is loaded.
+        seed: of the constructor; another than the original's, so that whatever ``state_dict``
+            lacks is not equal by accident.
+
     Raises:
         VerificationRejected: ``triton_error`` if it cannot be built, ``state_dict`` if its state
             is not the program's.
@@ -115,7 +137,7 @@ def triton_module(
         raise VerificationRejected("triton_error", f"{name} is no subclass of nn.Module")
     namespace = {**program.namespace, name: new_class}
     twin = dataclasses.replace(program, entry_point=name, namespace=namespace)
-    with triton_errors("constructor"), torch.no_grad():
+    with triton_errors("constructor"), torch.no_grad(), own_default_dtype():
         new = twin.make_module(seed)
     load_state(new, original)
     return new

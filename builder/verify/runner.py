@@ -14,7 +14,7 @@ from builder.errors import VerificationRejected
 from builder.verify.compare import Expected
 from builder.verify.draws import perturb
 from builder.verify.guard import Guard
-from builder.verify.modules import triton_errors
+from builder.verify.modules import own_default_dtype, triton_errors
 from builder.verify.reference import Reference
 from builder.verify.seams import without_mkldnn
 from builder.verify.structure import cloned, flatten, sharing, tensors_in
@@ -190,6 +190,7 @@ def run_triton(
     with (
         triton_errors("forward"),
         torch.no_grad(),
+        own_default_dtype(),
         execute.launches_on_cpu(options) as trace,
         guard,
     ):
