@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import VerificationRejected
+from builder.verify.memory import let_memory_failures_pass
 from builder.verify.seams import ASTSource, captured_diagnostics, compile_source, fresh_compilation
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def compile_launch(launch: Launch, target: Target) -> tuple[Resources, str]:
         with captured_diagnostics() as diagnostics, fresh_compilation() as report:
             compiled = compile_source(source, target=target.gpu_target, options=launch.options)
     except Exception as error:
+        let_memory_failures_pass(error)
         name = launch.kernel.__name__
         message = f"{name} does not compile for {target.name}: {_cause(error, diagnostics)}"
         raise VerificationRejected("compile_error", message) from error

@@ -16,6 +16,7 @@ from builder.verify.compile import compile_launches
 from builder.verify.draws import derived_seed, distribution_of, reshape_inputs, reshape_state
 from builder.verify.floors import DOT_PRECISIONS
 from builder.verify.match import match, same_bits
+from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import (
     anonymous,
     imported_text,
@@ -56,6 +57,7 @@ class Findings:
     replaced: int = 0
     error: float = 0.0
     floor: float = 0.0
+    tolerance: float = 0.0
     deterministic: bool = True
     launches: list[Any] = field(default_factory=list)
     num_kernels: int = 0
@@ -72,6 +74,7 @@ class Findings:
             replaced_draws=self.replaced,
             max_error=rounded_up(self.error),
             floor=self.floor,
+            tolerance=rounded_up(self.tolerance),
             deterministic=self.deterministic,
             compiled_targets=tuple(self.resources),
             resources=self.resources,
@@ -111,6 +114,8 @@ def verify(
 
     Raises:
         UsageError: no target, no draw, or an unknown precision.
+        MemoryError: this machine's memory ran out, which says nothing of the pair.
+        RuntimeError: the same, in torch's allocator.
     """
     if not targets or draws < 1 or dot_precision not in DOT_PRECISIONS:
         raise UsageError(
@@ -127,8 +132,10 @@ def verify(
                 compiled = compile_launches(findings.launches, targets)
                 findings.resources = compiled.resources
     except (Rejected, ExecutionError) as error:
+        let_memory_failures_pass(error)
         return findings.verdict(error.kind, anonymous(str(error)))
     except Exception as error:  # noqa: BLE001
+        let_memory_failures_pass(error)
         # Never verified by accident: what the checks themselves cannot handle is a failure.
         return findings.verdict("verifier_error", summary(error))
     if not any(computes(ttir) for ttir in compiled.ttir):
@@ -189,7 +196,8 @@ class _Pair:
             case = self._case(draw, variant, attempt)
             try:
                 original = run_program(case)
-            except Rejected:
+            except Rejected as error:
+                let_memory_failures_pass(error)
                 self.findings.replaced += 1
                 continue
             if self._is_usable(original):
@@ -236,6 +244,7 @@ class _Pair:
         matched = match(original, run, before, OtherAnswers(case), self.dot_precision)
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)
+        self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
 
     def _repeat(
         self, case: Case, original: Original, run: Run, before: dict[str, torch.Tensor]
@@ -266,6 +275,7 @@ def run_program(case: Case) -> Original:
     try:
         return run_original(case)
     except Exception as error:
+        let_memory_failures_pass(error)
         message = f"the program fails: {summary(error)}"
         raise VerificationRejected("program_error", message) from error
 

@@ -24,10 +24,11 @@ SCALAR_TOLERANCE = 2.0**-18
 
 @dataclass(frozen=True)
 class Matched:
-    """Figures of a match: the largest error of a value and the largest floor."""
+    """Figures of a match: the largest error of a value, floor and tolerance."""
 
     error: float
     floor: float
+    tolerance: float
 
 
 def match(
@@ -60,6 +61,7 @@ def match(
     return Matched(
         max((outcome.error for outcome in outcomes), default=0.0),
         max((outcome.floor for outcome in outcomes), default=0.0),
+        max((outcome.tolerance for outcome in outcomes), default=0.0),
     )
 
 

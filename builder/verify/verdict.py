@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-VERIFIER_VERSION = "1"
+VERIFIER_VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Verdict:
         max_error: largest error of an output, in the norm of ``compare``, rounded up to a power
             of two.
         floor: largest floor that applied.
+        tolerance: largest error that a float output was allowed, rounded up to a power of two.
         deterministic: the same bits with the program instances in another order.
         compiled_targets: targets every kernel compiles for, within their limits.
         resources: per target ``registers`` (a thread, largest kernel), ``shared`` (bytes, largest
@@ -39,6 +40,7 @@ class Verdict:
     replaced_draws: int = 0
     max_error: float = 0.0
     floor: float = 0.0
+    tolerance: float = 0.0
     deterministic: bool = True
     compiled_targets: tuple[str, ...] = ()
     resources: dict[str, dict[str, int]] = field(default_factory=dict)

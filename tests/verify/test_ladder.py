@@ -1,5 +1,7 @@
 """Good pairs pass; each way of being wrong is found and named."""
 
+import math
+
 import pytest
 import torch
 
@@ -52,6 +54,9 @@ def test_good_pair_passes(name):
     assert verdict.compiled_targets == ("cuda:90",)
     assert verdict.resources["cuda:90"]["registers"] > 0
     assert verdict.max_error <= max(verdict.floor, 2**-8)
+    assert verdict.max_error <= verdict.tolerance
+    assert verdict.floor <= verdict.tolerance
+    assert math.frexp(verdict.tolerance)[0] in (0.0, 0.5)
 
 
 def test_verdict_is_a_function_of_texts_and_seed():

@@ -1,15 +1,12 @@
-"""Structure, guard, substance, verdict and the private seams."""
+"""Structure, guard, substance and verdict."""
 
-import contextlib
 import dataclasses
-import io
-import os
 from typing import NamedTuple
 
 import pytest
 import torch
 
-from builder.verify import VERIFIER_VERSION, Verdict, seams
+from builder.verify import VERIFIER_VERSION, Verdict
 from builder.verify.guard import Guard, poison
 from builder.verify.match import bits_equal
 from builder.verify.structure import cloned, flatten, sharing, significant_strides
@@ -151,47 +148,3 @@ def test_verdict_travels_as_json():
     assert verdict.verifier_version == VERIFIER_VERSION
     with pytest.raises(ValueError, match="not a verdict"):
         Verdict.from_json('{"verified": true}')
-
-
-def test_seams_of_torch():
-    add = torch.ops.aten.add_.Tensor
-    assert [a.name for a in seams.schema_arguments(add)] == ["self", "other", "alpha"]
-    assert seams.schema_arguments(add)[0].alias_info.is_write
-    assert seams.packet_name(add) == "add_"
-    assert seams.overload_name(torch.ops.aten.div.Tensor_mode) == "Tensor_mode"
-    assert torch.ops.aten.view.default.is_view
-    assert torch.Tag.pointwise in torch.ops.aten.add.Tensor.tags
-    assert torch.Tag.nondeterministic_seeded in torch.ops.aten.bernoulli.default.tags
-    leaves, spec = seams.tree_flatten(((1, [2]), {"a": 3}))
-    assert seams.tree_unflatten(leaves, spec) == ((1, [2]), {"a": 3})
-    assert torch.equal(seams.negated_view(torch.ones(2)), -torch.ones(2))
-
-
-def test_modes_can_be_left():
-    guard = Guard()
-    with guard, seams.outside_dispatch_modes():
-        torch.ones(2) + 1
-    assert not guard.forbidden
-
-
-def test_native_diagnostics_are_captured():
-    with seams.captured_diagnostics() as lines:
-        os.write(2, b"file:1: error: broken\n")
-    assert lines == ["file:1: error: broken"]
-
-
-def test_standard_error_comes_back_after_an_exception():
-    before = os.fstat(2)
-    with contextlib.suppress(ValueError), seams.captured_diagnostics():
-        raise ValueError
-    assert os.fstat(2) == before
-
-
-def test_fresh_compilation_restores_the_cache():
-    from triton import knobs
-
-    before = knobs.cache.dir
-    with seams.fresh_compilation() as report:
-        assert knobs.cache.dir != before
-        assert isinstance(report, io.StringIO)
-    assert knobs.cache.dir == before

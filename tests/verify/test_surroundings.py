@@ -82,3 +82,41 @@ def test_triton_text_has_torch_s_default_dtype():
     verdict = checked(python, text)
     assert verdict.verified, verdict.reason
     assert torch.get_default_dtype() == torch.float32
+
+
+ALLOCATOR = 'RuntimeError("[enforce fail] DefaultCPUAllocator: can\'t allocate memory: 9 bytes")'
+FAILURES = {"MemoryError('none left')": MemoryError, ALLOCATOR: RuntimeError}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("place", ["program", "program's constructor", "forward", "constructor"])
+def test_lack_of_memory_is_no_verdict(place, failure):
+    python, triton = with_constructor("self.width = 1", factor="1.0")
+    lines = {
+        "program": ("        return 1.0 *", f"        raise {failure}\n        return 1.0 *"),
+        "forward": ("        return out", f"        raise {failure}\n        return out"),
+        "constructor": ("self.width = 1", f"raise {failure}"),
+    }
+    change = lines[place.rpartition(" ")[2]]
+    if "program" in place:
+        assert change[0] in python
+        python = python.replace(*change)
+    else:
+        assert change[0] in triton
+        triton = triton.replace(*change)
+    with pytest.raises(FAILURES[failure]):
+        checked(python, triton)
+
+
+def test_lack_of_memory_in_the_compiler_is_no_verdict(monkeypatch):
+    def fail(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("builder.verify.compile.compile_source", fail)
+    with pytest.raises(MemoryError):
+        checked(loss.PYTHON, loss.TRITON)
+
+
+def test_other_runtime_errors_are_verdicts():
+    text = loss.TRITON.replace("return out", "raise RuntimeError('memory')")
+    assert checked(loss.PYTHON, text).kind == "triton_error"
