@@ -19,6 +19,12 @@ FORBIDDEN_WORDS = names(
 FORBIDDEN_BUILTINS = names("__import__ breakpoint compile eval exec globals locals open")
 
 REFLECTION = names("delattr getattr setattr vars")
+CODE_LOADERS = names(
+    "cpp_extension hub package serialization register_module_backward_hook "
+    "register_module_buffer_registration_hook register_module_forward_hook "
+    "register_module_forward_pre_hook register_module_full_backward_hook "
+    "register_module_module_registration_hook register_module_parameter_registration_hook"
+)
 FOREIGN_MODULES = names(
     "builtins ctypes gc importlib inspect io multiprocessing os pathlib pickle shutil socket "
     "subprocess sys threading types warnings"

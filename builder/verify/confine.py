@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import VerificationRejected
-from builder.verify.allowed import FOREIGN_MODULES, IMPORTS, REFLECTION
+from builder.verify.allowed import CODE_LOADERS, FOREIGN_MODULES, IMPORTS, REFLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,11 @@ def check_confined(tree: ast.Module, modules: Mapping[str, str]) -> None:
     Raises:
         VerificationRejected: ``static_forbidden_name``.
     """
-    _Confinement(modules).visit(tree)
+    confinement = _Confinement(modules)
+    for path in modules.values():
+        if not CODE_LOADERS.isdisjoint(path.split(".")):
+            raise VerificationRejected("static_forbidden_name", f"line 0: imports {path}")
+    confinement.visit(tree)
 
 
 class _Confinement(ast.NodeVisitor):
@@ -110,9 +114,12 @@ class _Confinement(ast.NodeVisitor):
         self._check_value(node)
         chain: ast.expr = node
         while isinstance(chain, ast.Attribute):
-            if chain.attr in FOREIGN_MODULES:
+            if chain.attr in FOREIGN_MODULES | CODE_LOADERS or _is_private(chain.attr):
                 raise _reject(node, f"reaches for {chain.attr}")
-            self._check_object(self._path(chain), node)
+            path = self._path(chain)
+            if path == "torch.load":
+                raise _reject(node, "unpickles a file")
+            self._check_object(path, node)
             chain = chain.value
 
     def _check_value(self, node: ast.Name | ast.Attribute) -> None:
@@ -144,6 +151,10 @@ class _Confinement(ast.NodeVisitor):
         if not isinstance(node, ast.Name) or node.id not in self.modules:
             return None
         return ".".join([self.modules[node.id], *reversed(parts)])
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
 
 
 def _resolved(path: str) -> Any:
