@@ -69,7 +69,7 @@ def _table(verdicts: Sequence[Mapping[str, Any]]) -> Any:
                 verdict["entry_point"],
                 "verified" if verdict["verified"] else "FAILED",
                 _figure(verdict["max_error"]),
-                _figure(verdict["floor"]),
+                _figure(verdict["tolerance"]),
                 verdict["reason"] or "",
             )
             for verdict in verdicts

@@ -91,6 +91,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("input_shapes", _TEXTS, "Shapes of the inputs of each input set."),
     Column("error", _FLOAT, "Largest error against the float64 reference, rounded up to a power "
            "of two."),
+    _optional("tolerance", _FLOAT, "Largest error that was allowed: twice eager's own or the "
+              "floor, rounded up to a power of two."),
     Column("floor", _FLOAT, "Error that is always allowed for these operations and types."),
     Column("compiled_targets", _TEXTS, "Targets that every kernel compiles for, within limits."),
     Column("deterministic", _BOOL, "Whether two runs in different orders give the same bits."),

@@ -33,11 +33,13 @@ def _verdict(row: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
     if outcome.value is not None:
         verdict = outcome.value["verdict"]
         reason = None if verdict["verified"] else f"{verdict['kind']}: {verdict['reason']}"
-        figures = {key: verdict[key] for key in ("verified", "max_error", "floor")}
+        figures = {key: verdict[key] for key in ("verified", "max_error", "tolerance")}
+        if not verdict["verified"]:
+            figures |= {"max_error": None, "tolerance": None}
         return identity | figures | {"reason": reason}
     rejection = outcome.rejection or {}
     reason = f"{rejection.get('kind')}: {rejection.get('message')}"
-    return identity | {"verified": False, "reason": reason, "max_error": None, "floor": None}
+    return identity | {"verified": False, "reason": reason, "max_error": None, "tolerance": None}
 
 
 def reverify(
@@ -58,7 +60,8 @@ def reverify(
         on_done: called after each row.
 
     Returns:
-        dicts of ``pair_id``, ``entry_point``, ``verified``, ``reason``, ``max_error``, ``floor``.
+        dicts of ``pair_id``, ``entry_point``, ``verified``, ``reason``, ``max_error``,
+        ``tolerance`` (the last two None for a row that fails).
     """
     verdicts: dict[int, dict[str, Any]] = {}
     jobs = (_job(index, row, draws) for index, row in enumerate(rows))
