@@ -25,7 +25,7 @@ def assert_all_gone(pids, expected):
 def test_a_step_that_hangs_is_killed_at_its_deadline(run_one, step, stage):
     outcome = run_one(job(step), deadline_s=1.0)
     assert summary(outcome) == (stage, "deadline", False)
-    assert outcome.rejection["message"].endswith("raise --deadline")
+    assert outcome.rejection["message"].endswith("raise --deadline, with another --out")
     assert 1.0 <= outcome.seconds < 2.5
 
 
@@ -76,7 +76,7 @@ def test_a_crash_shows_where_python_was(run_one):
 def test_memory_without_end_is_stopped(run_one):
     outcome = run_one(job("eat_memory"), memory_bytes=200 << 20)
     assert summary(outcome) == ("verify", "memory", False)
-    assert outcome.rejection["message"].endswith("raise --memory")
+    assert outcome.rejection["message"].endswith("raise --memory, with another --out")
 
 
 def test_memory_of_children_counts(run_one):

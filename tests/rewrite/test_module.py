@@ -196,3 +196,49 @@ def test_names_that_would_hide_others_are_rejected(old, new, tmp_path):
     with pytest.raises(RewriteRejected) as caught:
         rewritten(program, tmp_path)
     assert caught.value.kind == "name_clash"
+
+
+CONFIGURED = """
+import torch
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self, width, scale=2.0, *, signed=True):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.scale = scale
+
+    def forward(self, x, shift=0.5, mask=None):
+        return self.norm(x) * self.scale + shift
+
+def get_inputs():
+    return [torch.randn(32, 48)]
+
+def get_init_inputs():
+    return [[48], {"scale": 3.0}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "call", "message"),
+    [
+        ({"scale": 2.0}, {}, "scale is fixed to 3.0"),
+        ({"scale": 3.0, "signed": False}, {}, "signed is fixed to True"),
+        ({"scale": 3.0}, {"shift": 1.0}, "shift is fixed to 0.5"),
+        ({"scale": 3.0}, {"mask": 0}, "mask is fixed to None"),
+    ],
+)
+def test_other_constants_than_the_captured_ones_are_refused(arguments, call, message, tmp_path):
+    loaded = load_program(CONFIGURED)
+    captured = capture(loaded.make_module(), loaded.make_inputs(0), H100)
+    constructor = loaded.constructor_arguments()
+    text = triton_module(CONFIGURED, "Scaled", captured, constructor).text
+    path = tmp_path / "triton_code.py"
+    path.write_text(text)
+    namespace = {}
+    exec(compile(text, str(path), "exec"), namespace)
+    with pytest.raises(ValueError, match=message), launches_on_cpu():
+        namespace["ScaledNew"](48, **arguments)(*loaded.make_inputs(0), **call)
+    module = namespace["ScaledNew"](48, scale=3.0).eval()
+    with pytest.raises(ValueError, match="training mode only"), launches_on_cpu():
+        module(*loaded.make_inputs(0))
