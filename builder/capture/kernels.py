@@ -50,8 +50,6 @@ class Kernel:
         num_warps: warps a program instance.
         num_stages: software-pipelining stages.
         grid_type: Inductor's name of the rule that turns sizes into a grid.
-        mutated: names of parameters the kernel updates in place.
-        atomics: whether it adds atomically.
     """
 
     name: str
@@ -61,8 +59,6 @@ class Kernel:
     num_warps: int
     num_stages: int
     grid_type: str
-    mutated: tuple[str, ...] = ()
-    atomics: bool = False
 
 
 def kernel_kind(name: str, source: str) -> str:
@@ -124,6 +120,4 @@ def read_kernel(name: str, source: str, target: Target, seed: int) -> Kernel:
         num_warps=config.num_warps,
         num_stages=config.num_stages,
         grid_type=meta.get("grid_type", ""),
-        mutated=tuple(meta.get("mutated_arg_names", ())),
-        atomics=bool(meta.get("atomic_add_found", False)),
     )

@@ -192,7 +192,7 @@ def _launcher(
     kernel: Kernel, name: str, launcher: str, parameters: Sequence[str], grid: Sequence[str]
 ) -> str:
     constants = dict(sorted(kernel.constants.items()))
-    if any(word in part for part in grid for word in ("grid_x",)):
+    if kernel.grid_type == "FixedGrid":
         signature = [*parameters, "grid_x", "grid_y", "grid_z"]
     else:
         signature = list(parameters)

@@ -1,0 +1,35 @@
+"""Fails clearly when the way through Dynamo, AOTAutograd and Inductor has moved."""
+
+import torch
+from torch import nn
+from torch._inductor.fx_passes import fuse_attention
+from torch._inductor.graph import GraphLowering
+from torch._inductor.template_heuristics.triton import BaseConfigHeuristic
+
+from builder.capture.inductor import compile_for
+from builder.capture.targets import TARGETS
+
+
+def test_the_seams_exist_and_are_left_as_they_were():
+    seams = (
+        (GraphLowering, "compile_to_module"),
+        (BaseConfigHeuristic, "preprocess_mm_configs"),
+        (fuse_attention, "_sfdp_init"),
+    )
+    before = [getattr(owner, name) for owner, name in seams]
+    compile_for(nn.Linear(64, 48), [torch.randn(32, 64)], TARGETS["cuda:90"], 0)
+    assert [getattr(owner, name) for owner, name in seams] == before
+
+
+def test_one_graph_is_recorded_with_the_very_tensors_it_was_called_with():
+    module, x = nn.Linear(64, 48), torch.randn(32, 64)
+    result, record = compile_for(module, [x], TARGETS["cuda:90"], 0)
+    assert len(record.sources) == len(record.graphs) == len(record.calls) == 1
+    assert {id(argument) for argument in record.calls[0]} == {
+        id(x),
+        id(module.weight),
+        id(module.bias),
+    }
+    assert result is record.results[0][0]
+    assert "async_compile.triton(" in record.sources[0]
+    assert "extern_kernels.mm(" not in record.sources[0]
