@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from builder import __version__
+from builder.cli.lazy import LazyGroup
 
 #: Command to the line of ``--help`` that says what it does; each is ``command`` of its module.
 COMMANDS = {
@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "Verify the pairs of a data set again, from their text alone.",
     "inspect": "Show pairs: program and Triton side by side, with the verdict.",
     "push": "Upload a data set to the Hugging Face Hub.",
+    "bench": "Measure the executor and the verifier themselves.",
     "doctor": "Say what this machine has, and what to do about what is missing.",
 }
 
@@ -27,26 +28,11 @@ Example:
 """
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are modules of this package, imported on first use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
 @click.command(
     "torch2triton",
     cls=LazyGroup,
+    package=__name__,
+    summaries=COMMANDS,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

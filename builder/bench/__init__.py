@@ -1,0 +1,1 @@
+"""Measurements of the executor and of verification: what ``torch2triton bench`` runs."""

@@ -1,0 +1,17 @@
+"""``torch2triton bench``: a group of measurements, each a module of this package."""
+
+from __future__ import annotations
+
+import click
+
+from builder.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "executor": "Time kernels on the executor and under Triton's interpreter.",
+    "verifier": "Count the faults that verification finds, and its false alarms.",
+}
+
+
+@click.command("bench", cls=LazyGroup, package=__name__, summaries=COMMANDS)
+def command() -> None:
+    """Measure the executor and the verifier themselves."""
