@@ -11,6 +11,7 @@ from builder.cli.options import limits_options, names, targets_option, workers_o
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
 from builder.config import BuildConfig, Limits
+from builder.errors import UsageError
 
 _EPILOG = """\b
 Examples:
@@ -54,6 +55,8 @@ def command(
     from builder.programs.synthesise import check_families  # noqa: PLC0415
 
     chosen = names(families)
+    if families and not chosen:
+        raise UsageError("--families names no family; leave it out for all of them")
     check_families(chosen)
     config = BuildConfig(
         pairs=pairs,

@@ -208,6 +208,7 @@ def test_no_pair_is_exit_status_1(tmp_path):
         (["convert", "{tmp}", "--out", "{tmp}/out"], "no Python file"),
         (["build", "--pairs", "1", "--out", "{tmp}/out", "--target", "cuda:91"], "cuda:90"),
         (["build", "--pairs", "1", "--out", "{tmp}/out", "--families", "sofmax"], "softmax"),
+        (["build", "--pairs", "1", "--out", "{tmp}/out", "--families", " ,"], "no family"),
         (["build", "--pairs", "0", "--out", "{tmp}/out"], "--pairs"),
         (["build", "--pairs", "1", "--out", "{tmp}/other"], "something else"),
         (["build", "--pairs", "1", "--out", "{tmp}/out", "--workers", "0"], "--workers"),
