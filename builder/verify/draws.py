@@ -44,6 +44,7 @@ TINY = 2.0**-10
 STEP = 0.37  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
+DEFAULT_DRAWS = 3
 
 
 def derived_seed(seed: int, *parts: object) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 from builder import execute
 from builder.errors import VerificationRejected
 from builder.verify.compare import Expected
+from builder.verify.costs import Costs
 from builder.verify.draws import perturb
 from builder.verify.guard import Guard
 from builder.verify.memory import let_memory_failures_pass
@@ -145,8 +146,9 @@ class OtherAnswers:
     Each costs a run of the program, so they are computed as they are asked for, and kept.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, costs: Costs | None = None) -> None:
         self._case = case
+        self._costs = costs or Costs()
         self._known: list[dict[str, Expected]] = []
         self._patterns: list[int | None] = [None, *range(PERTURBATIONS)]
 
@@ -162,7 +164,8 @@ class OtherAnswers:
             pattern = self._patterns.pop(0)
             # A perturbed input may leave the program's domain; that one gives no answer.
             try:
-                found = run_original(self._case, own_decisions=True, pattern=pattern)
+                with self._costs.of("reference"):
+                    found = run_original(self._case, own_decisions=True, pattern=pattern)
             except Exception as error:  # noqa: BLE001
                 let_memory_failures_pass(error)
                 continue

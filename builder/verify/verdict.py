@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 VERIFIER_VERSION = "2"
+NOT_COMPILED = "not_compiled"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Verdict:
     num_kernels: int = 0
     input_shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
     verifier_version: str = VERIFIER_VERSION
+
+    @property
+    def agrees(self) -> bool:
+        """Verified, or all but compiled, because nobody named a target.
+
+        For measurements of verification itself; nothing but ``verified`` may go into data.
+        """
+        return self.verified or self.kind == NOT_COMPILED
 
     def to_json(self) -> str:
         """One line, keys sorted."""

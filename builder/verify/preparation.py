@@ -1,0 +1,238 @@
+"""The program's half of a verification: its input sets, its results and their reference.
+
+It depends on the program alone, so many Triton texts can be judged by one preparation.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from builder.errors import Rejected, UsageError, VerificationRejected
+from builder.programs.load import LoadedProgram, load_program
+from builder.verify.compare import is_float, shows_nothing
+from builder.verify.costs import Costs
+from builder.verify.draws import (
+    DEFAULT_DRAWS,
+    derived_seed,
+    distribution_of,
+    reshape_inputs,
+    reshape_state,
+)
+from builder.verify.memory import let_memory_failures_pass
+from builder.verify.modules import original_module, own_default_dtype, summary
+from builder.verify.runner import Case, Original, OtherAnswers, Run, held_tensors, run_original
+from builder.verify.structure import cloned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Question:
+    """One input set with the program's answer.
+
+    Attributes:
+        case: module and inputs, never run themselves.
+        original: the program's run and its reference.
+        before: inputs, parameters and buffers by name, before either run.
+        answers: other right answers, computed as they are asked for.
+        replaced: input sets thrown away before this one.
+    """
+
+    case: Case
+    original: Original
+    before: dict[str, torch.Tensor]
+    answers: OtherAnswers
+    replaced: int
+
+
+def prepare(
+    python_code: str,
+    entry_point: str,
+    *,
+    draws: int = DEFAULT_DRAWS,
+    seed: int = 0,
+    variants: Sequence[int] = (),
+    costs: Costs | None = None,
+) -> Prepared:
+    """Loads a program, to judge Triton texts by it.
+
+    Runs the program's text in the calling process, which should be a fresh one.
+
+    Args:
+        python_code: the program file.
+        entry_point: its class.
+        draws: input sets of ``get_inputs``.
+        seed: of the draws; the same seed gives the same input sets.
+        variants: indices into ``get_shape_variants``, an input set each.
+        costs: counts the core-seconds.
+
+    Raises:
+        Rejected: the program does not load or cannot be constructed.
+        UsageError: no draw.
+    """
+    if draws < 1:
+        raise UsageError("verification needs at least one draw")
+    costs = costs or Costs()
+    with costs.of("rest"):
+        return Prepared(python_code, entry_point, draws, seed, tuple(variants))
+
+
+class Prepared:
+    """A program with its input sets, each run when it is first asked for, and kept.
+
+    Attributes:
+        program: the loaded program.
+        original: its module as constructed.
+        seed: of the draws.
+        keeps: whether input sets and results stay for the next text; without, one is held at a
+            time, as a program of the largest allowed size needs.
+    """
+
+    def __init__(
+        self,
+        python_code: str,
+        entry_point: str,
+        draws: int,
+        seed: int,
+        variants: tuple[int, ...],
+    ) -> None:
+        self.seed = seed
+        self.keeps = True
+        self._sets: list[tuple[int, int | None]] = [(draw, None) for draw in range(draws)]
+        self._sets += [(0, variant) for variant in variants]
+        self._known: dict[int, Question] = {}
+        self._default_dtype = torch.float32
+        self._first_is_finite = True
+        with self.surroundings():
+            self.program: LoadedProgram = load_program(python_code, entry_point)
+            # Three seeds, capture's included: what state_dict lacks must not agree by accident.
+            self.original: nn.Module = original_module(self.program, derived_seed(seed, "original"))
+            self._first_inputs = self._inputs(seed, None)
+
+    def __len__(self) -> int:
+        """Input sets, draws first, then shape variants."""
+        return len(self._sets)
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """The program's own default dtype inside; the caller's generator and dtype outside."""
+        with torch.random.fork_rng(devices=[]), own_default_dtype(self._default_dtype):
+            try:
+                yield
+            finally:
+                self._default_dtype = torch.get_default_dtype()
+
+    def evaluate(self, costs: Costs | None = None) -> None:
+        """Runs the program on all input sets now, before processes are forked to judge texts.
+
+        Raises:
+            VerificationRejected: ``program_error`` or ``no_usable_draw``.
+        """
+        for index in range(len(self)):
+            self.question(index, costs)
+
+    def is_variant(self, index: int) -> bool:
+        """Whether an input set has another shape."""
+        return self._sets[index][1] is not None
+
+    def question(self, index: int, costs: Costs | None = None) -> Question:
+        """An input set with the program's answer.
+
+        Raises:
+            VerificationRejected: ``program_error`` if the program fails on the first input set;
+                ``no_usable_draw`` if it gives nothing to compare with on any of several.
+        """
+        known = self._known.get(index)
+        if known is not None:
+            return known
+        costs = costs or Costs()
+        with costs.of("rest"), self.surroundings():
+            made = self._question(index, costs)
+        if self.keeps:
+            self._known[index] = made
+        return made
+
+    # -- input sets ------------------------------------------------------------------------
+
+    def _inputs(self, seed: int, variant: int | None) -> list[Any]:
+        with torch.no_grad():
+            return self.program.make_inputs(seed, variant)
+
+    def _question(self, index: int, costs: Costs) -> Question:
+        """The input set with a program run that is finite; others are replaced."""
+        draw, variant = self._sets[index]
+        if draw == 0 and variant is None:
+            case = Case(self.original, self._first_inputs, self.seed)
+            original = run_program(case, costs)
+            self._first_is_finite = is_finite(original.run)
+            return _asked(case, original, 0, costs)
+        for attempt in range(ATTEMPTS):
+            case = self._case(draw, variant, attempt)
+            try:
+                original = run_program(case, costs)
+            except Rejected as error:
+                let_memory_failures_pass(error)
+                continue
+            if self._is_usable(original):
+                return _asked(case, original, attempt, costs)
+        message = f"eager is finite and near float64 on none of {ATTEMPTS} input sets"
+        raise VerificationRejected("no_usable_draw", message)
+
+    def _is_usable(self, original: Original) -> bool:
+        """Whether eager is finite, unless it is not even on draw 0, and no mere rounding noise."""
+        if self._first_is_finite and not is_finite(original.run):
+            return False
+        return not any(shows_nothing(expected) for expected in original.expected.values())
+
+    def _case(self, draw: int, variant: int | None, attempt: int) -> Case:
+        """Attempts grow milder: the last has plain inputs and the module as constructed."""
+        seed = derived_seed(self.seed, "draw", draw, variant, attempt)
+        is_plain = attempt > 1 or variant is not None
+        distribution = "plain" if is_plain else distribution_of(draw)
+        inputs = self._inputs(seed, variant)
+        reshape_inputs(inputs, self._first_inputs, distribution, seed, mild=attempt > 0)
+        module = cloned(self.original)
+        if attempt < ATTEMPTS - 1:
+            reshape_state(module, distribution, derived_seed(seed, "state"))
+        return Case(module, inputs, seed)
+
+
+def _asked(case: Case, original: Original, replaced: int, costs: Costs) -> Question:
+    before = held_tensors(case.module, case.inputs)
+    return Question(case, original, before, OtherAnswers(case, costs), replaced)
+
+
+def run_program(case: Case, costs: Costs) -> Original:
+    """Runs the program on a case.
+
+    Raises:
+        VerificationRejected: ``program_error``.
+    """
+    try:
+        with costs.of("reference"):
+            return run_original(case)
+    except Exception as error:
+        let_memory_failures_pass(error)
+        message = f"the program fails: {summary(error)}"
+        raise VerificationRejected("program_error", message) from error
+
+
+def is_finite(run: Run) -> bool:
+    """Whether all floating outputs and changed buffers are finite."""
+    tensors: list[nn.Parameter | torch.Tensor] = [
+        leaf for leaf in run.leaves if isinstance(leaf, torch.Tensor)
+    ]
+    wide = [
+        t.to(torch.complex128 if t.dtype.is_complex else torch.float64)
+        for t in tensors
+        if is_float(t.dtype)
+    ]
+    return all(bool(torch.isfinite(t).all()) for t in wide)

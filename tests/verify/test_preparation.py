@@ -1,0 +1,116 @@
+"""One preparation judges many texts, each as ``verify`` would."""
+
+import os
+
+import pytest
+import torch
+
+from builder.capture.targets import resolve_targets
+from builder.errors import Rejected, UsageError
+from builder.verify import Costs, Prepared, Verdict, judge, prepare, verify
+from tests.verify.data import buckets, histogram, loss, matmul
+
+HOPPER = resolve_targets(["cuda:90"])
+WRONG = loss.TRITON.replace("1 + tl.abs", "1.0001 + tl.abs")
+VARIANTS = (
+    "\n\ndef get_shape_variants():\n"
+    "    return [lambda: [torch.randn(3, 7), torch.randn(3, 7)],\n"
+    "            lambda: [torch.randn(1, 1), torch.randn(1, 1)]]\n"
+)
+
+
+def in_a_child(prepared: Prepared, text: str) -> Verdict:
+    """The verdict of a forked process."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, judge(prepared, text, targets=()).to_json().encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        text = stream.read()
+    os.waitpid(pid, 0)
+    return Verdict.from_json(text)
+
+
+@pytest.mark.parametrize("text", [loss.TRITON, WRONG, "import os\n"])
+def test_verdict_is_that_of_verify(text):
+    prepared = prepare(loss.PYTHON + VARIANTS, "Loss", draws=4, seed=3, variants=(0, 1))
+    whole = verify(
+        loss.PYTHON + VARIANTS, text, "Loss", targets=HOPPER, draws=4, seed=3, variants=(0, 1)
+    )
+    assert judge(prepared, text, targets=HOPPER) == whole
+    assert judge(prepared, text, targets=HOPPER) == whole
+
+
+def test_without_a_target_nothing_is_verified():
+    prepared = prepare(loss.PYTHON, "Loss", draws=2)
+    right = judge(prepared, loss.TRITON, targets=())
+    assert (right.verified, right.agrees, right.kind) == (False, True, "not_compiled")
+    assert right.compiled_targets == ()
+    wrong = judge(prepared, WRONG, targets=())
+    assert (wrong.verified, wrong.agrees, wrong.kind) == (False, False, "wrong_values")
+
+
+def test_forked_children_judge_by_what_the_parent_evaluated(monkeypatch):
+    prepared = prepare(buckets.PYTHON, "Buckets", draws=3)
+    prepared.evaluate()
+    monkeypatch.setattr("builder.verify.preparation.run_original", None)
+    assert in_a_child(prepared, buckets.TRITON).agrees
+    wrong = in_a_child(prepared, buckets.TRITON.replace("x > 0.25", "x > 0.3"))
+    assert wrong.kind == "wrong_discrete"
+    assert in_a_child(prepared, buckets.TRITON).agrees
+
+
+def test_answers_of_an_evaluated_program_stay_the_same():
+    prepared = prepare(loss.PYTHON, "Loss", draws=3)
+    first = [prepared.question(index) for index in range(len(prepared))]
+    assert [prepared.question(index) for index in range(len(prepared))] == first
+    torch.manual_seed(99)
+    other = prepare(loss.PYTHON, "Loss", draws=3)
+    for index, question in enumerate(first):
+        ours = question.original.expected["output 0"].reference
+        theirs = other.question(index).original.expected["output 0"].reference
+        assert torch.equal(ours, theirs)
+
+
+def test_a_program_that_does_not_load_is_rejected():
+    with pytest.raises(Rejected):
+        prepare("import torch\n", "Loss")
+    with pytest.raises(UsageError):
+        prepare(loss.PYTHON, "Loss", draws=0)
+    with pytest.raises(UsageError):
+        judge(prepare(loss.PYTHON, "Loss"), loss.TRITON, targets=(), dot_precision="x")
+
+
+def test_default_dtype_of_the_program_is_its_own():
+    python = loss.PYTHON.replace(
+        "import torch\n", "import torch\n\ntorch.set_default_dtype(torch.float64)\n", 1
+    )
+    prepared = prepare(python, "Loss", draws=2)
+    assert torch.get_default_dtype() == torch.float32
+    assert prepared.question(1).case.inputs[0].dtype == torch.float64
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_costs_are_counted_apart_and_change_no_verdict():
+    arguments = (matmul.python("float32"), matmul.triton("float32"), "Linear")
+    costs = Costs()
+    verdict = verify(*arguments, targets=HOPPER, costs=costs)
+    assert verdict == verify(*arguments, targets=HOPPER)
+    parts = (costs.reference, costs.executor, costs.comparison, costs.compilation, costs.rest)
+    assert min(parts) > 0
+    assert costs.total == pytest.approx(sum(parts))
+    assert costs.verification == pytest.approx(costs.executor + costs.comparison + costs.rest)
+
+
+def test_answers_asked_for_while_comparing_count_as_reference():
+    costs = Costs()
+    with costs.of("comparison"), costs.of("reference"):
+        sum(range(200_000))
+    assert costs.reference > 10 * costs.comparison
+
+
+def test_atomics_are_judged_with_the_same_determinism():
+    prepared = prepare(histogram.PYTHON, "Histogram")
+    assert not judge(prepared, histogram.TRITON, targets=HOPPER).deterministic
