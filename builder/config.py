@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+DRAWS = 6
+"""Input sets that a pair is compared on: one of each distribution that verification knows."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -36,5 +39,5 @@ class BuildConfig:
     targets: tuple[str, ...] = ("cuda:90",)
     families: tuple[str, ...] = ()
     workers: int = 2
-    draws: int = 3
+    draws: int = DRAWS
     limits: Limits = field(default_factory=Limits)

@@ -10,6 +10,7 @@ import click
 from builder.cli import render
 from builder.cli.options import limits_options, workers_option
 from builder.cli.output import EXIT_FAILED, EXIT_OK, Output, with_output
+from builder.config import DRAWS
 from builder.errors import OperationFailed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
 @click.option(
     "--draws",
     type=click.IntRange(min=1),
-    default=3,
+    default=DRAWS,
     show_default=True,
     help="Input draws to compare on.",
 )

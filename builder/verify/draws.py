@@ -9,9 +9,12 @@ of the floating inputs:
   nearly zero, sums that do not cancel;
 * ``mixed``: slices of one dimension of ordinary, large and tiny size side by side;
 * ``tiny``: a thousandth: constants that are added, small against ordinary values;
-* ``large``: many times the values: saturation, overflow of an unstable exponential.
+* ``large``: many times the values: saturation, overflow of an unstable exponential;
+* ``sparse``: one element in eight as drawn, the others zero (or the smallest value that the input
+  shows, where it shows no zero): empty rows, sums of one element, what is skipped for a zero.
 
-Where eager does not survive such a draw, a milder one follows (``LARGE`` has two sizes).
+Where eager does not survive such a draw, a milder one follows (``LARGE`` and ``SPARSE`` have two
+sizes).
 
 Where small values matter, a parameter or buffer that is zero stays zero: a bias would drown them.
 
@@ -24,6 +27,8 @@ themselves.
 from __future__ import annotations
 
 import hashlib
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,15 +41,16 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large")
+DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large", "sparse")
 SMALL = ("mixed", "tiny")
 FLIPPED_SHARE = 0.7
 LARGE = (32.0, 4.0)
+SPARSE = (0.125, 0.5)
 TINY = 2.0**-10
 STEP = 0.37  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
-DEFAULT_DRAWS = 3
+_GLANCE = 64
 
 
 def derived_seed(seed: int, *parts: object) -> int:
@@ -58,51 +64,92 @@ def distribution_of(draw: int) -> str:
     return DISTRIBUTIONS[draw % len(DISTRIBUTIONS)] if draw else "plain"
 
 
+@dataclass(frozen=True)
+class Domain:
+    """What draw 0 shows of one input tensor.
+
+    Attributes:
+        model: the tensor itself.
+        lowest: its smallest value.
+        highest: its largest value.
+        is_free: whether it may be reshaped: finite floats of more than two values.
+    """
+
+    model: Tensor
+    lowest: float = 0.0
+    highest: float = 0.0
+    is_free: bool = False
+
+
+def domains(first: list[Any]) -> list[Domain]:
+    """The domain of each tensor of draw 0, in order."""
+    return [_domain(tensor.detach()) for tensor in tensors_in(first)]
+
+
+def _domain(model: Tensor) -> Domain:
+    overlaps = any(n > 1 and s == 0 for n, s in zip(model.shape, model.stride(), strict=True))
+    if not model.dtype.is_floating_point or not model.numel() or overlaps:
+        return Domain(model)
+    values = _computable(model)
+    lowest, highest = (float(end) for end in torch.aminmax(values))  # NaN if any element is
+    if not math.isfinite(lowest) or not math.isfinite(highest):
+        return Domain(model)
+    is_free = values.numel() <= 2 or _between(values.flatten()[:_GLANCE], lowest, highest)
+    return Domain(model, lowest, highest, is_free or _between(values, lowest, highest))
+
+
+def _between(values: Tensor, lowest: float, highest: float) -> bool:
+    """Whether a value lies strictly between two."""
+    return bool(((values > lowest) & (values < highest)).any())
+
+
+def _computable(tensor: Tensor) -> Tensor:
+    """In float32, or float64 if it is that; narrow types can do little."""
+    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return tensor.detach().to(wide)
+
+
 def reshape_inputs(
-    inputs: list[Any], first: list[Any], distribution: str, seed: int, *, mild: bool = False
+    inputs: list[Any],
+    first: Sequence[Domain],
+    distribution: str,
+    seed: int,
+    *,
+    mild: bool = False,
 ) -> None:
     """Gives the floating tensors of ``inputs`` another distribution, in place.
 
     Args:
         inputs: a fresh draw of ``get_inputs``.
-        first: draw 0, which shows the domain and what is constant.
+        first: ``domains`` of draw 0, which show what is in reach and what is constant.
         distribution: one of ``DISTRIBUTIONS``.
         seed: of the generator that places zeros.
-        mild: large values are less large.
+        mild: large values are less large, sparse ones less sparse.
     """
     if distribution == "plain":
         return
     generator = torch.Generator().manual_seed(seed)
-    for tensor, model in zip(tensors_in(inputs), tensors_in(first), strict=True):
-        if _is_free(tensor, model):
-            _reshape(tensor, model, distribution, LARGE[mild], generator)
-
-
-def _is_free(tensor: Tensor, model: Tensor) -> bool:
-    if not tensor.dtype.is_floating_point or tensor.shape != model.shape or not tensor.numel():
-        return False
-    overlaps = any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True))
-    wide = model.detach().to(torch.float64)
-    if overlaps or not bool(torch.isfinite(wide).all()) or torch.equal(tensor, model):
-        return False
-    extremes = (wide == wide.min()) | (wide == wide.max())
-    return wide.numel() <= 2 or not bool(extremes.all())
+    for tensor, domain in zip(tensors_in(inputs), first, strict=True):
+        same_kind = tensor.shape == domain.model.shape and tensor.dtype == domain.model.dtype
+        if domain.is_free and same_kind and not torch.equal(tensor, domain.model):
+            _reshape(tensor, domain, distribution, generator, mild=mild)
 
 
 def _reshape(
-    tensor: Tensor, model: Tensor, distribution: str, large: float, generator: torch.Generator
+    tensor: Tensor, domain: Domain, distribution: str, generator: torch.Generator, *, mild: bool
 ) -> None:
-    shown = model.detach().to(torch.float64)
-    lowest, highest = float(shown.min()), float(shown.max())
-    values = tensor.detach().to(torch.float64)
+    values = _computable(tensor)
     if distribution == "tied":
-        values = _tied(values, lowest, highest, generator)
+        values = _tied(values, domain, generator)
     elif distribution == "mixed":
-        values = values * _turns(values, (1.0, large, TINY))
+        values = values * _turns(values, (1.0, LARGE[mild], TINY))
+    elif distribution == "sparse":
+        chance = torch.rand(values.shape, generator=generator)
+        empty = min(max(domain.lowest, 0.0), domain.highest)
+        values = values.masked_fill(chance >= SPARSE[mild], empty)
     else:
-        values = values * (large if distribution == "large" else TINY)
-    reach = max(abs(lowest), abs(highest))
-    if UNIT_REACHED < reach <= 1.0:
+        values = values * (LARGE[mild] if distribution == "large" else TINY)
+    if UNIT_REACHED < max(abs(domain.lowest), abs(domain.highest)) <= 1.0:
         values = values.clamp(-1.0, 1.0)
     with torch.no_grad():
         tensor.copy_(values)
@@ -112,17 +159,18 @@ def _turns(values: Tensor, sizes: Sequence[float]) -> Tensor:
     """Sizes that take turns along the first dimension with room for all of them."""
     roomy = [dim for dim, extent in enumerate(values.shape) if extent >= len(sizes)]
     if not roomy:
-        return torch.tensor(sizes[0], dtype=torch.float64)
+        return torch.tensor(sizes[0], dtype=values.dtype)
     shape = [1] * values.dim()
     shape[roomy[0]] = -1
     turns = torch.arange(values.shape[roomy[0]]) % len(sizes)
-    return torch.tensor(sizes, dtype=torch.float64)[turns].reshape(shape)
+    return torch.tensor(sizes, dtype=values.dtype)[turns].reshape(shape)
 
 
-def _tied(values: Tensor, lowest: float, highest: float, generator: torch.Generator) -> Tensor:
+def _tied(values: Tensor, domain: Domain, generator: torch.Generator) -> Tensor:
     """Multiples of a step; zeros and signs as draw 0 has them."""
+    lowest, highest = domain.lowest, domain.highest
     step = STEP * min(1.0, max(abs(lowest), abs(highest)))
-    chance = torch.rand(values.shape, generator=generator, dtype=torch.float64)
+    chance = torch.rand(values.shape, generator=generator)
     values = torch.round(values / step) * step
     if lowest <= 0 <= highest:
         values = values.masked_fill(chance < ZERO_SHARE, 0.0)
@@ -142,11 +190,10 @@ def reshape_state(module: nn.Module, distribution: str, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in _distinct_state(module):
-            values = tensor.to(torch.float64)
-            noise = torch.rand(values.shape, generator=generator, dtype=torch.float64)
+            values = _computable(tensor)
+            noise = torch.rand(values.shape, generator=generator)
             moved = values * (0.75 + 0.5 * noise)
-            moved = torch.where(values == 0, from_zero * noise, moved)
-            tensor.copy_(moved)
+            tensor.copy_(torch.where(values == 0, from_zero * noise, moved))
 
 
 def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
@@ -155,7 +202,7 @@ def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
         if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
             continue
         address = tensor.untyped_storage().data_ptr()
-        if address in seen or not bool(torch.isfinite(tensor.detach().to(torch.float64)).all()):
+        if address in seen or not bool(torch.isfinite(_computable(tensor)).all()):
             continue
         seen.add(address)
         yield tensor

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from builder.config import DRAWS
 from builder.errors import ExecutionError, Rejected, UsageError, VerificationRejected
 from builder.verify.compile import compile_launches
 from builder.verify.costs import Costs
-from builder.verify.draws import DEFAULT_DRAWS, derived_seed
+from builder.verify.draws import derived_seed
 from builder.verify.floors import DOT_PRECISIONS
 from builder.verify.match import match, same_bits
 from builder.verify.memory import let_memory_failures_pass
@@ -68,7 +69,7 @@ def verify(
     entry_point: str,
     *,
     targets: Sequence[Target],
-    draws: int = DEFAULT_DRAWS,
+    draws: int = DRAWS,
     seed: int = 0,
     variants: Sequence[int] = (),
     dot_precision: str = "ieee",

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from builder.config import DRAWS
 from builder.errors import Rejected, UsageError, VerificationRejected
 from builder.programs.load import LoadedProgram, load_program
 from builder.verify.compare import is_float, shows_nothing
 from builder.verify.costs import Costs
 from builder.verify.draws import (
-    DEFAULT_DRAWS,
     derived_seed,
     distribution_of,
+    domains,
     reshape_inputs,
     reshape_state,
 )
@@ -57,7 +58,7 @@ def prepare(
     python_code: str,
     entry_point: str,
     *,
-    draws: int = DEFAULT_DRAWS,
+    draws: int = DRAWS,
     seed: int = 0,
     variants: Sequence[int] = (),
     costs: Costs | None = None,
@@ -116,6 +117,7 @@ class Prepared:
             # Three seeds, capture's included: what state_dict lacks must not agree by accident.
             self.original: nn.Module = original_module(self.program, derived_seed(seed, "original"))
             self._first_inputs = self._inputs(seed, None)
+            self._domains = domains(self._first_inputs)
 
     def __len__(self) -> int:
         """Input sets, draws first, then shape variants."""
@@ -198,7 +200,7 @@ class Prepared:
         is_plain = attempt > 1 or variant is not None
         distribution = "plain" if is_plain else distribution_of(draw)
         inputs = self._inputs(seed, variant)
-        reshape_inputs(inputs, self._first_inputs, distribution, seed, mild=attempt > 0)
+        reshape_inputs(inputs, self._domains, distribution, seed, mild=attempt > 0)
         module = cloned(self.original)
         if attempt < ATTEMPTS - 1:
             reshape_state(module, distribution, derived_seed(seed, "state"))

@@ -1,13 +1,17 @@
 """Input sets stay in the program's domain and are functions of their seed."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from builder.config import DRAWS, BuildConfig
 from builder.verify.draws import (
     DISTRIBUTIONS,
     derived_seed,
     distribution_of,
+    domains,
     perturb,
     reshape_inputs,
     reshape_state,
@@ -21,7 +25,7 @@ def drawn(make, distribution, seed=1):
         torch.manual_seed(seed)
         inputs = make()
     plain = [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
-    reshape_inputs(inputs, first, distribution, seed)
+    reshape_inputs(inputs, domains(first), distribution, seed)
     return inputs, plain
 
 
@@ -140,12 +144,39 @@ def test_seeds_differ_and_repeat():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_first_draw_is_plain():
+def test_first_draw_is_plain_and_the_default_has_every_distribution():
     assert distribution_of(0) == "plain"
-    assert [distribution_of(i) for i in (1, 2, 3, 4, 6)] == [
-        "tied",
-        "mixed",
-        "tiny",
-        "large",
-        "tied",
-    ]
+    assert [distribution_of(draw) for draw in range(DRAWS)] == list(DISTRIBUTIONS)
+    assert distribution_of(DRAWS + 1) == distribution_of(1)
+    assert BuildConfig(1, Path("data")).draws == DRAWS
+
+
+def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
+    def make():
+        return [torch.randn(40, 50), torch.rand(40, 50) + 1, -torch.rand(40, 50) - 1]
+
+    (x, positive, negative), plain = drawn(make, "sparse")
+    kept = x != 0
+    assert 0.08 < kept.double().mean() < 0.17
+    assert torch.equal(x[kept], plain[0][kept])
+    assert (positive == positive.flatten().mode().values).double().mean() > 0.8
+    assert positive.min() >= 1
+    assert (negative == negative.flatten().mode().values).double().mean() > 0.8
+    assert negative.max() <= -1
+
+
+def test_narrow_and_wide_types_are_reshaped_alike():
+    for dtype in (torch.float8_e4m3fn, torch.float16, torch.float64):
+        for distribution in RESHAPED:
+            (x,), (plain,) = drawn(lambda d=dtype: [torch.randn(30).to(d)], distribution)
+            assert not torch.equal(x.double(), plain.double())
+            assert torch.isfinite(x.double()).all()
+
+
+def test_values_that_are_not_finite_or_two_are_no_domain():
+    nan = torch.tensor([0.0, 1.0, float("nan"), 2.0])
+    steps = torch.cat([torch.zeros(500), torch.ones(500)])
+    assert not domains([nan])[0].is_free
+    assert not domains([steps])[0].is_free
+    late = domains([torch.cat([steps, torch.tensor([0.5])])])[0]
+    assert (late.is_free, late.lowest, late.highest) == (True, 0.0, 1.0)

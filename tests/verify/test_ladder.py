@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from builder.capture.targets import resolve_targets
+from builder.config import DRAWS
 from builder.errors import UsageError
 from builder.verify import Verdict, verify
 from tests.verify.data import buckets, counter, histogram, layer_norm, loss, matmul, softmax
@@ -49,7 +50,7 @@ def test_good_pair_passes(name):
     python, triton, entry_point = GOOD[name]
     verdict = verify(python, triton, entry_point, targets=HOPPER)
     assert verdict.verified, verdict.reason
-    assert verdict.draws == 3
+    assert verdict.draws == DRAWS
     assert verdict.deterministic
     assert verdict.compiled_targets == ("cuda:90",)
     assert verdict.resources["cuda:90"]["registers"] > 0
