@@ -1,0 +1,138 @@
+"""Proofs that a mutant computes what the original computes, for all inputs of the declared shapes.
+
+Two proofs, neither of which draws inputs:
+
+* ``identical_ttir``: every launch has the same canonical TTIR, the same grid and the same
+  arguments, and the host does the same;
+* ``same_terms``: both modules are run once with a symbol in the place of every element of every
+  input (``term_machine``): masks, indices, bounds and grids, which depend on no data, are computed
+  for every lane of every program instance; what depends on data becomes an expression.  If each
+  element of each output is the same expression, outputs are equal bit for bit, whatever the data.
+  ``constant_mask`` is the case in which the mutant only differs in a mask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from builder.bench.mutants.term_machine import Budget, TermMachine
+from builder.bench.mutants.term_memory import Memory, Storage
+from builder.bench.mutants.terms import Address, Known, Term, Unprovable, Value, Words, wrapped
+from builder.bench.mutants.terms import name_hash
+from builder.bench.mutants.trace import HostTrace, KernelLaunch, TensorPlace, trace_host
+from builder.verify.modules import imported_text
+
+if TYPE_CHECKING:
+    from builder.execute.ir import Type
+    from builder.verify.prepare import Prepared
+
+IDENTICAL = "identical_ttir"
+SAME_TERMS = "same_terms"
+
+
+def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | None:
+    """The name of a proof that two Triton texts compute the same; None if there is none.
+
+    Only meaningful for texts that verification passes: accesses out of bounds, races and reads of
+    unwritten memory are its to find.
+
+    Args:
+        prepared: the program; input sets give the shapes.
+        original: the shipped text.
+        mutant: the other text.
+
+    Raises:
+        Unprovable: the modules do what has no rule here; the message says what.
+    """
+    found = IDENTICAL
+    for index in range(len(prepared)):
+        if index and not prepared.is_variant(index):
+            continue
+        traces = [_trace(prepared, index, text) for text in (original, mutant)]
+        if traces[0].identity() == traces[1].identity():
+            continue
+        found = SAME_TERMS
+        if not _same_results(*traces):
+            return None
+    return found
+
+
+def _trace(prepared: Prepared, index: int, text: str) -> HostTrace:
+    with prepared.surroundings(), imported_text(text) as module:
+        return trace_host(prepared, prepared.question(index), module)
+
+
+def _same_results(first: HostTrace, second: HostTrace) -> bool:
+    if first.nesting != second.nesting or len(first.outputs) != len(second.outputs):
+        return False
+    memories = [_run(trace) for trace in (first, second)]
+    outputs = zip(first.outputs, second.outputs, strict=True)
+    if not all(_same_leaf(one, other, memories) for one, other in outputs):
+        return False
+    return all(
+        _same_storage(*pair)
+        for pair in zip(*(memory.storages for memory in memories), strict=False)
+        if pair[0].label == pair[1].label and not pair[0].label.startswith("allocation")
+    )
+
+
+def _run(trace: HostTrace) -> Memory:
+    memory, budget = Memory(), Budget()
+    for label, nbytes, zero in trace.storages:
+        memory.add(Storage(label, nbytes, zero))
+    for event in trace.events:
+        if isinstance(event, KernelLaunch):
+            module = event.program.module
+            kinds = [module.entry.types[slot] for slot in module.entry.arguments]
+            arguments = [_argument(a, k) for a, k in zip(event.arguments, kinds, strict=True)]
+            if 0 not in event.grid:
+                TermMachine(module, event.grid, arguments, memory, budget).run()
+        else:
+            storage = memory.storages[event.storage]
+            storage.cells, storage.zero = None, True
+    return memory
+
+
+def _argument(argument: TensorPlace | float, kind: Type) -> Value:
+    if isinstance(argument, TensorPlace):
+        offset = Known(np.full(1, argument.offset, dtype=np.int64))
+        address = Address(argument.storage, argument.itemsize, offset)
+        if kind.pointee is None or kind.pointee.itemsize != argument.itemsize:
+            raise Unprovable("a pointer to elements of another size")
+        return address
+    if kind.is_float:
+        return Term(np.full(1, name_hash("float", kind.element, float(argument))))
+    return Known(wrapped(np.full(1, int(argument), dtype=np.int64), kind.bits))
+
+
+def _same_leaf(one: Any, other: Any, memories: list[Memory]) -> bool:
+    if not isinstance(one, TensorPlace) or not isinstance(other, TensorPlace):
+        return bool(one == other)
+    if (one.size, one.stride, one.dtype) != (other.size, other.stride, other.dtype):
+        return False
+    elements = [_elements(m, p) for m, p in zip(memories, (one, other), strict=True)]
+    return bool(np.array_equal(*elements))
+
+
+def _elements(memory: Memory, place: TensorPlace) -> Words:
+    cells = memory.storages[place.storage].at(place.itemsize)
+    index = np.full((1,) * len(place.size), place.offset, dtype=np.int64)
+    for axis, (size, stride) in enumerate(zip(place.size, place.stride, strict=True)):
+        shape = [1] * len(place.size)
+        shape[axis] = size
+        index = index + (np.arange(size, dtype=np.int64) * stride).reshape(shape)
+    if not index.size:
+        return np.zeros(0, dtype=np.uint64)
+    return cells[index]
+
+
+def _same_storage(one: Storage, other: Storage) -> bool:
+    sizes = {storage.itemsize for storage in (one, other) if storage.cells is not None}
+    if not sizes:
+        return True
+    if len(sizes) > 1:
+        raise Unprovable("elements of two sizes in one storage")
+    size = sizes.pop()
+    return bool(np.array_equal(one.at(size), other.at(size)))

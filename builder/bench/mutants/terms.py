@@ -1,0 +1,153 @@
+"""Values of a kernel run on symbols: known integers, and terms over the elements of the inputs.
+
+A term stands for an expression by a 64-bit hash of its structure (operations uninterpreted, the
+operands of commutative ones unordered).  Equal expressions have equal hashes; that different ones
+collide has a chance of about 2**-64 a comparison, for this is no random sample of inputs but one
+evaluation that covers all of them.
+
+Arrays have the program instances first, then the block's dimensions; a dimension of size 1 stands
+for any size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Words: TypeAlias = npt.NDArray[np.uint64]
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+_FIRST = np.uint64(0x9E3779B97F4A7C15)
+_SECOND = np.uint64(0xD6E8FEB86659FD93)
+_SHIFT = np.uint64(32)
+
+
+class Unprovable(Exception):
+    """The run on symbols cannot tell; nothing is claimed about such a mutant."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Integers (of any width, booleans too) that depend on no data."""
+
+    data: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """Expressions of loaded data, and all floats."""
+
+    hashes: Words
+
+
+@dataclass(frozen=True, eq=False)
+class Address:
+    """Elements of one storage.
+
+    Attributes:
+        storage: its number; None for an address that was itself loaded.
+        itemsize: bytes of an element.
+        offset: element numbers, from the storage's start.
+    """
+
+    storage: int
+    itemsize: int
+    offset: Known | Term
+
+    def with_offset(self, offset: Known | Term) -> Address:
+        return replace(self, offset=offset)
+
+
+Value: TypeAlias = Known | Term | Address
+
+
+@lru_cache(maxsize=4096)
+def name_hash(*parts: object) -> np.uint64:
+    """The hash of a name: an operation with its attributes, a constant, an input."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return np.uint64(int.from_bytes(digest[:8], "little"))
+
+
+def mixed(words: Words) -> Words:
+    """Spreads every bit over the word (as in MurmurHash3's finaliser)."""
+    words = (words ^ (words >> _SHIFT)) * _FIRST
+    words = (words ^ (words >> _SHIFT)) * _SECOND
+    result: Words = words ^ (words >> _SHIFT)
+    return result
+
+
+def combined(name: np.uint64, operands: list[Words], *, commutes: bool = False) -> Words:
+    """The term of an operation on operands, which broadcast against each other."""
+    if commutes:
+        first, second, *rest = operands
+        operands = [first + second, first ^ second, *rest]
+    word: Words = np.full((1,) * max((o.ndim for o in operands), default=1), name)
+    for operand in operands:
+        word = mixed(word + operand)
+    return word
+
+
+def as_words(value: Value) -> Words:
+    """The term that a value is; a known integer is the constant.
+
+    Raises:
+        Unprovable: it is an address.
+    """
+    if isinstance(value, Term):
+        return value.hashes
+    if isinstance(value, Known):
+        return constant_words(value.data)
+    raise Unprovable("an address is used as a number")
+
+
+def constant_words(data: Integers) -> Words:
+    return mixed(data.astype(np.uint64) + name_hash("integer"))
+
+
+def in_sequence(words: Words, axis: int) -> Words:
+    """The hash of each row's elements in their order; the axis is gone."""
+    return np.asarray((_numbered(words, axis)).sum(axis=axis, dtype=np.uint64))
+
+
+def prefixes(words: Words, axis: int, *, reverse: bool) -> Words:
+    """Per element, the hash of the elements up to it (or from it on)."""
+    if reverse:
+        words = np.flip(words, axis)
+    sums = np.cumsum(_numbered(words, axis), axis=axis, dtype=np.uint64)
+    return np.flip(sums, axis) if reverse else sums
+
+
+def _numbered(words: Words, axis: int) -> Words:
+    shape = [1] * words.ndim
+    shape[axis] = words.shape[axis]
+    places = np.arange(words.shape[axis], dtype=np.uint64).reshape(shape)
+    return mixed(words + mixed(places + name_hash("place")))
+
+
+def wrapped(data: Any, bits: int) -> Integers:
+    """Integers wrapped to a width, signed; one bit is 0 or 1."""
+    data = np.asarray(data, dtype=np.int64)
+    if bits == 1:
+        return data & 1
+    if bits >= 64:
+        return data
+    shift = 64 - bits
+    return (data << shift) >> shift
+
+
+def unsigned(data: Integers, bits: int) -> Integers:
+    """The unsigned reading of wrapped integers.
+
+    Raises:
+        Unprovable: 64-bit integers that are negative.
+    """
+    if bits < 64:
+        return data & ((1 << bits) - 1)
+    if bool((data < 0).any()):
+        raise Unprovable("unsigned 64-bit integers")
+    return data
