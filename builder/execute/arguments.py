@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import ExecutionError
+from builder.execute.descriptors import opened
 from builder.execute.memory import Buffer
 from builder.execute.provenance import ArgumentUse, argument_uses
 from builder.execute.races import Races
@@ -43,7 +44,7 @@ class Arguments:
         for slot, (name, path), use in zip(entry.arguments, program.parameters, uses, strict=True):
             argument = given[name]
             for number in path:
-                argument = argument[number]
+                argument = opened(argument)[number]
             self.values.append(self._value(name, argument, entry.type_of(slot), use))
         self.buffers = {buffer.number: buffer for buffer in self._by_storage.values()}
 

@@ -12,13 +12,6 @@ Tensor = torch.Tensor
 Function = Callable[..., Tensor]
 
 
-def fused_multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """One rounding: the product is exact in float64, up to float64 operands themselves."""
-    if a.dtype == torch.float64:
-        return torch.addcmul(c, a, b)
-    return (a.double() * b.double() + c.double()).to(a.dtype)
-
-
 def round_half_away(value: Tensor) -> Tensor:
     return torch.copysign(torch.floor(value.abs() + 0.5), value).where(
         value.abs() < 2.0**22, torch.round(value)
@@ -144,3 +137,88 @@ def ieee_remainder(a: Tensor, b: Tensor) -> Tensor:
 
     wide = np.vectorize(one, otypes=[np.float64])(a.double().numpy(), b.double().numpy())
     return torch.from_numpy(wide).to(a.dtype)
+
+
+def permuted_bytes(low: Tensor, high: Tensor, selector: Tensor) -> Tensor:
+    """Four bytes of eight, chosen by the low three bits of the selector's four nibbles."""
+    both = (low.long() & 0xFFFFFFFF) | (high.long() << 32)
+    result = torch.zeros_like(both)
+    for place in range(4):
+        source = (selector.long() >> (4 * place)) & 7
+        result = result | (((both >> (8 * source)) & 0xFF) << (8 * place))
+    return result.to(torch.int32)
+
+
+def average(*, signed: bool, up: bool) -> Function:
+    """The mean of two 32-bit integers without overflow, rounded down or up."""
+    keep = -1 if signed else 0xFFFFFFFF
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        return (((a.long() & keep) + (b.long() & keep) + up) >> 1).to(torch.int32)
+
+    return run
+
+
+def product_of_24_bits(*, signed: bool) -> Function:
+    """Low 32 bits of the product of the operands' low 24 bits."""
+
+    def low(value: Tensor) -> Tensor:
+        kept = value.long() & 0xFFFFFF
+        return (kept ^ 0x800000) - 0x800000 if signed else kept
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        return (low(a) * low(b)).to(torch.int32)
+
+    return run
+
+
+def unsigned_difference(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """``|a - b| + c`` of unsigned 32-bit integers."""
+    wide = (a.long() & 0xFFFFFFFF) - (b.long() & 0xFFFFFFFF)
+    return (wide.abs() + c.long()).to(torch.int32)
+
+
+def double_of_halves(high: Tensor, low: Tensor) -> Tensor:
+    bits = (high.long() << 32) | (low.long() & 0xFFFFFFFF)
+    return bits.view(torch.float64)
+
+
+def high_half(value: Tensor) -> Tensor:
+    return (value.contiguous().view(torch.int64) >> 32).to(torch.int32)
+
+
+def low_half(value: Tensor) -> Tensor:
+    return value.contiguous().view(torch.int64).to(torch.int32)
+
+
+def reciprocal_high(value: Tensor) -> Tensor:
+    """An approximate reciprocal whose low 32 bits are zero."""
+    bits = torch.reciprocal(value).view(torch.int64)
+    return (bits & ~0xFFFFFFFF).view(torch.float64)
+
+
+def bessel_first(order: Tensor, value: Tensor) -> Tensor:
+    """J of integer order by Bessel's integral; the trapezoidal rule converges exponentially.
+
+    NaN for a negative order, as in CUDA.
+    """
+    order, value = torch.broadcast_tensors(order, value)
+    n, x = order.double().unsqueeze(-1), value.double().unsqueeze(-1)
+    largest = max(float(n.abs().max()), float(x.abs().nan_to_num(posinf=0).max()))
+    points = 64 + 2 * int(largest)
+    angle = torch.arange(points, dtype=torch.float64) * (2 * math.pi / points)
+    result = torch.cos(n * angle - x * torch.sin(angle)).mean(-1)
+    result = torch.where(torch.isinf(value), 0.0, result)
+    return torch.where(order < 0, math.nan, result).to(value.dtype)
+
+
+def bessel_second(order: Tensor, value: Tensor) -> Tensor:
+    """Y of integer order by its recurrence, which is stable upwards; NaN for a negative order."""
+    order, value = torch.broadcast_tensors(order, value)
+    x = value.double()
+    before, current = torch.special.bessel_y0(x), torch.special.bessel_y1(x)
+    result = torch.where(order == 0, before, current)
+    for n in range(1, int(order.max())):
+        before, current = current, torch.nan_to_num(2 * n / x * current - before, nan=-math.inf)
+        result = torch.where(order == n + 1, current, result)
+    return torch.where((order < 0) | (x < 0) | x.isnan(), math.nan, result).to(value.dtype)

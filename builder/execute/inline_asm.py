@@ -8,16 +8,35 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import UnsupportedOperation
-from builder.execute.functions import Function, Tensor, fused_multiply_add
 from builder.execute.registry import operation
+from builder.execute.rounding import fused_multiply_add
+from builder.execute.seams import FROM_E4M3B15, TO_E4M3B15
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame
+    from builder.execute.functions import Function, Tensor
     from builder.execute.ir import Operation
 
 _INSTRUCTION = re.compile(r"\s*([\w.]+)\s+\$0\s*((?:,\s*\$\d+\s*)+);?\s*")
 _OPERAND = re.compile(r"\$(\d+)")
+_WITHOUT_EFFECT = re.compile(r"\s*griddepcontrol\.(wait|launch_dependents)\s*;\s*(//.*)?\s*")
+"""They order whole launches, which run one after another here anyway."""
 
+
+def from_e4m3b15(value: Tensor) -> Tensor:
+    """Bytes of Triton's e4m3 with a bias of 15 to float16, whose bias is the same."""
+    bits = value.to(torch.int32) & 0xFF
+    return (((bits & 0x7F) << 7) | ((bits & 0x80) << 8)).to(torch.int16).view(torch.float16)
+
+
+def to_e4m3b15(value: Tensor) -> Tensor:
+    """Float16 to bytes: magnitudes end at 1.75, NaN too; halves are rounded up."""
+    bits = value.contiguous().view(torch.int16).to(torch.int32) & 0xFFFF
+    magnitude = (bits & 0x7FFF).clamp(max=0x3F00)
+    return ((((magnitude * 2 + 0x80) >> 8) & 0x7F) | ((bits >> 8) & 0x80)).to(torch.int8)
+
+
+_CUSTOM: dict[str, Function] = {FROM_E4M3B15: from_e4m3b15, TO_E4M3B15: to_e4m3b15}
 _PTX: dict[str, Function] = {
     "abs": torch.abs,
     "add": torch.add,
@@ -43,6 +62,8 @@ _MODIFIERS = frozenset({"approx", "full", "ftz", "rn", "f32", "f64", "b32", "b64
 
 def _function(assembly: str) -> tuple[Function, list[int]] | None:
     """What an instruction computes, and of which operands; None where it is not known."""
+    if assembly in _CUSTOM:
+        return _CUSTOM[assembly], [0]
     match = _INSTRUCTION.fullmatch(assembly)
     if match is None:
         return None
@@ -55,6 +76,8 @@ def _function(assembly: str) -> tuple[Function, list[int]] | None:
 @operation("tt.elementwise_inline_asm")
 def elementwise_inline_asm(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
     assembly = op.attributes["strings"][0]
+    if not op.operands and _WITHOUT_EFFECT.fullmatch(assembly):
+        return torch.zeros(1, dtype=torch.int32)
     found = _function(assembly)
     if found is None or op.attributes.get("packed_element") != 1 or len(op.results) != 1:
         raise UnsupportedOperation(

@@ -1,8 +1,9 @@
-"""libdevice, NVIDIA's library of elementary functions, by the names of its symbols."""
+"""Elementary functions of NVIDIA's libdevice and AMD's ocml, by the names of their symbols."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,28 +12,38 @@ from builder.errors import UnsupportedOperation
 from builder.execute.functions import (
     Function,
     Tensor,
+    average,
+    bessel_first,
+    bessel_second,
     cosine_of_pi,
     count_leading_zeros,
     cube_root,
+    double_of_halves,
     exponent_of,
     find_first_set,
     flag,
-    fused_multiply_add,
     gamma,
+    high_half,
     ieee_remainder,
     in_double,
+    low_half,
+    permuted_bytes,
     population_count,
     power,
+    product_of_24_bits,
+    reciprocal_high,
     reverse_bits,
     round_half_away,
     scale_by_power,
     sign_bit,
     sine_of_pi,
+    unsigned_difference,
 )
 from builder.execute.ir import Operation, Type
 from builder.execute.ops_arith import multiply_high
 from builder.execute.ops_convert import to_integer
 from builder.execute.registry import operation
+from builder.execute.rounding import directed_functions, fused_multiply_add
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame
@@ -131,19 +142,7 @@ LIBDEVICE: dict[str, Function] = {
     "trunc": torch.trunc,
     "y0": torch.special.bessel_y0,
     "y1": torch.special.bessel_y1,
-    "frcp_rn": torch.reciprocal,
-    "drcp_rn": torch.reciprocal,
-    "fdiv_rn": torch.div,
-    "ddiv_rn": torch.div,
-    "fsqrt_rn": torch.sqrt,
-    "dsqrt_rn": torch.sqrt,
-    "frsqrt_rn": torch.rsqrt,
-    "fadd_rn": torch.add,
-    "dadd_rn": torch.add,
-    "fmul_rn": torch.mul,
-    "dmul_rn": torch.mul,
-    "fmaf_rn": fused_multiply_add,
-    "fma_rn": fused_multiply_add,
+    "frsqrt_rn": in_double(torch.rsqrt),
     "int_as_float": lambda v: v.view(torch.float32),
     "uint_as_float": lambda v: v.view(torch.float32),
     "float_as_int": lambda v: v.view(torch.int32),
@@ -174,24 +173,40 @@ for _mode, _rounding in _ROUNDINGS.items():
         LIBDEVICE[f"{_source}2uint_{_mode}"] = _conversion("i32", _rounding, signed=False)
         LIBDEVICE[f"{_source}2ll_{_mode}"] = _conversion("i64", _rounding, signed=True)
         LIBDEVICE[f"{_source}2ull_{_mode}"] = _conversion("i64", _rounding, signed=False)
+LIBDEVICE |= directed_functions()
 LIBDEVICE |= {
-    "int2float_rn": lambda v: v.to(torch.float32),
-    "int2double_rn": lambda v: v.to(torch.float64),
-    "ll2float_rn": lambda v: v.to(torch.float32),
-    "ll2double_rn": lambda v: v.to(torch.float64),
-    "double2float_rn": lambda v: v.to(torch.float32),
-    "fsub_rn": torch.sub,
-    "dsub_rn": torch.sub,
     "fast_fdividef": torch.div,
     "norm3d": in_double(lambda a, b, c: torch.sqrt(a * a + b * b + c * c)),
     "norm4d": in_double(lambda a, b, c, d: torch.sqrt(a * a + b * b + c * c + d * d)),
+    "byte_perm": permuted_bytes,
+    "double2hiint": high_half,
+    "double2loint": low_half,
+    "hiloint2double": double_of_halves,
+    "hadd": average(signed=True, up=False),
+    "rhadd": average(signed=True, up=True),
+    "uhadd": average(signed=False, up=False),
+    "urhadd": average(signed=False, up=True),
+    "mul24": product_of_24_bits(signed=True),
+    "umul24": product_of_24_bits(signed=False),
+    "usad": unsigned_difference,
+    "rcp64h": reciprocal_high,
+    "jn": bessel_first,
+    "yn": bessel_second,
     "rnorm3d": in_double(lambda a, b, c: 1.0 / torch.sqrt(a * a + b * b + c * c)),
     "rnorm4d": in_double(lambda a, b, c, d: 1.0 / torch.sqrt(a * a + b * b + c * c + d * d)),
 }
 
 
-def _libdevice_function(symbol: str) -> Function | None:
-    """``__nv_tanhf`` and ``__nv_tanh`` are one function here: torch goes by the type."""
+_OCML = re.compile(r"__ocml_(\w+)_f(?:16|32|64)")
+_OCML_NAMES = {"i0": "cyl_bessel_i0", "i1": "cyl_bessel_i1", "pown": "powi"}
+"""Where AMD's library has another name."""
+
+
+def _library_function(symbol: str) -> Function | None:
+    """``__nv_tanhf``, ``__nv_tanh`` and ``__ocml_tanh_f32`` are one: torch goes by the type."""
+    amd = _OCML.fullmatch(symbol)
+    if amd is not None:
+        return LIBDEVICE.get(_OCML_NAMES.get(amd.group(1), amd.group(1)))
     name = symbol.removeprefix("__nv_")
     if name in LIBDEVICE:
         return LIBDEVICE[name]
@@ -205,7 +220,7 @@ def _libdevice_function(symbol: str) -> Function | None:
 @operation("tt.extern_elementwise")
 def extern_elementwise(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
     symbol = op.attributes["symbol"]
-    function = _libdevice_function(symbol)
+    function = _library_function(symbol)
     if function is None:
         raise UnsupportedOperation(
             f"tt.extern_elementwise {symbol}", kernel=frame.machine.kernel_name, line=op.line

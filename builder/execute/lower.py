@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from triton.compiler.errors import CompilationError
 from triton.runtime.jit import JITFunction
 
-from builder.errors import ExecutionError, UnsupportedOperation
+from builder.errors import ExecutionError
 from builder.execute import seams
+from builder.execute.descriptors import descriptor_parts
 from builder.execute.parse import parse_ttir
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ def lower(kernel: JITFunction, binding: seams.Binding) -> Program:
     return known
 
 
+def forget_programs() -> None:
+    """Lower every kernel anew from now on."""
+    _programs.clear()
+
+
 def _key(kernel: JITFunction, binding: seams.Binding) -> tuple[Any, ...]:
     constants = [(path, _text(value)) for path, value in sorted(binding.constants.items())]
     options = sorted((name, str(value)) for name, value in binding.options.items())
@@ -84,8 +90,6 @@ def _lower(kernel: JITFunction, binding: seams.Binding) -> Program:
         for path, leaf in _leaves(kind)
         if leaf != "constexpr"
     )
-    if any("tensordesc" in str(kind) for kind in binding.signature.values()):
-        raise UnsupportedOperation("a tensor descriptor as an argument", kernel=kernel.__name__)
     if len(parameters) != len(module.entry.arguments):
         raise ExecutionError(
             "parse", "parameters and arguments differ in number", kernel=kernel.__name__
@@ -106,5 +110,8 @@ def _leaves(kind: Any, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, 
     if isinstance(kind, (tuple, list)):
         for number, part in enumerate(kind):
             yield from _leaves(part, (*path, number))
+    elif kind.startswith("tensordesc<"):
+        for number in range(descriptor_parts(kind.count(",") + 1)):
+            yield (*path, number), kind
     else:
         yield path, kind

@@ -10,6 +10,7 @@ import torch
 
 from builder.errors import BuilderError, ExecutionError, MemoryFault, UnsupportedOperation
 from builder.execute import (  # noqa: F401  (they fill the table of operations)
+    hints,
     inline_asm,
     libdevice,
     ops_arith,
@@ -17,9 +18,11 @@ from builder.execute import (  # noqa: F401  (they fill the table of operations)
     ops_control,
     ops_convert,
     ops_dot,
+    ops_map,
     ops_math,
     ops_memory,
     ops_reduce,
+    ops_scaled,
     ops_shape,
     poison,
 )
@@ -32,14 +35,14 @@ from builder.execute.values import Poisoned, Value, merge
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from builder.execute.ir import Block, Function, Module, Operation
+    from builder.execute.ir import Block, Module, Operation, Region
     from builder.execute.memory import Buffer
     from builder.execute.options import ExecutionOptions
 
 _TERMINATORS = frozenset(
     {
-        "cf.br", "cf.cond_br", "scf.condition", "scf.yield", "tt.reduce.return", "tt.return",
-        "tt.scan.return",
+        "cf.br", "cf.cond_br", "scf.condition", "scf.yield", "tt.map_elementwise.return",
+        "tt.reduce.return", "tt.return", "tt.scan.return",
     }
 )  # fmt: skip
 _ELEMENTS_PER_STEP = 4096
@@ -123,20 +126,23 @@ class Machine:
         """Run a function for those instances; its results."""
         function = self.module.functions[name]
         frame = Frame(self, function, instances)
-        return self._run_function(frame, function, arguments)
-
-    def _run_function(self, frame: Frame, function: Function, arguments: Sequence[Value]) -> Any:
-        blocks = {block.label: block for block in function.body.blocks}
         frame.values.update(zip(function.arguments, arguments, strict=True))
+        return self.run_region(frame, function.body, ())
+
+    def run_region(self, frame: Frame, region: Region, arguments: Sequence[Value]) -> Any:
+        """Run blocks that branch to each other; what the region returns.
+
+        ``arguments`` are those of its entry block.
+        """
+        blocks = {block.label: block for block in region.blocks}
+        frame.values.update(zip(region.entry.arguments, arguments, strict=True))
         everything = torch.arange(frame.count)
-        waiting: list[tuple[Block, Frame, torch.Tensor]] = [
-            (function.body.entry, frame, everything)
-        ]
+        waiting: list[tuple[Block, Frame, torch.Tensor]] = [(region.entry, frame, everything)]
         returned: list[tuple[torch.Tensor, list[Any]]] = []
         while waiting:
             block, group, rows = waiting.pop()
             end, values = self.run_block(group, block)
-            if end is None or end.name == "tt.return":
+            if end is None or not end.successors:
                 returned.append((rows, values))
             else:
                 waiting.extend(self._follow(end, values, group, rows, blocks))
@@ -194,7 +200,7 @@ class Machine:
 
     def _perform(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
         if op.handler is None:
-            op.handler = HANDLERS.get(op.name)
+            op.handler = hints.guarded(op, HANDLERS.get(op.name))
             if op.handler is None:
                 raise UnsupportedOperation(op.name, kernel=self.kernel_name, line=op.line)
         try:

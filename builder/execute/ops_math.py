@@ -11,12 +11,12 @@ from builder.execute.functions import (
     Tensor,
     count_leading_zeros,
     count_trailing_zeros,
-    fused_multiply_add,
     population_count,
     power,
     round_half_away,
 )
 from builder.execute.registry import operation
+from builder.execute.rounding import fused_multiply_add
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame

@@ -111,8 +111,8 @@ def _known(op: Operation, table: dict[Any, Any]) -> Any:
 def _combiner(frame: Frame, region: Region) -> Combine:
     """The region as a function on tensors of any one shape."""
     block = region.entry
-    if any(op.regions or op.name == "tt.call" for op in region.walk()):
-        return _instance_combiner(frame, block)
+    if len(region.blocks) > 1 or any(op.regions or op.name == "tt.call" for op in region.walk()):
+        return _instance_combiner(frame, region)
 
     def combine(left: Tensors, right: Tensors) -> Tensors:
         frame.values.update(zip(block.arguments, (*left, *right), strict=True))
@@ -123,7 +123,7 @@ def _combiner(frame: Frame, region: Region) -> Combine:
     return combine
 
 
-def _instance_combiner(frame: Frame, block: Block) -> Combine:
+def _instance_combiner(frame: Frame, region: Region) -> Combine:
     """The same where the region branches: each element counts as an instance of its own."""
 
     def combine(left: Tensors, right: Tensors) -> Tensors:
@@ -134,8 +134,7 @@ def _instance_combiner(frame: Frame, block: Block) -> Combine:
             rows = torch.zeros(count, dtype=torch.int64)
         inner = frame.subset(rows)
         flat = [value.reshape(-1) for value in (*left, *right)]
-        inner.values.update(zip(block.arguments, flat, strict=True))
-        _, values = frame.machine.run_block(inner, block)
+        values = frame.machine.run_region(inner, region, flat)
         return tuple(value.expand(count).reshape(shape) for value in values)
 
     return combine

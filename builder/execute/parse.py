@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.execute.ir import Block, Function, Module, Operation, Region, Type, find_dead
 from builder.execute.locations import Locations
+from builder.execute.parse_scaled import scaled_product
 from builder.execute.scan import LABEL, NUMBER, STRING, SYMBOL, VALUE, WORD, Scanner
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Parser(Scanner):
                 return scope[name][int(index or 0)]
         raise self.error(f"unknown value %{name}")
 
-    def _operand(self) -> int:
+    def operand(self) -> int:
         match = self.match(VALUE)
         if match is None:
             raise self.error("expected a value")
@@ -80,7 +81,7 @@ class Parser(Scanner):
     def _operand_list(self, closing: str) -> tuple[int, ...]:
         slots: list[int] = []
         while not self.accept(closing):
-            slots.append(self._operand())
+            slots.append(self.operand())
             self.accept(",")
         return tuple(slots)
 
@@ -156,7 +157,7 @@ class Parser(Scanner):
             name, parse = quoted.group(1), self._generic
         else:
             name = self.word()
-            parse = _SPECIAL.get(name, Parser._plain).__get__(self)
+            parse = _SPECIAL.get(name, Parser.plain).__get__(self)
         operation, types = parse(name)
         operation.line = self._location()
         operation.results = self._define_results(name, names, types)
@@ -195,13 +196,13 @@ class Parser(Scanner):
         self.expect("loc(")
         return self.locations.line(self.balanced("(", ")"))
 
-    def _plain(self, name: str) -> tuple[Operation, list[Type]]:
+    def plain(self, name: str) -> tuple[Operation, list[Type]]:
         """``name %a, %b word key = word {attributes} : types``."""
         operands: list[int] = []
         attributes: dict[str, Any] = {"words": []}
         while not self.peek("loc("):
             if self.peek("%"):
-                operands.append(self._operand())
+                operands.append(self.operand())
             elif self.accept(":"):
                 if not self.peek("%"):  # tt.print has its operands after a colon
                     break
@@ -296,11 +297,11 @@ class Parser(Scanner):
     def _for(self, name: str) -> tuple[Operation, list[Type]]:
         attributes: dict[str, Any] = {"unsigned": self.accept("unsigned")}
         induction = self._binding()
-        lower = self._operand()
+        lower = self.operand()
         self.expect("to")
-        upper = self._operand()
+        upper = self.operand()
         self.expect("step")
-        step = self._operand()
+        step = self.operand()
         names, initial = self._carried("iter_args(") if self.accept("iter_args(") else ((), ())
         types = self.type_list() if self.accept("->") else []
         kind = self.type() if self.accept(":") else Type("index")
@@ -323,12 +324,12 @@ class Parser(Scanner):
         initial: list[int] = []
         while not self.accept(")"):
             names.append(self._binding())
-            initial.append(self._operand())
+            initial.append(self.operand())
             self.accept(",")
         return tuple(names), tuple(initial)
 
     def _if(self, name: str) -> tuple[Operation, list[Type]]:
-        condition = self._operand()
+        condition = self.operand()
         types = self.type_list() if self.accept("->") else []
         self.expect("{")
         regions = [self._region_body()]
@@ -349,16 +350,14 @@ class Parser(Scanner):
         self.expect("do")
         self.expect("{")
         after = self._region_body()
-        attributes = {}
-        if self.accept("attributes"):
-            self.expect("{")
-            attributes = self.attributes()
+        given = self.accept("attributes") and self.accept("{")
+        attributes = self.attributes() if given else {}
         return Operation(name, initial, (), attributes, (before, after)), types
 
     def _branch(self, name: str) -> tuple[Operation, list[Type]]:
         operands: tuple[int, ...] = ()
         if self.peek("%"):
-            operands = (self._operand(),)
+            operands = (self.operand(),)
             self.expect(",")
         successors: list[tuple[str, tuple[int, ...]]] = []
         while not self.peek("loc("):
@@ -373,7 +372,7 @@ class Parser(Scanner):
         slots: list[int] = []
         if self.accept("("):
             while not self.accept(":"):
-                slots.append(self._operand())
+                slots.append(self.operand())
                 self.accept(",")
             while not self.accept(")"):
                 self.type_list()
@@ -387,6 +386,7 @@ _SPECIAL: dict[str, Callable[..., tuple[Operation, list[Type]]]] = {
     "scf.while": Parser._while,  # noqa: SLF001
     "cf.br": Parser._branch,  # noqa: SLF001
     "cf.cond_br": Parser._branch,  # noqa: SLF001
+    "tt.dot_scaled": scaled_product,
 }
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import MemoryFault
+from builder.execute.ops_map import poisoned_elements
+from builder.execute.ops_scaled import poisoned_products
 from builder.execute.registry import HANDLERS
 from builder.execute.values import Poisoned, nowhere
 
@@ -26,7 +28,7 @@ Masks = list[Tensor | None]
 
 _DECIDING = {"scf.if": 1, "scf.for": 3, "scf.while": 0, "tt.call": 0, "tt.assert": 1}
 """How many of the first operands decide what runs."""
-_WITHOUT_EFFECT = frozenset({"llvm.intr.assume", "tt.print"})
+_WITHOUT_EFFECT = frozenset({"tt.print"})
 _SHAPE = frozenset(
     {
         "tt.broadcast", "tt.cat", "tt.expand_dims", "tt.join", "tt.reshape", "tt.splat",
@@ -173,6 +175,12 @@ def _anywhere(frame: Frame, op: Operation, _values: list[Any], masks: Masks) -> 
 _RULES: dict[str, Callable[..., Any]] = {
     "arith.select": _selected,
     "tt.dot": _multiplied,
+    "tt.dot_scaled": lambda _frame, op, values, masks: poisoned_products(
+        op, _filled(values, masks)
+    ),
+    "tt.map_elementwise": lambda frame, op, values, masks: poisoned_elements(
+        op, _filled(values, masks), frame.kind(op).shape
+    ),
     "tt.gather": _anywhere,
     "tt.histogram": _anywhere,
     "tt.reduce": _along_axis,

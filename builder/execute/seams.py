@@ -2,7 +2,8 @@
 
 Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``, ``_pack_args``,
 ``params`` and ``cache_key``; ``create_function_from_signature``; ``Autotuner.run``;
-``make_backend``; ``CUDABackend.make_ttir``; ``ASTSource.make_ir``; ``DriverConfig._active``;
+``make_backend``; ``CUDABackend.make_ttir`` and ``get_codegen_implementation``;
+``ASTSource.make_ir``; ``DriverConfig._active``; ``core.builtin``;
 ``torch.utils._python_dispatch``; ``UntypedStorage._cdata``; ``OpOverload._schema``;
 ``torch.multiprocessing.reductions.StorageWeakRef``.
 """
@@ -23,6 +24,7 @@ from triton.backends.amd.compiler import HIPOptions
 from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 from triton.compiler.compiler import ASTSource, make_backend
+from triton.language import core
 from triton.runtime.autotuner import Autotuner
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction, create_function_from_signature
@@ -106,6 +108,29 @@ def _defaults() -> Any:
     return _backend().parse_options({})
 
 
+FROM_E4M3B15 = "from e4m3b15 $0, $1"
+TO_E4M3B15 = "to e4m3b15 $0, $1"
+
+
+@core.builtin
+def _convert_e4m3b15(value: Any, target: Any, _rounding: Any = None, _semantic: Any = None) -> Any:
+    """Triton converts this type with whole programs of inline PTX; here one word says it."""
+    upward = value.type.scalar.is_fp8e4b15()
+    if value.type.scalar.is_fp32():
+        value = value.to(core.float16, fp_downcast_rounding="rtz", _semantic=_semantic)
+    result = core.inline_asm_elementwise(
+        FROM_E4M3B15 if upward else TO_E4M3B15,
+        "=r,r",
+        [value],
+        dtype=core.float16 if upward else core.float8e4b15,
+        is_pure=True,
+        pack=1,
+        _semantic=_semantic,
+    )
+    narrow = not upward or target.scalar.is_fp16()
+    return result if narrow else result.to(core.float32, _semantic=_semantic)
+
+
 def lower(kernel: JITFunction, binding: Binding) -> str:
     """TTIR of a kernel, printed with locations, device assertions kept.
 
@@ -122,7 +147,7 @@ def lower(kernel: JITFunction, binding: Binding) -> str:
     module = source.make_ir(
         TARGET,
         options,
-        backend.get_codegen_implementation(options),
+        backend.get_codegen_implementation(options) | {"convert_custom_types": _convert_e4m3b15},
         backend.get_module_map(),
         context,
     )
