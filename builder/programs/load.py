@@ -56,7 +56,7 @@ class LoadedProgram:
         Raises:
             ProgramRejected: ``init_error``.
         """
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         with self.user_code("init_error", "correct get_init_inputs or __init__"):
             args, kwargs = self._init_inputs()
             module = self.namespace[self.entry_point](*args, **kwargs)
@@ -87,7 +87,7 @@ class LoadedProgram:
             torch.random.fork_rng(devices=[]),
             self.user_code("init_error", "correct get_init_inputs or __init__"),
         ):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             args, kwargs = self._init_inputs()
             bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -109,7 +109,7 @@ class LoadedProgram:
         """
         name = "get_inputs" if variant is None else f"get_shape_variants()[{variant}]"
         draw = self.namespace["get_inputs"] if variant is None else self._variants()[variant]
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         with self.user_code("inputs_error", f"correct {name}"):
             inputs = draw()
         if not isinstance(inputs, (list, tuple)):

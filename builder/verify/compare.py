@@ -22,21 +22,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
+from builder.verify.bits import bits_equal
 from builder.verify.floors import History, floor, is_wide, median_floor
-from builder.verify.norm import (
-    MEDIAN,
-    element_errors,
-    gaps,
-    largest,
-    quantile,
-    scale,
-    usable_quantiles,
-    wrong_non_finite,
-)
+from builder.verify.norm import MEDIAN, Errors, Yardstick, gaps, wrong_non_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +58,16 @@ class Expected:
     reference: Tensor
     history: History
     ties: Ties | None = None
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """The reference, to measure results by."""
+        return Yardstick(self.reference)
+
+    @cached_property
+    def eager_errors(self) -> Errors:
+        """How far eager is from the reference."""
+        return self.yardstick.errors(self.eager)
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,13 @@ def shows_nothing(expected: Expected) -> bool:
     if expected.history.rounding is None or not is_float(expected.eager.dtype):
         return False
     limit = USABLE["wide" if is_wide(expected.history.rounding) else "narrow"]
-    return _bulk(element_errors(expected.eager, expected.reference), limit) > limit
+    return _bulk(expected.eager_errors, limit) > limit
 
 
-def _bulk(errors: Tensor, limit: float = ILL_CONDITIONED) -> float:
+def _bulk(errors: Errors, limit: float = ILL_CONDITIONED) -> float:
     """The largest error if it is small, else the highest quantile that has elements enough."""
-    worst = largest(errors)
-    shares = usable_quantiles(errors.numel())
-    return quantile(errors, shares[0]) if worst > limit and shares else worst
+    shares = errors.shares()
+    return errors.quantile(shares[0]) if errors.worst > limit and shares else errors.worst
 
 
 class _Floats:
@@ -136,26 +138,28 @@ class _Floats:
         self.floor = lowest
         self.median_floor = median_floor(expected.history, lowest)
         self.reference = expected.reference
-        self.errors = element_errors(actual, self.reference)
-        self.eager_errors = element_errors(expected.eager, self.reference)
+        self.eager_errors = expected.eager_errors
+        is_eager = bits_equal(actual, expected.eager)
+        self.errors = self.eager_errors if is_eager else expected.yardstick.errors(actual)
         self.bulk = _bulk(self.eager_errors)
         self.tolerance = max(EAGER_FACTOR * self.bulk, lowest)
-        self.is_inflated = largest(self.eager_errors) > ILL_CONDITIONED
+        self.is_inflated = self.eager_errors.worst > ILL_CONDITIONED
 
     def outcome(self, answers: Iterable[Expected]) -> Outcome:
         if self.bulk > ILL_CONDITIONED:
             message = f"eager itself is {self.bulk:.2g} away from float64: rounding noise"
             return self._result("ill_conditioned", message)
-        wrong = (self.errors > self.tolerance) | wrong_non_finite(self.actual, self.reference)
-        unexplained = self._unexplained(wrong, answers) if bool(wrong.any()) else wrong
-        if bool(unexplained.any()):
-            return self._wrong(unexplained)
-        self.errors = self.errors.masked_fill(wrong, 0.0)
+        if not self.errors.all_finite or self.errors.worst > self.tolerance:
+            wrong = self.errors.values > self.tolerance
+            wrong |= wrong_non_finite(self.actual, self.reference)
+            unexplained = self._unexplained(wrong, answers) if bool(wrong.any()) else wrong
+            if bool(unexplained.any()):
+                return self._wrong(unexplained)
+            self.errors = self.errors.without(wrong)
         return self._spread() or self._result(None, "")
 
     def _result(self, kind: str | None, message: str, wrong: Tensor | None = None) -> Outcome:
-        worst = largest(self.errors)
-        return Outcome(kind, message, worst, self.tolerance, self.floor, wrong)
+        return Outcome(kind, message, self.errors.worst, self.tolerance, self.floor, wrong)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""
@@ -178,29 +182,31 @@ class _Floats:
 
     def _agrees(self, other: Expected) -> Tensor:
         """Elements within the tolerance of another answer, on the first answer's scale."""
-        allowed = self.tolerance * (other.reference.abs() + scale(self.reference))
+        allowed = self.tolerance * (other.reference.abs() + self.expected.yardstick.scale)
         close = gaps(self.actual, other.reference) <= allowed
         return close & ~wrong_non_finite(self.actual, other.reference)
 
     def _spread(self) -> Outcome | None:
         """A failure if the bulk of the elements is worse than eager's, though none is too bad."""
-        if largest(self.errors) <= self.median_floor:
+        if self.errors.worst <= self.median_floor:
             return None
-        for share in usable_quantiles(self.errors.numel()):
-            ours, theirs = quantile(self.errors, share), quantile(self.eager_errors, share)
+        for share in self.errors.shares():
             lowest = self.median_floor if share == MEDIAN else self.floor
+            if not self.errors.quantile_exceeds(share, lowest):
+                continue
+            ours, theirs = self.errors.quantile(share), self.eager_errors.quantile(share)
             allowed = max(EAGER_FACTOR * theirs, lowest)
             if ours > allowed:
                 message = (
                     f"{1 - share:.2g} of the elements have errors above {ours:.3g}; eager's are "
                     f"above {theirs:.3g}, allowed {allowed:.3g}"
                 )
-                return self._result("wrong_values", message, self.errors > allowed)
+                return self._result("wrong_values", message, self.errors.values > allowed)
         return None
 
     def _wrong(self, wrong: Tensor) -> Outcome:
         non_finite = wrong_non_finite(self.actual, self.reference) & wrong
-        ranked = self.errors.masked_fill(~wrong, 0.0).masked_fill(non_finite, math.inf)
+        ranked = self.errors.values.masked_fill(~wrong, 0.0).masked_fill(non_finite, math.inf)
         place = _place(int(ranked.flatten().argmax()), self.actual)
         values = (self.actual, self.reference, self.expected.eager)
         ours, exact, eager = (_item(tensor, place) for tensor in values)

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from builder.verify.bits import all_finite
 from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
         if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
             continue
         address = tensor.untyped_storage().data_ptr()
-        if address in seen or not bool(torch.isfinite(_computable(tensor)).all()):
+        if address in seen or not all_finite(tensor):
             continue
         seen.add(address)
         yield tensor

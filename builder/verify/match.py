@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import VerificationRejected
+from builder.verify.bits import bits_equal
 from builder.verify.compare import Expected, Outcome, compare
 from builder.verify.structure import significant_strides
 
@@ -71,17 +72,6 @@ def same_bits(first: Run, second: Run) -> str | None:
         if not bits_equal(tensor, second.values[name]):
             return name
     return None
-
-
-def bits_equal(first: Tensor, second: Tensor) -> bool:
-    """Equal shapes, types and bits: NaN equals itself, zeros of different sign do not."""
-    if first.dtype != second.dtype or first.shape != second.shape:
-        return False
-    return torch.equal(_bits(first), _bits(second))
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
 
 
 def _match_structure(original: Run, run: Run) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 Tensor = torch.Tensor
@@ -20,19 +21,106 @@ SCALE_FRACTION = 0.125
 QUANTILES = (0.99, 0.9, 0.5)
 MEDIAN = QUANTILES[-1]
 TAIL = 64
+_SQUARES_UNDERFLOW = 1e-140
+
+
+class Yardstick:
+    """A reference with the norm's denominators, to measure any number of results by.
+
+    Args:
+        reference: float64 or complex128.
+
+    Attributes:
+        reference: the same.
+        top: its largest absolute value; NaN or infinite if an element is.
+        scale: the absolute part of the denominators; never zero.
+    """
+
+    def __init__(self, reference: Tensor) -> None:
+        self.reference = reference
+        sizes = reference.abs()
+        self.top = float(sizes.amax()) if sizes.numel() else 0.0
+        self.scale = _scale(reference, self.top)
+        self._denominators = sizes.add_(self.scale)
+
+    def is_finite_as(self, dtype: torch.dtype) -> bool:
+        """Whether a type's range holds all of the reference."""
+        return self.top <= torch.finfo(dtype).max
+
+    def errors(self, actual: Tensor) -> Errors:
+        """The errors of a result of the same shape.
+
+        An element has none where the rounded reference is not finite: those are compared on their
+        own.
+        """
+        values = gaps(actual, self.reference).div_(self._denominators)
+        found = Errors(values, all_finite=self.is_finite_as(actual.dtype))
+        if found.all_finite:
+            return found
+        values.masked_fill_(~torch.isfinite(rounded(self.reference, actual.dtype)), 0.0)
+        return Errors(values.masked_fill_(torch.isnan(values), math.inf))
+
+
+class Errors:
+    """The error of each element of a result.
+
+    Args:
+        values: float64, not negative.
+        all_finite: the reference is finite; the result may still not be.
+
+    Attributes:
+        values: the same.
+        worst: the largest.
+        all_finite: neither the rounded reference nor the result has a NaN or an infinity.
+    """
+
+    def __init__(self, values: Tensor, *, all_finite: bool = False) -> None:
+        self.values = values
+        self.worst = largest(values)
+        self.all_finite = all_finite and math.isfinite(self.worst)
+        self._quantiles: dict[float, float] = {}
+
+    def without(self, mask: Tensor) -> Errors:
+        """The same with no error where a mask is set."""
+        return Errors(self.values.masked_fill(mask, 0.0), all_finite=self.all_finite)
+
+    def shares(self) -> tuple[float, ...]:
+        """The quantiles that have at least ``TAIL`` elements above them."""
+        return usable_quantiles(self.values.numel())
+
+    def quantile(self, share: float) -> float:
+        """The smallest error that at least a share of the elements does not exceed."""
+        if share not in self._quantiles:
+            rank = _rank(share, self.values.numel()) - 1
+            ordered = np.partition(self.values.reshape(-1).numpy(), rank)
+            self._quantiles[share] = float(ordered[rank])
+        return self._quantiles[share]
+
+    def quantile_exceeds(self, share: float, limit: float) -> bool:
+        """``quantile(share) > limit``, by counting."""
+        if self.worst <= limit:
+            return False
+        above = int(np.count_nonzero(self.values.numpy() > limit))
+        return self.values.numel() - above < _rank(share, self.values.numel())
 
 
 def scale(reference: Tensor) -> float:
-    """The absolute part of the norm's denominator; never zero."""
-    is_finite = torch.isfinite(reference)
-    count = int(is_finite.sum())
-    values = reference.masked_fill(~is_finite, 0.0)
-    top = largest(values.abs())
+    """An eighth of the root mean square of the finite values; never zero."""
+    return Yardstick(reference).scale
+
+
+def _scale(reference: Tensor, top: float) -> float:
+    count = reference.numel()
+    if not math.isfinite(top):
+        is_finite = torch.isfinite(reference)
+        count = int(is_finite.sum())
+        reference = reference.masked_fill(~is_finite, 0.0)
+        top = largest(reference.abs())
     if top == 0.0:
         return torch.finfo(torch.float32).tiny
-    length = float(torch.linalg.vector_norm(values))
-    if not math.isfinite(length):  # squares of values near float64's end
-        length = top * float(torch.linalg.vector_norm(values / top))
+    length = float(torch.linalg.vector_norm(reference))
+    if not _SQUARES_UNDERFLOW < length < math.inf:  # squares of values near float64's ends
+        length = top * float(torch.linalg.vector_norm(reference / top))
     return SCALE_FRACTION * length / math.sqrt(count)
 
 
@@ -41,25 +129,19 @@ def rounded(reference: Tensor, dtype: torch.dtype) -> Tensor:
     return reference.to(dtype).to(reference.dtype)
 
 
-def element_errors(actual: Tensor, reference: Tensor) -> Tensor:
-    """Each element's error; 0 where the rounded reference is not finite (compared on its own)."""
-    errors = gaps(actual, reference) / (reference.abs() + scale(reference))
-    errors.masked_fill_(~torch.isfinite(rounded(reference, actual.dtype)), 0.0)
-    return errors.masked_fill_(torch.isnan(errors), math.inf)
-
-
 def gaps(actual: Tensor, reference: Tensor) -> Tensor:
     """Absolute differences."""
-    return (actual.to(reference.dtype) - reference).abs()
+    differences = actual.to(reference.dtype, copy=True).sub_(reference)
+    return differences.abs() if differences.is_complex() else differences.abs_()
 
 
 def largest(errors: Tensor) -> float:
-    return float(errors.max()) if errors.numel() else 0.0
+    return float(errors.amax()) if errors.numel() else 0.0
 
 
 def error(actual: Tensor, reference: Tensor) -> float:
     """The norm of this module's head."""
-    return largest(element_errors(actual, reference))
+    return Yardstick(reference).errors(actual).worst
 
 
 def usable_quantiles(count: int) -> tuple[float, ...]:
@@ -67,10 +149,9 @@ def usable_quantiles(count: int) -> tuple[float, ...]:
     return tuple(share for share in QUANTILES if (1.0 - share) * count >= TAIL)
 
 
-def quantile(errors: Tensor, share: float) -> float:
-    """The smallest error that at least a share of the elements does not exceed."""
-    rank = max(1, math.ceil(share * errors.numel()))
-    return float(errors.flatten().kthvalue(rank).values)
+def _rank(share: float, count: int) -> int:
+    """How many elements a quantile bounds."""
+    return max(1, math.ceil(share * count))
 
 
 def rounded_up(value: float) -> float:

@@ -15,6 +15,7 @@ from torch import nn
 from builder.config import DRAWS
 from builder.errors import Rejected, UsageError, VerificationRejected
 from builder.programs.load import LoadedProgram, load_program
+from builder.verify.bits import all_finite
 from builder.verify.compare import is_float, shows_nothing
 from builder.verify.costs import Costs
 from builder.verify.draws import (
@@ -93,6 +94,7 @@ class Prepared:
         program: the loaded program.
         original: its module as constructed.
         seed: of the draws.
+        draws: input sets that ``get_inputs`` gave.
         keeps: whether input sets and results stay for the next text; without, one is held at a
             time, as a program of the largest allowed size needs.
     """
@@ -106,6 +108,7 @@ class Prepared:
         variants: tuple[int, ...],
     ) -> None:
         self.seed = seed
+        self.draws = draws
         self.keeps = True
         self._sets: list[tuple[int, int | None]] = [(draw, None) for draw in range(draws)]
         self._sets += [(0, variant) for variant in variants]
@@ -140,10 +143,6 @@ class Prepared:
         """
         for index in range(len(self)):
             self.question(index, costs)
-
-    def is_variant(self, index: int) -> bool:
-        """Whether an input set has another shape."""
-        return self._sets[index][1] is not None
 
     def question(self, index: int, costs: Costs | None = None) -> Question:
         """An input set with the program's answer.
@@ -228,13 +227,6 @@ def run_program(case: Case, costs: Costs) -> Original:
 
 
 def is_finite(run: Run) -> bool:
-    """Whether all floating outputs and changed buffers are finite."""
-    tensors: list[nn.Parameter | torch.Tensor] = [
-        leaf for leaf in run.leaves if isinstance(leaf, torch.Tensor)
-    ]
-    wide = [
-        t.to(torch.complex128 if t.dtype.is_complex else torch.float64)
-        for t in tensors
-        if is_float(t.dtype)
-    ]
-    return all(bool(torch.isfinite(t).all()) for t in wide)
+    """Whether all floating outputs are finite."""
+    leaves = [leaf for leaf in run.leaves if isinstance(leaf, torch.Tensor)]
+    return all(all_finite(leaf) for leaf in leaves if is_float(leaf.dtype))

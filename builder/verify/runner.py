@@ -121,7 +121,7 @@ def _run_reference(
     module: nn.Module, inputs: list[Any], own_decisions: bool, *, last: bool = False
 ) -> Original | None:
     """None if mkldnn ran an operation that has no float64 form; without it the parts have."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     reference = Reference(own_decisions=own_decisions)
     with torch.no_grad(), reference:
         out = module(*inputs)
@@ -192,7 +192,7 @@ def run_triton(
     module, inputs = cloned((new, case.inputs))
     options = execute.ExecutionOptions(permute_seed=permute_seed)
     guard = Guard(second=second)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     with (
         triton_errors("forward"),
         torch.no_grad(),
