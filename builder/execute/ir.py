@@ -182,11 +182,15 @@ def find_dead(region: Region) -> None:
 
 def _find_dead_in(block: Block) -> None:
     defined = set(block.arguments)
+    made: dict[int, Operation] = {}
     last: dict[int, Operation] = {}
     for operation in block.operations:
         defined.update(operation.results)
+        made.update(dict.fromkeys(operation.results, operation))
         for slot in (*_uses(operation), *operation.results):
             last[slot] = operation
+            if operation.name == "llvm.intr.assume" and slot in made:  # its message shows them
+                last.update(dict.fromkeys(made[slot].operands, operation))
     dead: dict[int, list[int]] = {}
     for slot, operation in last.items():
         if slot in defined:

@@ -156,9 +156,9 @@ def call(frame: Frame, op: Operation, args: list[Any]) -> Values:
     return frame.machine.call(op.attributes["callee"], frame.instances, tuple(args))
 
 
-@operation("llvm.intr.assume", "gpu.barrier", "ttg.barrier", "ttg.local_barrier", "tt.print")
+@operation("gpu.barrier", "ttg.barrier", "ttg.local_barrier", "tt.print")
 def nothing(_frame: Frame, _op: Operation, _args: list[Any]) -> None:
-    """Hints, barriers (instances run in step) and prints change no value."""
+    """Barriers (instances run in step) and prints change no value."""
 
 
 @operation("tt.assert")

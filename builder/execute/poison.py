@@ -2,7 +2,7 @@
 
 A ``Poisoned`` value carries a mask of such lanes.  They may flow through arithmetic, and a
 selection or a conjunction may leave them behind; they must not be stored, say where something is
-stored, or decide a branch.
+stored, decide a branch, or meet defined lanes in a reduction.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import MemoryFault
+from builder.execute.hints import Checked
 from builder.execute.ops_map import poisoned_elements
 from builder.execute.ops_scaled import poisoned_products
 from builder.execute.registry import HANDLERS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from builder.execute.frame import Frame
     from builder.execute.ir import Operation
+    from builder.execute.registry import Handler
 
 Tensor = torch.Tensor
 Masks = list[Tensor | None]
@@ -29,6 +31,7 @@ Masks = list[Tensor | None]
 _DECIDING = {"scf.if": 1, "scf.for": 3, "scf.while": 0, "tt.call": 0, "tt.assert": 1}
 """How many of the first operands decide what runs."""
 _WITHOUT_EFFECT = frozenset({"tt.print"})
+_KNOWS_POISON = frozenset({"llvm.intr.assume"})
 _SHAPE = frozenset(
     {
         "tt.broadcast", "tt.cat", "tt.expand_dims", "tt.join", "tt.reshape", "tt.splat",
@@ -44,21 +47,34 @@ def perform(frame: Frame, op: Operation, args: list[Any]) -> Any:
     """Run an operation of which some operand is poisoned.
 
     Raises:
-        MemoryFault: ``poison``, poisoned lanes reach memory, an address or a branch.
+        MemoryFault: ``poison``, poisoned lanes reach memory, an address, a branch or, together
+            with defined ones, a reduction.
+        ExecutionError: ``false_hint``, as the operation's hints are checked here too.
     """
+    handler = op.handler
+    if not isinstance(handler, Checked):
+        return _perform(frame, op, args, handler)
+    result = _perform(frame, op, args, handler.inner)
+    handler.check(frame, op, result)
+    return result
+
+
+def _perform(frame: Frame, op: Operation, args: list[Any], handler: Handler) -> Any:
+    if op.name in _KNOWS_POISON:
+        return handler(frame, op, args)
     if op.name in _DECIDING:
         count = _DECIDING[op.name]
         decisive = [decided(frame, op, value) for value in args[:count]]
-        return op.handler(frame, op, [*decisive, *args[count:]])
+        return handler(frame, op, [*decisive, *args[count:]])
     values = [value.value if isinstance(value, Poisoned) else value for value in args]
     masks: Masks = [value.mask if isinstance(value, Poisoned) else None for value in args]
     if op.name in _WITHOUT_EFFECT:
-        return op.handler(frame, op, values)
+        return handler(frame, op, values)
     if op.name == "tt.load":
-        return _read_memory(frame, op, values, masks)
+        return _read_memory(frame, op, values, masks, handler)
     if op.name in _ACTIVE_OPERAND:
-        return _write_memory(frame, op, values, masks)
-    result = op.handler(frame, op, values)
+        return _write_memory(frame, op, values, masks, handler)
+    result = handler(frame, op, values)
     rule = _RULES.get(op.name, _union)
     return _wrapped(result, rule(frame, op, values, masks))
 
@@ -142,10 +158,13 @@ def _reshaped(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> A
     return list(result) if isinstance(result, tuple) else result
 
 
-def _along_axis(_frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Tensor:
+def _along_axis(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Tensor:
+    """A row of undefined lanes only, which a block may have behind its tensor, gives no result."""
     axis = op.attributes["axis"] + 1
-    poisoned = torch.broadcast_tensors(*_filled(values, masks))
-    return _either(list(poisoned)).any(axis)
+    poisoned = _either(list(torch.broadcast_tensors(*_filled(values, masks))))
+    reduced = poisoned.any(axis)
+    _forbid(frame, op, reduced & ~poisoned.all(axis), "it is reduced together with others")
+    return reduced
 
 
 def _scanned(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Tensor:
@@ -188,13 +207,21 @@ _RULES: dict[str, Callable[..., Any]] = {
 } | dict.fromkeys(_SHAPE, _reshaped)
 
 
-def _read_memory(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Any:
+def _read_memory(
+    frame: Frame, op: Operation, values: list[Any], masks: Masks, handler: Handler
+) -> Any:
     """A load: what comes from a poisoned place, or perhaps from none, is poisoned again.
 
     A search by bisection does this in the lanes that nobody looks at; an address that leaves its
     tensor is an error as always.
     """
-    result = op.handler(frame, op, values)
+    try:
+        result = handler(frame, op, values)
+    except MemoryFault as fault:
+        if fault.kind == "out_of_bounds" and masks[0] is not None:
+            active = values[1] if len(values) > 1 else True
+            _forbid(frame, op, masks[0] & active, "it is an address")
+        raise
     poisoned = [mask for mask in masks[:2] if mask is not None]
     if len(masks) > 2 and masks[2] is not None:
         poisoned.append(masks[2] & ~values[1])
@@ -204,7 +231,9 @@ def _read_memory(frame: Frame, op: Operation, values: list[Any], masks: Masks) -
     return Poisoned(result, _either(list(poisoned)))
 
 
-def _write_memory(frame: Frame, op: Operation, values: list[Any], masks: Masks) -> Any:
+def _write_memory(
+    frame: Frame, op: Operation, values: list[Any], masks: Masks, handler: Handler
+) -> Any:
     """A store or an atomic: poisoned lanes must be inactive."""
     number = _ACTIVE_OPERAND[op.name]
     active = values[number] if number is not None and len(values) > number else None
@@ -217,7 +246,7 @@ def _write_memory(frame: Frame, op: Operation, values: list[Any], masks: Masks) 
         reached = mask if active is None else mask & active
         purpose = "it is an address" if position == 0 else "it goes to memory"
         _forbid(frame, op, reached, purpose)
-    return op.handler(frame, op, values)
+    return handler(frame, op, values)
 
 
 def _forbid(frame: Frame, op: Operation, mask: Tensor | None, purpose: str) -> None:
