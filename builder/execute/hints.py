@@ -232,7 +232,8 @@ def _false_hint(frame: Frame, op: Operation, row: int, hint: str, reason: str) -
 @operation("llvm.intr.assume")
 def assume(frame: Frame, op: Operation, args: list[Any]) -> None:
     """An assumption that does not hold is ``false_hint``; undefined lanes prove nothing."""
-    condition, undefined = args[0], None
+    condition: Any = args[0]
+    undefined: Tensor | None = None
     if isinstance(condition, Poisoned):
         condition, undefined = condition.value, condition.mask
     if bool(condition.all()):
