@@ -18,6 +18,14 @@ def round_half_away(value: Tensor) -> Tensor:
     )
 
 
+def square_root(value: Tensor) -> Tensor:
+    """Rounded correctly, which torch's vectorised root of float32 is not."""
+    if value.dtype not in (torch.float32, torch.float64):
+        return torch.sqrt(value)
+    with np.errstate(all="ignore"):
+        return torch.from_numpy(np.asarray(np.sqrt(value.numpy())))
+
+
 def cube_root(value: Tensor) -> Tensor:
     return torch.from_numpy(np.cbrt(value.double().numpy())).to(value.dtype)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import UnsupportedOperation
+from builder.execute.functions import square_root
 from builder.execute.registry import operation
 from builder.execute.rounding import fused_multiply_add
 from builder.execute.seams import FROM_E4M3B15, TO_E4M3B15
@@ -53,7 +54,7 @@ _PTX: dict[str, Function] = {
     "rcp": torch.reciprocal,
     "rsqrt": torch.rsqrt,
     "sin": torch.sin,
-    "sqrt": torch.sqrt,
+    "sqrt": square_root,
     "sub": torch.sub,
     "tanh": torch.tanh,
 }

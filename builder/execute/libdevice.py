@@ -37,6 +37,7 @@ from builder.execute.functions import (
     scale_by_power,
     sign_bit,
     sine_of_pi,
+    square_root,
     unsigned_difference,
 )
 from builder.execute.ir import Operation, Type
@@ -135,7 +136,7 @@ LIBDEVICE: dict[str, Function] = {
     "sin": torch.sin,
     "sinh": torch.sinh,
     "sinpi": in_double(sine_of_pi),
-    "sqrt": torch.sqrt,
+    "sqrt": square_root,
     "tan": torch.tan,
     "tanh": torch.tanh,
     "tgamma": gamma,

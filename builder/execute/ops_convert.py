@@ -10,6 +10,7 @@ import torch
 from builder.execute.ir import Operation, Type
 from builder.execute.ops_arith import as_unsigned
 from builder.execute.registry import operation
+from builder.execute.rounding import narrowed
 from builder.execute.values import Pointer, Value
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def convert_float(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
         return finite.to(dtype)
     if op.attributes.get("rounding") == "rtz" and dtype.itemsize < value.dtype.itemsize:
         return _round_to_zero(value, dtype)
-    return value.to(dtype)
+    return narrowed(value, dtype) if value.dtype == torch.float64 else value.to(dtype)
 
 
 def _round_to_zero(value: Tensor, dtype: torch.dtype) -> Tensor:

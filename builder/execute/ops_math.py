@@ -14,6 +14,7 @@ from builder.execute.functions import (
     population_count,
     power,
     round_half_away,
+    square_root,
 )
 from builder.execute.registry import operation
 from builder.execute.rounding import fused_multiply_add
@@ -39,7 +40,7 @@ _MATH: dict[str, Function] = {
     "pow": power,
     "rsqrt": torch.rsqrt,
     "sin": torch.sin,
-    "sqrt": torch.sqrt,
+    "sqrt": square_root,
     "tan": torch.tan,
     "tanh": torch.tanh,
     "trunc": torch.trunc,
@@ -68,4 +69,4 @@ def _register(name: str, function: Function) -> None:
 
 for _name, _function in _MATH.items():
     _register(f"math.{_name}", _function)
-_register("tt.precise_sqrt", torch.sqrt)
+_register("tt.precise_sqrt", square_root)
