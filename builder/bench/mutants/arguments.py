@@ -43,9 +43,7 @@ def layouts(source: Source, function: ast.FunctionDef) -> dict[str, Layout]:
     return found
 
 
-def _swap(
-    source: Source, function: str, line: int, first: ast.expr, second: ast.expr
-) -> Candidate:
+def _swap(source: Source, function: str, line: int, first: ast.expr, second: ast.expr) -> Candidate:
     edits = (
         source.replace(first, source.segment(second)),
         source.replace(second, source.segment(first)),

@@ -19,17 +19,28 @@ import numpy as np
 
 from builder.bench.mutants.term_machine import Budget, TermMachine
 from builder.bench.mutants.term_memory import Memory, Storage
-from builder.bench.mutants.terms import Address, Known, Term, Unprovable, Value, Words, wrapped
-from builder.bench.mutants.terms import name_hash
+from builder.bench.mutants.terms import (
+    Address,
+    Known,
+    Term,
+    Unprovable,
+    Value,
+    Words,
+    float_constant,
+    wrapped,
+)
 from builder.bench.mutants.trace import HostTrace, KernelLaunch, TensorPlace, trace_host
 from builder.verify.modules import imported_text
+from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
     from builder.execute.ir import Type
-    from builder.verify.prepare import Prepared
+    from builder.verify.preparation import Prepared
 
 IDENTICAL = "identical_ttir"
 SAME_TERMS = "same_terms"
+FINITE_TERMS = "same_terms_if_finite"
+_STRENGTH = (IDENTICAL, SAME_TERMS, FINITE_TERMS)
 
 
 def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | None:
@@ -46,17 +57,26 @@ def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | N
     Raises:
         Unprovable: the modules do what has no rule here; the message says what.
     """
-    found = IDENTICAL
+    found, seen = IDENTICAL, set()
     for index in range(len(prepared)):
-        if index and not prepared.is_variant(index):
+        shapes = repr([tuple(t.shape) for t in tensors_in(prepared.question(index).case.inputs)])
+        if shapes in seen:
             continue
+        seen.add(shapes)
         traces = [_trace(prepared, index, text) for text in (original, mutant)]
-        if traces[0].identity() == traces[1].identity():
-            continue
-        found = SAME_TERMS
-        if not _same_results(*traces):
+        proof = _proof(*traces)
+        if proof is None:
             return None
+        found = max(found, proof, key=_STRENGTH.index)
     return found
+
+
+def _proof(first: HostTrace, second: HostTrace) -> str | None:
+    if first.identity() == second.identity():
+        return IDENTICAL
+    if _same_results(first, second, finite=False):
+        return SAME_TERMS
+    return FINITE_TERMS if _same_results(first, second, finite=True) else None
 
 
 def _trace(prepared: Prepared, index: int, text: str) -> HostTrace:
@@ -64,10 +84,10 @@ def _trace(prepared: Prepared, index: int, text: str) -> HostTrace:
         return trace_host(prepared, prepared.question(index), module)
 
 
-def _same_results(first: HostTrace, second: HostTrace) -> bool:
+def _same_results(first: HostTrace, second: HostTrace, *, finite: bool) -> bool:
     if first.nesting != second.nesting or len(first.outputs) != len(second.outputs):
         return False
-    memories = [_run(trace) for trace in (first, second)]
+    memories = [_run(trace, finite=finite) for trace in (first, second)]
     outputs = zip(first.outputs, second.outputs, strict=True)
     if not all(_same_leaf(one, other, memories) for one, other in outputs):
         return False
@@ -78,7 +98,7 @@ def _same_results(first: HostTrace, second: HostTrace) -> bool:
     )
 
 
-def _run(trace: HostTrace) -> Memory:
+def _run(trace: HostTrace, *, finite: bool) -> Memory:
     memory, budget = Memory(), Budget()
     for label, nbytes, zero in trace.storages:
         memory.add(Storage(label, nbytes, zero))
@@ -88,10 +108,11 @@ def _run(trace: HostTrace) -> Memory:
             kinds = [module.entry.types[slot] for slot in module.entry.arguments]
             arguments = [_argument(a, k) for a, k in zip(event.arguments, kinds, strict=True)]
             if 0 not in event.grid:
-                TermMachine(module, event.grid, arguments, memory, budget).run()
+                machine = TermMachine(module, event.grid, arguments, memory, budget, finite=finite)
+                machine.run()
         else:
             storage = memory.storages[event.storage]
-            storage.cells, storage.zero = None, True
+            storage.cells, storage.zero, storage.finite = None, True, True
     return memory
 
 
@@ -103,14 +124,14 @@ def _argument(argument: TensorPlace | float, kind: Type) -> Value:
             raise Unprovable("a pointer to elements of another size")
         return address
     if kind.is_float:
-        return Term(np.full(1, name_hash("float", kind.element, float(argument))))
+        return Term(np.full(1, float_constant(kind.element, argument)))
     return Known(wrapped(np.full(1, int(argument), dtype=np.int64), kind.bits))
 
 
 def _same_leaf(one: Any, other: Any, memories: list[Memory]) -> bool:
     if not isinstance(one, TensorPlace) or not isinstance(other, TensorPlace):
         return bool(one == other)
-    if (one.size, one.stride, one.dtype) != (other.size, other.stride, other.dtype):
+    if (one.size, one.significant, one.dtype) != (other.size, other.significant, other.dtype):
         return False
     elements = [_elements(m, p) for m, p in zip(memories, (one, other), strict=True)]
     return bool(np.array_equal(*elements))

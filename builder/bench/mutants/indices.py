@@ -73,9 +73,7 @@ def shifted_loop(source: Source) -> Iterator[Candidate]:
             yield from _loop_bounds(source, function, loop)
 
 
-def _loop_bounds(
-    source: Source, function: ast.FunctionDef, loop: ast.For
-) -> Iterator[Candidate]:
+def _loop_bounds(source: Source, function: ast.FunctionDef, loop: ast.For) -> Iterator[Candidate]:
     call = loop.iter
     if called(call) not in ("range", "tl.range", "tl.static_range"):
         return

@@ -6,12 +6,14 @@ Where instances decide differently, what they stored is taken back and each grou
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.mutants.term_algebra import select
+from builder.bench.mutants.term_axes import along_axis
 from builder.bench.mutants.term_memory import Memory
-from builder.bench.mutants.term_ops import pure, select
+from builder.bench.mutants.term_ops import pure
 from builder.bench.mutants.terms import (
     Address,
     Integers,
@@ -21,18 +23,18 @@ from builder.bench.mutants.terms import (
     Value,
     as_words,
     combined,
+    constant_words,
     name_hash,
     wrapped,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from builder.execute.ir import Block, Function, Module, Operation, Region
 
-_COMMUTING_ATOMICS = frozenset(
-    {"fadd", "add", "max", "min", "umax", "umin", "and", "or", "xor"}
-)
+_COMMUTING_ATOMICS = frozenset({"fadd", "add", "max", "min", "umax", "umin", "and", "or", "xor"})
+_ALONG_AXIS = frozenset({"tt.reduce", "tt.scan", "tt.dot", "tt.gather"})
 _IGNORED = frozenset({"gpu.barrier", "ttg.barrier", "tt.print"})
 _CHUNK_ELEMENTS = 1 << 19
 DEFAULT_BUDGET = 1 << 31
@@ -53,9 +55,8 @@ class Budget:
         self.left = elements
 
     def spend(self, elements: int) -> None:
-        """
-        Raises:
-            Unprovable: nothing is left.
+        """Raises:
+        Unprovable: nothing is left.
         """
         self.left -= elements
         if self.left < 0:
@@ -71,6 +72,7 @@ class TermMachine:
         arguments: of the entry function.
         memory: what the arguments point into.
         budget: shared by the launches of a run.
+        finite: take values that are compared with infinity, or with themselves, for finite.
     """
 
     def __init__(
@@ -80,12 +82,15 @@ class TermMachine:
         arguments: Sequence[Value],
         memory: Memory,
         budget: Budget,
+        *,
+        finite: bool = False,
     ) -> None:
         self._module = module
         self._grid = grid
         self._arguments = list(arguments)
         self._memory = memory
         self._budget = budget
+        self._finite = finite
         self._stores = 0
 
     def run(self) -> None:
@@ -114,11 +119,21 @@ class TermMachine:
                 self._memory.take_back(mark)
                 pending = [*split.parts, *pending]
 
-    def perform(self, function: Function, op: Operation, args: list[Value], ids: Integers) -> Any:
+    def perform(
+        self,
+        function: Function,
+        op: Operation,
+        args: list[Value],
+        ids: Integers,
+        values: Mapping[int, Value],
+    ) -> list[Value]:
         """The results of an operation other than control flow."""
         self._budget.spend(64)
         if op.name == "tt.load":
-            return [self._memory.load(args[0], *(args[1:] + [None, None])[:2])]
+            mask, other = (args[index] if index < len(args) else None for index in (1, 2))
+            loaded = self._memory.load(args[0], mask, other)
+            is_float = function.types[op.results[0]].is_float
+            return [loaded if is_float else known_if_constant(loaded)]
         if op.name == "tt.store":
             mask = args[2] if len(args) > 2 else None
             self._stores += 1
@@ -133,7 +148,10 @@ class TermMachine:
             return []
         if op.name in _IGNORED or op.name == "tt.assert":
             return []
-        results = pure(function, op, args, self._grid, ids)
+        if op.name in _ALONG_AXIS:
+            results = along_axis(function, op, args, values)
+        else:
+            results = pure(function, op, args, self._grid, ids, finite=self._finite)
         self._budget.spend(sum(_size(value) for value in results))
         return results
 
@@ -200,8 +218,7 @@ class _Group:
             return self._while(function, values, op, args)
         if op.name == "tt.call":
             return self.call(self.machine.function(op.attributes["callee"]), args)
-        results: list[Value] = self.machine.perform(function, op, args, self.ids)
-        return results
+        return self.machine.perform(function, op, args, self.ids, values)
 
     def _decided(self, condition: Value) -> bool:
         """A condition that is the same for the group.
@@ -294,6 +311,17 @@ def _size(value: Value) -> int:
     return value.data.size if isinstance(value, Known) else value.hashes.size
 
 
+def known_if_constant(value: Value) -> Value:
+    """Loaded integers that are 0 or 1 in every lane, as an earlier kernel stored them."""
+    if not isinstance(value, Term):
+        return value
+    zero, one = (constant_words(np.full(1, n, dtype=np.int64)) for n in (0, 1))
+    ones = value.hashes == one
+    if bool((ones | (value.hashes == zero)).all()):
+        return Known(ones.astype(np.int64))
+    return value
+
+
 def _moved(address: Value, by: Value) -> Address:
     if not isinstance(address, Address):
         raise Unprovable("an address that was loaded")
@@ -310,9 +338,8 @@ def _symbolic_sum(offset: Known | Term, by: Value) -> Term:
 
 
 def _check_assumption(condition: Value) -> None:
-    """
-    Raises:
-        Unprovable: the compiler is told what is false, or what depends on data.
+    """Raises:
+    Unprovable: the compiler is told what is false, or what depends on data.
     """
     if not isinstance(condition, Known) or not bool(condition.data.all()):
         raise Unprovable("an assumption that does not hold")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.mutants.term_algebra import select
 from builder.bench.mutants.terms import (
     Address,
     Known,
@@ -19,7 +20,6 @@ from builder.bench.mutants.terms import (
     mixed,
     name_hash,
 )
-from builder.bench.mutants.term_ops import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +39,13 @@ class Storage:
         itemsize: bytes of an element.
         scattered: sum of the hashes of stores to addresses that depend on data.
         written: a kernel that runs now has stored to it.
+        finite: nothing stored to it has an infinite constant behind it.
     """
 
     label: str
     nbytes: int
     zero: bool = False
+    finite: bool = True
     cells: Words | None = None
     itemsize: int = 0
     scattered: np.uint64 = field(default_factory=lambda: np.uint64(0))
@@ -71,9 +73,7 @@ class Storage:
     def settle(self) -> None:
         """Ends a launch: stores to unknown addresses may be anywhere."""
         if self.scattered and self.cells is not None:
-            self.cells = combined(
-                name_hash("scattered"), [self.cells, np.full(1, self.scattered)]
-            )
+            self.cells = combined(name_hash("scattered"), [self.cells, np.full(1, self.scattered)])
         self.scattered = np.uint64(0)
         self.written = False
 
@@ -116,11 +116,10 @@ class Memory:
         else:
             found = _load_at(cells, address.offset, mask)
         if mask is None:
-            return Term(found)
-        background = Term(np.full(1, _UNDEFINED)) if other is None else other
-        if isinstance(background, Term) and background.hashes.ndim < found.ndim:
-            background = Term(background.hashes.reshape((1,) * found.ndim))
-        return select(mask, Term(found), Term(as_words(background)))
+            return Term(found, storage.finite)
+        undefined = Term(np.full((1,) * found.ndim, _UNDEFINED))
+        background = undefined if other is None else Term(as_words(other), _is_finite(other))
+        return select(mask, Term(found, storage.finite), background)
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
@@ -134,6 +133,7 @@ class Memory:
         storage, cells = self._target(address)
         assert isinstance(address, Address)
         words = as_words(value)
+        storage.finite = storage.finite and _is_finite(value)
         if isinstance(address.offset, Term):
             self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
             return
@@ -198,6 +198,10 @@ class Memory:
         self._undo.append(restore)
 
 
+def _is_finite(value: Value) -> bool:
+    return isinstance(value, Known) or (isinstance(value, Term) and value.finite)
+
+
 def select_words(condition: Words, left: Words, right: Words) -> Words:
     """Terms of a selection by a condition that is a term."""
     return as_words(select(Term(condition), Term(left), Term(right)))
@@ -235,9 +239,8 @@ def _load_at(cells: Words, offset: Known, mask: Value | None) -> Words:
 
 
 def _check_bounds(places: np.ndarray, size: int) -> None:
-    """
-    Raises:
-        Unprovable: an access outside of the storage.
+    """Raises:
+    Unprovable: an access outside of the storage.
     """
     if places.size and size and (int(places.min()) < 0 or int(places.max()) >= size):
         raise Unprovable("an access outside of the storage")

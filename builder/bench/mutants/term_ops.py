@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from builder.bench.mutants.term_algebra import select, term
 from builder.bench.mutants.terms import (
     Address,
     Integers,
@@ -14,38 +17,16 @@ from builder.bench.mutants.terms import (
     Term,
     Unprovable,
     Value,
-    Words,
     as_words,
-    combined,
-    in_sequence,
-    mixed,
-    name_hash,
-    prefixes,
+    float_constant,
     unsigned,
     wrapped,
 )
+from builder.execute.ops_arith import literal_tensor
 
 if TYPE_CHECKING:
-    from builder.execute.ir import Function, Operation, Region, Type
+    from builder.execute.ir import Function, Operation, Type
 
-_COMMUTATIVE = frozenset(
-    {
-        "arith.addf", "arith.mulf", "arith.addi", "arith.muli", "arith.andi", "arith.ori",
-        "arith.xori", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf",
-        "arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui", "math.fma",
-    }
-)  # fmt: skip
-_IDEMPOTENT = frozenset(
-    {
-        "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.maxsi",
-        "arith.minsi", "arith.maxui", "arith.minui", "arith.andi", "arith.ori",
-    }
-)  # fmt: skip
-_MIRRORED = {
-    "sgt": "slt", "sge": "sle", "ugt": "ult", "uge": "ule", "ogt": "olt", "oge": "ole",
-}  # fmt: skip
-_SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
-_HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _POINTWISE = frozenset(
     {
         "tt.extern_elementwise", "tt.precise_sqrt", "tt.precise_divf", "tt.clampf", "tt.mulhiui",
@@ -94,7 +75,13 @@ _COMPARISONS: dict[str, Callable[[Integers, Integers], Any]] = {
 
 
 def pure(
-    function: Function, op: Operation, args: list[Value], grid: tuple[int, ...], ids: Integers
+    function: Function,
+    op: Operation,
+    args: list[Value],
+    grid: tuple[int, ...],
+    ids: Integers,
+    *,
+    finite: bool = False,
 ) -> list[Value]:
     """The results of an operation that touches no memory and has no control flow.
 
@@ -104,6 +91,7 @@ def pure(
         args: its operands.
         grid: program instances along x, y, z.
         ids: linear program ids, of shape (P,).
+        finite: take values that are compared with infinity, or with themselves, for finite.
 
     Raises:
         Unprovable: an operation that has no rule here.
@@ -118,14 +106,17 @@ def pure(
     if maker is not None:
         return maker(function, op, args)
     if op.name.startswith(("arith.", "math.")) or op.name in _POINTWISE:
-        return [_pointwise(function, op, args)]
+        return [pointwise(function, op, args, finite=finite)]
     raise Unprovable(op.name)
 
 
 # -- element by element ------------------------------------------------------------------------
 
 
-def _pointwise(function: Function, op: Operation, args: list[Value]) -> Value:
+def pointwise(
+    function: Function, op: Operation, args: list[Value], *, finite: bool = False
+) -> Value:
+    """The result of an operation that works element by element."""
     kind = function.types[op.results[0]]
     if op.name == "arith.constant":
         return _constant(op.attributes["literal"], kind)
@@ -137,7 +128,7 @@ def _pointwise(function: Function, op: Operation, args: list[Value]) -> Value:
         known = _integers(function, op, [value.data for value in args if isinstance(value, Known)])
         if known is not None:
             return Known(wrapped(known, kind.bits))
-    return _term(function, op, args, kind)
+    return term(function, op, args, kind, finite=finite)
 
 
 def _constant(literal: str, kind: Type) -> Value:
@@ -145,7 +136,9 @@ def _constant(literal: str, kind: Type) -> Value:
     if literal.startswith("["):
         raise Unprovable("a constant of several values")
     if kind.is_float:
-        return Term(np.full(shape, name_hash("float", kind.element, literal)))
+        number = float(literal_tensor(literal, kind).to(torch.float64).reshape(-1)[0])
+        hashes = np.full(shape, float_constant(kind.element, number))
+        return Term(hashes, math.isfinite(number), positive=number >= 0 or number == -math.inf)
     value = int(literal == "true") if literal in ("true", "false") else int(literal, 0)
     return Known(wrapped(np.full(shape, value, dtype=np.int64), kind.bits))
 
@@ -169,63 +162,6 @@ def _integers(function: Function, op: Operation, args: list[Integers]) -> Any:
     if op.name in ("arith.trunci", "arith.index_cast"):
         return args[0]
     return None
-
-
-def _term(function: Function, op: Operation, args: list[Value], kind: Type) -> Value:
-    words = [as_words(value) for value in args]
-    if kind.element == "i1" and op.name in ("arith.andi", "arith.ori"):
-        settled = _settled_logic(op.name, args, words)
-        if settled is not None:
-            return settled
-    name, commutes = _name(function, op), op.name in _COMMUTATIVE
-    predicate = op.attributes["words"][0] if op.name in ("arith.cmpf", "arith.cmpi") else None
-    if predicate in _MIRRORED:
-        words.reverse()
-    commutes = commutes or predicate in _SYMMETRIC
-    result = combined(name, words, commutes=commutes)
-    if op.name in _IDEMPOTENT:
-        result = np.where(words[0] == words[1], words[0], result)
-    return Term(result)
-
-
-def _settled_logic(name: str, args: list[Value], words: list[Words]) -> Value | None:
-    """``and`` and ``or`` of a condition known in each lane and one that is not."""
-    for known, other in ((args[0], words[1]), (args[1], words[0])):
-        if isinstance(known, Known):
-            passes = known.data != 0 if name == "arith.andi" else known.data == 0
-            return Term(np.where(passes, other, as_words(known)))
-    return None
-
-
-def _name(function: Function, op: Operation) -> np.uint64:
-    """The operation: name, attributes, element types; not the block's shape."""
-    attributes = {k: v for k, v in op.attributes.items() if k not in _HINTS}
-    words = attributes.get("words", [])
-    attributes["words"] = [_MIRRORED.get(word, word) for word in words]
-    types = [function.types[slot].element for slot in (*op.operands, *op.results)]
-    return name_hash(op.name, repr(sorted(attributes.items(), key=lambda kv: kv[0])), *types)
-
-
-def select(condition: Value, left: Value, right: Value) -> Value:
-    """One of two values, lane by lane.
-
-    Raises:
-        Unprovable: a selection between addresses in different storages.
-    """
-    if isinstance(left, Address) and isinstance(right, Address):
-        if (left.storage, left.itemsize) != (right.storage, right.itemsize):
-            raise Unprovable("a selection between addresses")
-        chosen = select(condition, left.offset, right.offset)
-        assert not isinstance(chosen, Address)
-        return left.with_offset(chosen)
-    if isinstance(condition, Known):
-        takes = condition.data != 0
-        if isinstance(left, Known) and isinstance(right, Known):
-            return Known(np.where(takes, left.data, right.data))
-        return Term(np.where(takes, as_words(left), as_words(right)))
-    ours, theirs = as_words(left), as_words(right)
-    chosen_words = combined(name_hash("select"), [as_words(condition), ours, theirs])
-    return Term(np.where(ours == theirs, ours, chosen_words))
 
 
 def _retyped(address: Address, kind: Type) -> Address:
@@ -294,84 +230,6 @@ def _join(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     return [Term(np.stack(np.broadcast_arrays(*full), axis=-1))]
 
 
-# -- along an axis -----------------------------------------------------------------------------
-
-
-def _lanes(function: Function, op: Operation, args: list[Value]) -> Words:
-    """Per element the hash of all operands there, at full size."""
-    words = [as_words(value) for value in args]
-    full = _full(combined(name_hash("lane"), words), function.types[op.operands[0]])
-    return np.asarray(full)
-
-
-def _reduce(function: Function, op: Operation, args: list[Value]) -> list[Value]:
-    total = in_sequence(_lanes(function, op, args), op.attributes["axis"] + 1)
-    region = region_hash(function, op.regions[0])
-    return [
-        Term(combined(name_hash("reduce", int(region), number), [total]))
-        for number in range(len(op.results))
-    ]
-
-
-def _scan(function: Function, op: Operation, args: list[Value]) -> list[Value]:
-    lanes = _lanes(function, op, args)
-    reverse = bool(op.attributes.get("reverse"))
-    sums = prefixes(lanes, op.attributes["axis"] + 1, reverse=reverse)
-    region = region_hash(function, op.regions[0])
-    return [
-        Term(combined(name_hash("scan", int(region), reverse, number), [sums]))
-        for number in range(len(op.results))
-    ]
-
-
-def _dot(function: Function, op: Operation, args: list[Value]) -> list[Value]:
-    left = _full(as_words(args[0]), function.types[op.operands[0]])
-    right = _full(as_words(args[1]), function.types[op.operands[1]])
-    rows = np.expand_dims(in_sequence(left, left.ndim - 1), -1)
-    columns = np.expand_dims(in_sequence(right, right.ndim - 2), -2)
-    return [Term(combined(_name(function, op), [rows, columns, as_words(args[2])]))]
-
-
-def _gather(function: Function, op: Operation, args: list[Value]) -> list[Value]:
-    axis = op.attributes["axis"] + 1
-    source = _full(as_words(args[0]), function.types[op.operands[0]])
-    index = args[1]
-    if isinstance(index, Known):
-        places = _full(index.data, function.types[op.operands[1]])
-        count = max(source.shape[0], places.shape[0])
-        source, places = (np.broadcast_to(a, (count, *a.shape[1:])) for a in (source, places))
-        places = np.clip(places, 0, source.shape[axis] - 1)
-        return [Term(np.take_along_axis(source, places, axis))]
-    everything = np.expand_dims(in_sequence(source, axis), axis)
-    return [Term(combined(name_hash("gather", axis), [everything, as_words(index)]))]
-
-
-def region_hash(function: Function, region: Region) -> np.uint64:
-    """The structure of a region that is applied to elements, its own names left out.
-
-    Raises:
-        Unprovable: it has several blocks, or uses values from outside.
-    """
-    if len(region.blocks) != 1:
-        raise Unprovable("a region of several blocks")
-    known: dict[int, Words] = {
-        slot: mixed(np.full(1, name_hash("argument", number)))
-        for number, slot in enumerate(region.entry.arguments)
-    }
-    parts: list[Value] = []
-    for op in region.entry.operations:
-        try:
-            args: list[Value] = [Term(known[slot]) for slot in op.operands]
-        except KeyError:
-            raise Unprovable("a region that uses values from outside") from None
-        if op.name.endswith(".return"):
-            parts = args
-            continue
-        value = _pointwise(function, op, args)
-        known[op.results[0]] = as_words(value).reshape(1)
-    return np.uint64(combined(name_hash("region"), [as_words(part) for part in parts])[0])
-
-
 _MAKERS: dict[str, Callable[[Any, Any, list[Value]], list[Value]]] = {
     "tt.make_range": _make_range,
     "tt.splat": _splat,
@@ -382,8 +240,4 @@ _MAKERS: dict[str, Callable[[Any, Any, list[Value]], list[Value]]] = {
     "tt.reshape": _reshape,
     "tt.split": _split,
     "tt.join": _join,
-    "tt.reduce": _reduce,
-    "tt.scan": _scan,
-    "tt.dot": _dot,
-    "tt.gather": _gather,
 }

@@ -40,9 +40,17 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """Expressions of loaded data, and all floats."""
+    """Expressions of loaded data, and all floats.
+
+    Attributes:
+        hashes: one for each element.
+        finite: no infinite or NaN constant is among the operands, directly or not.
+        positive: no element is below zero, but for the constant minus infinity.
+    """
 
     hashes: Words
+    finite: bool = True
+    positive: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +100,11 @@ def combined(name: np.uint64, operands: list[Words], *, commutes: bool = False) 
     return word
 
 
+def float_constant(element: str, value: float) -> np.uint64:
+    """The term of a float of a type."""
+    return name_hash("float", element, repr(float(value)))
+
+
 def as_words(value: Value) -> Words:
     """The term that a value is; a known integer is the constant.
 
@@ -109,9 +122,18 @@ def constant_words(data: Integers) -> Words:
     return mixed(data.astype(np.uint64) + name_hash("integer"))
 
 
-def in_sequence(words: Words, axis: int) -> Words:
-    """The hash of each row's elements in their order; the axis is gone."""
-    return np.asarray((_numbered(words, axis)).sum(axis=axis, dtype=np.uint64))
+def in_sequence(words: Words, axis: int, *, skipped: Any = None) -> Words:
+    """The hash of each row's elements in their order; the axis is gone.
+
+    Args:
+        words: of the elements.
+        axis: of the rows.
+        skipped: mask of elements that do not count.
+    """
+    numbered = _numbered(words, axis)
+    if skipped is not None:
+        numbered = np.where(skipped, np.uint64(0), numbered)
+    return np.asarray(numbered.sum(axis=axis, dtype=np.uint64))
 
 
 def prefixes(words: Words, axis: int, *, reverse: bool) -> Words:

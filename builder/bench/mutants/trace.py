@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from triton.runtime.jit import JITFunction
 
-    from builder.verify.prepare import Prepared, Question
+    from builder.verify.preparation import Prepared, Question
 
 _ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
 _EMPTY = frozenset({"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"})
@@ -38,6 +38,12 @@ class TensorPlace:
     dtype: str
     itemsize: int
 
+    @property
+    def significant(self) -> tuple[int, ...]:
+        """Strides of the dimensions with more than one element."""
+        pairs = zip(self.size, self.stride, strict=True)
+        return tuple(stride if size > 1 else 0 for size, stride in pairs)
+
 
 @dataclass(frozen=True, eq=False)
 class KernelLaunch:
@@ -49,7 +55,9 @@ class KernelLaunch:
 
     def identity(self) -> str:
         """Equal for launches of the same operations on the same arguments."""
-        places = [(a.storage, a.offset) if isinstance(a, TensorPlace) else a for a in self.arguments]
+        places = [
+            (a.storage, a.offset) if isinstance(a, TensorPlace) else a for a in self.arguments
+        ]
         return repr((canonical(self.program.module), self.grid, places))
 
 
@@ -156,9 +164,7 @@ class _Recorder(seams.TorchDispatchMode):
             )
         self.trace.events.append(KernelLaunch(program, sizes, arguments))
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name == "zero_":

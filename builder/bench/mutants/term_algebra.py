@@ -1,0 +1,219 @@
+"""The algebra of terms: what is taken for equal besides equal expressions.
+
+Operands of commutative operations have no order; ``max(x, x)`` is ``x``; ``x + 0`` and ``x * 1``
+are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are their squares; a selection
+by a known condition is the operand selected, lane by lane.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder.bench.mutants.terms import (
+    Address,
+    Known,
+    Term,
+    Unprovable,
+    Value,
+    Words,
+    as_words,
+    combined,
+    constant_words,
+    float_constant,
+    name_hash,
+)
+
+if TYPE_CHECKING:
+    from builder.execute.ir import Function, Operation, Type
+
+_COMMUTATIVE = frozenset(
+    {
+        "arith.addf", "arith.mulf", "arith.addi", "arith.muli", "arith.andi", "arith.ori",
+        "arith.xori", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf",
+        "arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui", "math.fma",
+    }
+)  # fmt: skip
+_IDEMPOTENT = frozenset(
+    {
+        "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.maxsi",
+        "arith.minsi", "arith.maxui", "arith.minui", "arith.andi", "arith.ori",
+    }
+)  # fmt: skip
+_MIRRORED = {
+    "sgt": "slt", "sge": "sle", "ugt": "ult", "uge": "ule", "ogt": "olt", "oge": "ole",
+}  # fmt: skip
+_SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
+_HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
+_NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
+_POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
+_KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
+_EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
+_REVERSED, _NEGATED = np.uint64(1 << 63), np.uint64(1 << 62)
+_SIZE = np.uint64((1 << 62) - 1)
+
+
+def term(
+    function: Function, op: Operation, args: list[Value], kind: Type, *, finite: bool
+) -> Value:
+    """The result of an operation that is not computed."""
+    words = [as_words(value) for value in args]
+    if kind.element == "i1":
+        settled = _settled(function, op, args, words, finite=finite)
+        if settled is not None:
+            return settled
+    hashes = _special(function, op, words, kind)
+    if hashes is None:
+        hashes = _plain(function, op, words)
+    is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
+    return Term(hashes, is_finite, positive=_is_positive(op, args))
+
+
+def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
+    predicate = op.attributes["words"][0] if op.name in ("arith.cmpf", "arith.cmpi") else None
+    if predicate in _MIRRORED:
+        words = words[::-1]
+    commutes = op.name in _COMMUTATIVE or predicate in _SYMMETRIC
+    result = combined(operation_name(function, op), words, commutes=commutes)
+    if op.name in _IDEMPOTENT:
+        result = np.where(words[0] == words[1], words[0], result)
+    return result
+
+
+def _special(function: Function, op: Operation, words: list[Words], kind: Type) -> Words | None:
+    """Results for which there is a rule."""
+    if op.name == "arith.negf":
+        return words[0] ^ _NEGATED
+    if op.name == "math.absf":
+        sizes = combined(operation_name(function, op), [words[0] & _SIZE])
+        zero = float_constant(kind.element, 0.0)
+        return np.where(words[0] == zero, zero, sizes)
+    if op.name in _KEEPS_SIGN:
+        return _converted(function, op, words[0], kind)
+    if op.name not in _NEUTRAL:
+        return None
+    first, second = words
+    if op.name == "arith.subf":
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        result = combined(operation_name(function, op), [low, high]) & _SIZE
+        result = np.where(first > second, result | _REVERSED, result)
+    else:
+        result = _plain(function, op, words)
+    if op.name == "arith.mulf":
+        squares = combined(name_hash("square", kind.element), [first & _SIZE])
+        zero = float_constant(kind.element, 0.0)
+        result = np.where(first == second, np.where(first == zero, zero, squares), result)
+    neutral = float_constant(kind.element, _NEUTRAL[op.name])
+    result = np.where(second == neutral, first, result)
+    if op.name in ("arith.addf", "arith.mulf"):
+        result = np.where(first == neutral, second, result)
+    return result
+
+
+def _converted(function: Function, op: Operation, words: Words, kind: Type) -> Words:
+    """A conversion between float types keeps zero, one and infinities."""
+    source = function.types[op.operands[0]].element
+    result = combined(operation_name(function, op), [words])
+    for number in (0.0, 1.0, float("inf"), float("-inf")):
+        same = words == float_constant(source, number)
+        result = np.where(same, float_constant(kind.element, number), result)
+    return result
+
+
+def _is_finite(value: Value) -> bool:
+    return isinstance(value, Term) and value.finite
+
+
+def _is_positive(op: Operation, args: list[Value]) -> bool:
+    if op.name in _POSITIVE:
+        return True
+    if op.name == "arith.mulf" and args[0] is args[1]:
+        return True
+    return op.name in _KEEPS_SIGN and all(isinstance(a, Term) and a.positive for a in args)
+
+
+def _settled(
+    function: Function, op: Operation, args: list[Value], words: list[Words], *, finite: bool
+) -> Value | None:
+    """Conditions that are known though an operand is not."""
+    if op.name in ("arith.andi", "arith.ori"):
+        for known, other in ((args[0], words[1]), (args[1], words[0])):
+            if isinstance(known, Known):
+                passes = known.data != 0 if op.name == "arith.andi" else known.data == 0
+                return Term(np.where(passes, other, as_words(known)))
+    if op.name == "arith.xori":
+        return _flipped(args, words)
+    if op.name == "arith.cmpf" and finite:
+        return _finite_comparison(function, op, args, words)
+    return None
+
+
+def _flipped(args: list[Value], words: list[Words]) -> Value | None:
+    """``not`` twice is nothing."""
+    for known, other in ((args[0], words[1]), (args[1], words[0])):
+        if isinstance(known, Known) and bool((known.data == 1).all()):
+            return Term(other ^ _NEGATED)
+    return None
+
+
+def _finite_comparison(
+    function: Function, op: Operation, args: list[Value], words: list[Words]
+) -> Value | None:
+    """A finite value equals itself, and no infinity."""
+    predicate = op.attributes["words"][0]
+    if predicate not in _EQUAL:
+        return None
+    shape = np.broadcast_shapes(words[0].shape, words[1].shape)
+    if all(_is_finite(value) for value in args) and bool((words[0] == words[1]).all()):
+        return Known(np.full(shape, int(_EQUAL[predicate]), dtype=np.int64))
+    element = function.types[op.operands[0]].element
+    for constant, value in ((words[0], args[1]), (words[1], args[0])):
+        is_infinite = [
+            bool((constant == float_constant(element, number)).all())
+            for number in (float("inf"), float("-inf"))
+        ]
+        if any(is_infinite) and _is_finite(value):
+            return Known(np.full(shape, int(not _EQUAL[predicate]), dtype=np.int64))
+    return None
+
+
+def operation_name(function: Function, op: Operation) -> np.uint64:
+    """The operation: name, attributes, element types; not the block's shape."""
+    attributes = {k: v for k, v in op.attributes.items() if k not in _HINTS}
+    words = attributes.get("words", [])
+    attributes["words"] = [_MIRRORED.get(word, word) for word in words]
+    types = [function.types[slot].element for slot in (*op.operands, *op.results)]
+    return name_hash(op.name, repr(sorted(attributes.items(), key=lambda kv: kv[0])), *types)
+
+
+def select(condition: Value, left: Value, right: Value) -> Value:
+    """One of two values, lane by lane.
+
+    Raises:
+        Unprovable: a selection between addresses in different storages.
+    """
+    if isinstance(left, Address) and isinstance(right, Address):
+        if (left.storage, left.itemsize) != (right.storage, right.itemsize):
+            raise Unprovable("a selection between addresses")
+        chosen = select(condition, left.offset, right.offset)
+        assert not isinstance(chosen, Address)
+        return left.with_offset(chosen)
+    if isinstance(condition, Known):
+        takes = condition.data != 0
+        if isinstance(left, Known) and isinstance(right, Known):
+            return Known(np.where(takes, left.data, right.data))
+        return _joined(np.where(takes, as_words(left), as_words(right)), left, right)
+    ours, theirs, given = as_words(left), as_words(right), as_words(condition)
+    chosen_words = combined(name_hash("select"), [given, ours, theirs])
+    for number, side in ((0, theirs), (1, ours)):
+        settled = given == constant_words(np.full(1, number, dtype=np.int64))
+        chosen_words = np.where(settled, side, chosen_words)
+    return _joined(np.where(ours == theirs, ours, chosen_words), left, right)
+
+
+def _joined(words: Words, left: Value, right: Value) -> Term:
+    sides = [value for value in (left, right) if isinstance(value, Term)]
+    return Term(
+        words, all(side.finite for side in sides), positive=all(side.positive for side in sides)
+    )

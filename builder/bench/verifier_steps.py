@@ -1,0 +1,228 @@
+"""The steps of ``bench verifier``, as workers run them: a pair's mutants, or one verification.
+
+A step prepares the program once and judges each mutant in a fork of its own, so that a mutant that
+hangs, crashes or eats memory ends there, and is found by that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from builder.bench.mutants.equivalence import proven_equivalent
+from builder.bench.mutants.errors import errors_of, is_worse
+from builder.bench.mutants.precision import CATEGORY as PRECISION
+from builder.bench.mutants.terms import Unprovable
+from builder.capture.targets import resolve_targets
+from builder.pipeline.limits import apply_limits
+from builder.pipeline.messages import write_all
+from builder.pipeline.processes import kill_descendants
+from builder.pipeline.steps import in_stage
+from builder.verify import Costs, Prepared, judge, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MUTANT_DEADLINE_S = 30.0
+MUTANT_MEMORY_BYTES = 3 << 30
+_READ_BYTES = 1 << 16
+
+KILLED, EQUIVALENT, SURVIVED, INVALID = "killed", "equivalent", "survived", "invalid"
+
+
+@in_stage("verify")
+def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
+    """What becomes of each mutant of a pair, until ``wanted`` of them are valid.
+
+    Args:
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``draws``, ``seed``, ``wanted``,
+            and ``mutants``, each with ``text`` and ``category``.
+
+    Returns:
+        ``results``: for the first mutants, in their order, ``outcome``, and ``kind`` and ``reason``
+        of the verdict, ``error`` and ``tolerance``, and for equivalent ones ``proof``.
+    """
+    prepared = prepare(
+        payload["python_code"],
+        payload["entry_point"],
+        draws=payload["draws"],
+        seed=payload["seed"],
+    )
+    prepared.evaluate()
+    original = payload["triton_code"]
+    precise: list[float] | None = None
+    results: list[dict[str, Any]] = []
+    for mutant in payload["mutants"]:
+        if sum(result["outcome"] != INVALID for result in results) >= payload["wanted"]:
+            break
+        if mutant["category"] == PRECISION and precise is None:
+            precise = errors_of(prepared, original)
+        trial = _Trial(prepared, original, mutant, precise)
+        results.append(in_fork(trial.results, MUTANT_DEADLINE_S, MUTANT_MEMORY_BYTES))
+    return {"results": results}
+
+
+class _Trial:
+    """One mutant, to be judged in a process of its own."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        original: str,
+        mutant: Mapping[str, Any],
+        precise: list[float] | None,
+    ) -> None:
+        self._prepared = prepared
+        self._original = original
+        self._mutant = mutant
+        self._precise = precise
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """The verdict, then what is known after the proofs; each stands if nothing follows."""
+        verdict = judge(self._prepared, self._mutant["text"], targets=())
+        reason = verdict.reason or ""
+        found = {
+            "outcome": SURVIVED if verdict.agrees else KILLED,
+            "kind": verdict.kind,
+            "reason": "no proof: it did not end" if verdict.agrees else reason,
+            "error": verdict.max_error,
+            "tolerance": verdict.tolerance,
+            "proof": None,
+        }
+        if verdict.kind == "triton_error" and reason.startswith("import"):
+            found["outcome"] = INVALID
+        yield found
+        if verdict.agrees:
+            found |= self._proof()
+        if self._mutant["category"] == PRECISION and found["outcome"] in (KILLED, SURVIVED):
+            found |= self._precision()
+        yield found
+
+    def _proof(self) -> dict[str, Any]:
+        try:
+            proof = proven_equivalent(self._prepared, self._original, self._mutant["text"])
+        except Unprovable as unprovable:
+            return {"reason": f"no proof: {unprovable}"}
+        except Exception as error:  # noqa: BLE001  (a proof that fails proves nothing)
+            return {"reason": f"no proof: {type(error).__name__}: {error}"}
+        return {"outcome": EQUIVALENT, "proof": proof} if proof else {"reason": "no proof"}
+
+    def _precision(self) -> dict[str, Any]:
+        """A loss of precision that loses hardly any is none."""
+        if self._precise is None:
+            return {}
+        errors = errors_of(self._prepared, self._mutant["text"])
+        if errors is None or is_worse(errors, self._precise):
+            return {}
+        return {"outcome": EQUIVALENT, "proof": "precision"}
+
+
+def in_fork(
+    function: Callable[[], Iterator[dict[str, Any]]], deadline_s: float, memory_bytes: int
+) -> dict[str, Any]:
+    """The last of what a function yields in a fork of this process.
+
+    Returns:
+        that, or, if it yields nothing, ``outcome`` killed with ``kind`` ``timeout``, ``memory`` or
+        ``crash``.
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        _run_fork(function, write, memory_bytes)
+    os.close(write)
+    try:
+        text, ended = _read_until(read, time.monotonic() + deadline_s)
+    finally:
+        os.close(read)
+        _end(pid)
+        kill_descendants()
+    lines = [line for line in text.split(b"\n") if line.endswith(b"}")]
+    if lines:
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
+    if not ended:
+        return _killed("timeout", f"it did not end within {deadline_s:g} s")
+    return _killed("crash", "its process died")
+
+
+def _run_fork(
+    function: Callable[[], Iterator[dict[str, Any]]], write: int, memory_bytes: int
+) -> None:
+    try:
+        apply_limits(memory_bytes)
+        given = False
+        try:
+            for found in function():
+                given = True
+                write_all(write, json.dumps(found).encode() + b"\n")
+        except MemoryError:
+            if not given:
+                found = _killed("memory", "it needs too much memory")
+                write_all(write, json.dumps(found).encode() + b"\n")
+        except BaseException:  # noqa: BLE001  (its end is all that counts; the log says why)
+            traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _read_until(fd: int, deadline: float) -> tuple[bytes, bool]:
+    """All that comes, and whether the other end closed before the deadline."""
+    parts: list[bytes] = []
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([fd], [], [], left)[0]:
+            break
+        part = os.read(fd, _READ_BYTES)
+        if not part:
+            return b"".join(parts), True
+        parts.append(part)
+    return b"".join(parts), False
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def _killed(kind: str, reason: str) -> dict[str, Any]:
+    figures = {"error": None, "tolerance": None, "proof": None}
+    return {"outcome": KILLED, "kind": kind, "reason": reason, **figures}
+
+
+@in_stage("verify")
+def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
+    """Verifies a pair as it is and counts the core-seconds.
+
+    Args:
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``draws``, ``seed`` and
+            ``targets``, which may be empty: then nothing is compiled.
+
+    Returns:
+        ``passes``, ``reason`` and ``costs``.
+    """
+    costs = Costs()
+    prepared = prepare(
+        payload["python_code"],
+        payload["entry_point"],
+        draws=payload["draws"],
+        seed=payload["seed"],
+        costs=costs,
+    )
+    prepared.keeps = False
+    targets = resolve_targets(payload["targets"]) if payload["targets"] else ()
+    verdict = judge(prepared, payload["triton_code"], targets=targets, costs=costs)
+    spent = {name: value for name, value in asdict(costs).items() if not name.startswith("_")}
+    spent["verification"] = costs.verification
+    passes = verdict.verified if targets else verdict.agrees
+    reason = None if passes else f"{verdict.kind}: {verdict.reason}"
+    return {"passes": passes, "reason": reason, "costs": spent}
