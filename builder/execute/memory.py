@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+
+from builder.execute.words import WORDS, Array, Selection, gather
 
 if TYPE_CHECKING:
     from builder.execute.races import Races
+    from builder.execute.written import Written
+
+__all__ = ["Array", "Buffer", "Selection", "define", "gather", "undefined_lane"]
 
 ADDRESS_SHIFT = 40
 _MIDDLE = 1 << (ADDRESS_SHIFT - 1)
-_WORDS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
-
-Array = np.ndarray[Any, Any]
-Selection = slice | Array
-"""Element numbers of a buffer: a slice where they are consecutive."""
-
-
-def word_type(itemsize: int) -> Any:
-    """The numpy integer type that holds the bits of an element."""
-    return _WORDS[itemsize]
-
-
-def gather(array: Array, selection: Selection) -> Array:
-    return array[selection] if isinstance(selection, slice) else array.take(selection)
 
 
 @dataclass(eq=False)
@@ -37,14 +27,14 @@ class Buffer:
         number: distinguishes buffers; part of their virtual addresses.
         name: the kernel's parameter that first brought it.
         storage: where the bytes are.
-        defined: one byte a byte, 1 where something was written; None where all of it is.
+        defined: what of it something has written; None where all of it is.
         races: who touched what during this launch; None where that cannot matter.
     """
 
     number: int
     name: str
     storage: torch.UntypedStorage
-    defined: Array | None = None
+    defined: Written | None = None
     races: Races | None = None
     _views: dict[int, Array] = field(default_factory=dict)
 
@@ -63,7 +53,7 @@ class Buffer:
         if view is None:
             count = self.nbytes // itemsize
             base = torch.empty(0, dtype=torch.int8).set_(self.storage, 0, (count * itemsize,), (1,))
-            view = self._views[itemsize] = base.numpy().view(_WORDS[itemsize])
+            view = self._views[itemsize] = base.numpy().view(WORDS[itemsize])
         return view
 
 
@@ -75,19 +65,10 @@ def buffer_of_address(addresses: Array) -> tuple[Array, Array]:
 
 def undefined_lane(buffer: Buffer, selection: Selection, itemsize: int) -> int | None:
     """The first of the elements that nothing has written, as a position in the selection."""
-    if buffer.defined is None:
-        return None
-    usable = buffer.nbytes // itemsize * itemsize
-    words = buffer.defined[:usable].view(_WORDS[itemsize])
-    whole = int.from_bytes(b"\x01" * itemsize, "little")
-    wrong = np.flatnonzero(gather(words, selection) != whole)
-    return int(wrong[0]) if wrong.size else None
+    return None if buffer.defined is None else buffer.defined.missing(selection, itemsize)
 
 
 def define(buffer: Buffer, selection: Selection, itemsize: int) -> None:
     """Note that the elements are written."""
-    if buffer.defined is None:
-        return
-    usable = buffer.nbytes // itemsize * itemsize
-    words = buffer.defined[:usable].view(_WORDS[itemsize])
-    words[selection] = int.from_bytes(b"\x01" * itemsize, "little")
+    if buffer.defined is not None:
+        buffer.defined.mark(selection, itemsize)

@@ -7,6 +7,7 @@ is several.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,14 @@ import numpy as np
 from builder.execute.memory import Array, Selection, gather
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.execute.memory import Buffer
     from builder.execute.provenance import ArgumentUse
     from builder.execute.sync import Order
 
 MANY = -1
+_MOST_PENDING = 1024
 
 
 class Shadow:
@@ -30,9 +34,31 @@ class Shadow:
     """
 
     def __init__(self, entries: int, order: Order | None) -> None:
-        self.owners = np.zeros(entries, dtype=np.int32)
-        self.times = np.zeros(entries, dtype=np.int32) if order is not None else None
+        self._entries = entries
+        self._owners: Array | None = None
+        self._pending: list[_Entry] = []
         self._order = order
+        self.times = np.zeros(entries, dtype=np.int32) if order is not None else None
+
+    @property
+    def owners(self) -> Array:
+        """One id an element; what is pending is entered first."""
+        if self._owners is None:
+            self._owners = np.zeros(self._entries, dtype=np.int32)
+            for entry in self._pending:
+                self._enter(entry.selection, entry.ids)
+            self._pending.clear()
+        return self._owners
+
+    def is_clear(self, selection: Selection, ids: Array) -> bool:
+        """Whether it is plain, without a look at the elements, that another instance has none."""
+        if self._owners is not None or self._order is not None:
+            return False
+        low, high = _span(selection)
+        return all(
+            high <= entry.low or entry.high <= low or entry.is_by(selection, ids)
+            for entry in self._pending
+        )
 
     def conflicts(self, selection: Selection, ids: Array) -> Array:
         """Which of the elements another instance has, at no time before now."""
@@ -48,18 +74,53 @@ class Shadow:
 
     def enter(self, selection: Selection, ids: Array) -> None:
         """Add ids.  An instance that came before now gives way, others become MANY."""
-        before = gather(self.owners, selection)
+        if self._owners is None and self._order is None and len(self._pending) < _MOST_PENDING:
+            low, high = _span(selection)
+            if any(entry.is_by(selection, ids) for entry in self._pending):
+                return
+            if all(high <= entry.low or entry.high <= low for entry in self._pending):
+                self._pending.append(_Entry(low, high, selection, ids))
+                return
+        self._enter(selection, ids)
+
+    def _enter(self, selection: Selection, ids: Array) -> None:
+        shadow = self.owners
+        before = gather(shadow, selection)
         mixed = (before != 0) & (before != ids)
         if self._order is not None and mixed.any():
             mixed &= self.conflicts(selection, ids)
         after = np.where(mixed, np.int32(MANY), ids)
-        self.owners[selection] = after
+        shadow[selection] = after
         if not isinstance(selection, slice):
-            lost = gather(self.owners, selection) != after
+            lost = gather(shadow, selection) != after
             if lost.any():
-                self.owners[selection[lost]] = MANY
+                shadow[selection[lost]] = MANY
         if self.times is not None and self._order is not None:
             self.times[selection] = self._order.now
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """Elements from ``low`` to below ``high`` that instances have, not entered one by one."""
+
+    low: int
+    high: int
+    selection: Selection
+    ids: Array
+
+    def is_by(self, selection: Selection, ids: Array) -> bool:
+        """Whether it is the same elements of the same instances, each element of one."""
+        if not isinstance(selection, slice) or selection != self.selection:
+            return False
+        same = ids is self.ids or np.array_equal(ids, self.ids)
+        return same and not (ids == MANY).any()
+
+
+def _span(selection: Selection) -> tuple[int, int]:
+    """The smallest element number and one above the largest."""
+    if isinstance(selection, slice):
+        return selection.start, selection.stop
+    return int(selection.min()), int(selection.max()) + 1
 
 
 class Races:
@@ -100,9 +161,12 @@ class Races:
         if self._readers is None:
             return None
         entries, wide, factor = self._spread(selection, itemsize, ids)
-        wrong = self._against((self._writers, self._atomics), entries, wide)
+        others = (self._writers, self._atomics)
+        wrong = None
+        if not _all_clear(others, entries, wide):
+            wrong = self._against(others, entries, wide)
         self._readers.enter(entries, wide)
-        return _first(wrong, factor)
+        return None if wrong is None else _first(wrong, factor)
 
     def write(self, selection: Selection, itemsize: int, ids: Array, words: Array) -> int | None:
         """Write ``words`` and enter it.
@@ -116,17 +180,24 @@ class Races:
             memory[selection] = words
             return None
         entries, wide, factor = self._spread(selection, itemsize, ids)
-        wrong: Array = _by_element(self._writers.conflicts(entries, wide), factor)
-        if wrong.any():
-            wrong &= gather(memory, selection) != words
-        if self._readers is not None or self._atomics is not None:
-            others = self._against((self._readers, self._atomics), entries, wide)
-            wrong |= _by_element(others, factor)
+        wrong: Array | None = None
+        if not _all_clear((self._writers, self._readers, self._atomics), entries, wide):
+            wrong = self._overwritten(entries, wide, factor, gather(memory, selection) != words)
         memory[selection] = words
         self._writers.enter(entries, wide)
         if not isinstance(selection, slice):
-            wrong = np.logical_or(wrong, gather(memory, selection) != words)
-        return _first(wrong, 1)
+            lost = gather(memory, selection) != words
+            wrong = lost if wrong is None else wrong | lost
+        return None if wrong is None else _first(wrong, 1)
+
+    def _overwritten(self, entries: Selection, ids: Array, factor: int, changed: Array) -> Array:
+        """Where another instance reads the element, or wrote what is now changed."""
+        assert self._writers is not None
+        wrong = _by_element(self._writers.conflicts(entries, ids), factor) & changed
+        if self._readers is not None or self._atomics is not None:
+            others = self._against((self._readers, self._atomics), entries, ids)
+            wrong |= _by_element(others, factor)
+        return wrong
 
     def update(self, selection: Selection, itemsize: int, ids: Array) -> int | None:
         """Enter an atomic; the first lane whose element another instance uses without one."""
@@ -148,6 +219,10 @@ class Races:
                     found = found & (gather(shadow.owners, entries) != MANY)
                 wrong[found] = True
         return wrong
+
+
+def _all_clear(shadows: Sequence[Shadow | None], entries: Selection, ids: Array) -> bool:
+    return all(shadow is None or shadow.is_clear(entries, ids) for shadow in shadows)
 
 
 def _by_element(wrong: Array, factor: int) -> Array:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from builder.execute.seams import StorageWeakRef, TorchDispatchMode, schema_of, storage_key
+from builder.execute.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from builder.execute.memory import Array
 
 POISON_BYTE = 0x5A
 _ALLOCATIONS = frozenset(
@@ -30,37 +28,40 @@ class Tracker:
     """The unwritten bytes of known storages."""
 
     def __init__(self) -> None:
-        self._shadows: dict[int, tuple[StorageWeakRef, Array]] = {}
+        self._shadows: dict[int, tuple[StorageWeakRef, Written]] = {}
         self._purge_at = _PURGE_AT
 
     def add(self, tensor: torch.Tensor) -> None:
         """Poison a fresh allocation and count all of it as unwritten."""
         storage = tensor.untyped_storage()
         fill_with_poison(tensor)
-        shadow = np.zeros(storage.nbytes(), dtype=np.int8)
-        self._shadows[storage_key(storage)] = (StorageWeakRef(storage), shadow)
+        written = Written(storage.nbytes())
+        self._shadows[storage_key(storage)] = (StorageWeakRef(storage), written)
         self._purge()
 
-    def defined(self, storage: torch.UntypedStorage) -> Array | None:
-        """One byte a byte of the storage, 1 where written; None where all of it is."""
+    def defined(self, storage: torch.UntypedStorage) -> Written | None:
+        """What of the storage is written; None where all of it is."""
         known = self._shadows.get(storage_key(storage))
         if known is None:
             return None
-        if known[1].size and not known[1].min():
+        if not known[1].complete:
             return known[1]
         del self._shadows[storage_key(storage)]
         return None
 
     def note_write(self, tensor: torch.Tensor) -> None:
         """Count the elements of a tensor as written."""
-        shadow = self.defined(tensor.untyped_storage())
-        if shadow is None:
+        written = self.defined(tensor.untyped_storage())
+        if written is None:
             return
         item = tensor.element_size()
-        base = torch.from_numpy(shadow)
-        place = tensor.storage_offset() * item
+        if tensor.is_contiguous():
+            start = int(tensor.storage_offset())
+            written.mark(slice(start, start + tensor.numel()), item)
+            return
         strides = [stride * item for stride in tensor.stride()]
-        base.as_strided((*tensor.shape, item), (*strides, 1), place).fill_(1)
+        place = int(tensor.storage_offset()) * item
+        written.mark_strided((*tensor.shape, item), (*strides, 1), place)
 
     def _purge(self) -> None:
         if len(self._shadows) < self._purge_at:
