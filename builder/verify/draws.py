@@ -7,21 +7,28 @@ of the floating inputs:
 
 * ``tied``: rounded to multiples of a step, many zeros, most of one sign: ties, masks, divisions by
   nearly zero, sums that do not cancel;
-* ``mixed``: slices of one dimension of ordinary, large and tiny size side by side;
+* ``mixed``: slices of one dimension of ordinary, large, tiny and vanishing size side by side; the
+  last are below any constant that keeps a norm from being zero;
 * ``tiny``: a thousandth: constants that are added, small against ordinary values;
-* ``large``: many times the values: saturation, overflow of an unstable exponential;
-* ``sparse``: one element in eight as drawn, the others zero (or the smallest value that the input
-  shows, where it shows no zero): empty rows, sums of one element, what is skipped for a zero.
+* ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
+  slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
+  all it pads is below zero); the first input has the one where the others have the other, and
+  parameters have no sign, so that products of them keep to one side as well;
+* ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
+  the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
+  zero.  Parameters lie on grids too: sums and products are exact, and tie;
 
-Where eager does not survive such a draw, a milder one follows (``LARGE`` and ``SPARSE`` have two
-sizes).
+Tensors of two values, masks kept as numbers, are as drawn, except in ``large``, where they have
+slices of only the lower value and of only the higher.  NaN is in no program's domain.
+
+Where eager does not survive such a draw, a milder one follows: less large (``LARGE``) and without
+sides, less sparse (``SPARSE``).
 
 Where small values matter, a parameter or buffer that is zero stays zero: a bias would drown them.
 
 Inputs stay in the program's value domain as far as it shows: signs that draw 0 does not have do not
 appear, values in [-1, 1] stay there, a tensor that a new seed does not change is a constant and is
-left alone, and so are integers, masks, tensors of at most two values, and tensors that overlap
-themselves.
+left alone, and so are integers, masks and tensors that overlap themselves.
 """
 
 from __future__ import annotations
@@ -47,7 +54,10 @@ SMALL = ("mixed", "tiny")
 FLIPPED_SHARE = 0.7
 LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
+FAR = 4.0
 TINY = 2.0**-10
+VANISHING = 2.0**-48
+GRID = 0.5
 STEP = 0.37  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
@@ -73,13 +83,24 @@ class Domain:
         model: the tensor itself.
         lowest: its smallest value.
         highest: its largest value.
-        is_free: whether it may be reshaped: finite floats of more than two values.
+        is_float: finite floats, which may be reshaped.
+        has_two: it has two values only.
     """
 
     model: Tensor
     lowest: float = 0.0
     highest: float = 0.0
-    is_free: bool = False
+    is_float: bool = False
+    has_two: bool = False
+
+    @property
+    def has_signs(self) -> bool:
+        return self.lowest < 0.0 < self.highest
+
+    def frees(self, tensor: Tensor) -> bool:
+        """Whether a new draw of the input may be reshaped: it is alike, and no constant."""
+        alike = tensor.shape == self.model.shape and tensor.dtype == self.model.dtype
+        return self.is_float and alike and not torch.equal(tensor, self.model)
 
 
 def domains(first: list[Any]) -> list[Domain]:
@@ -95,8 +116,9 @@ def _domain(model: Tensor) -> Domain:
     lowest, highest = (float(end) for end in torch.aminmax(values))  # NaN if any element is
     if not math.isfinite(lowest) or not math.isfinite(highest):
         return Domain(model)
-    is_free = values.numel() <= 2 or _between(values.flatten()[:_GLANCE], lowest, highest)
-    return Domain(model, lowest, highest, is_free or _between(values, lowest, highest))
+    glance = _between(values.flatten()[:_GLANCE], lowest, highest)
+    has_two = values.numel() > 2 and not glance and not _between(values, lowest, highest)
+    return Domain(model, lowest, highest, is_float=True, has_two=has_two)
 
 
 def _between(values: Tensor, lowest: float, highest: float) -> bool:
@@ -130,62 +152,116 @@ def reshape_inputs(
     if distribution == "plain":
         return
     generator = torch.Generator().manual_seed(seed)
+    side = -1.0
     for tensor, domain in zip(tensors_in(inputs), first, strict=True):
-        same_kind = tensor.shape == domain.model.shape and tensor.dtype == domain.model.dtype
-        if domain.is_free and same_kind and not torch.equal(tensor, domain.model):
-            _reshape(tensor, domain, distribution, generator, mild=mild)
+        if not domain.frees(tensor):
+            continue
+        if not domain.has_two:
+            draw = _Draw(_computable(tensor), domain, generator, mild, side)
+            _put(tensor, domain, draw.reshaped(distribution))
+            side = 1.0
+        elif distribution == "large" and not mild:
+            values, turn = _computable(tensor), _turn(tensor, 3)
+            values = torch.where(turn == 1, domain.lowest, values)
+            _put(tensor, domain, torch.where(turn == 2, domain.highest, values))
 
 
-def _reshape(
-    tensor: Tensor, domain: Domain, distribution: str, generator: torch.Generator, *, mild: bool
-) -> None:
-    values = _computable(tensor)
-    if distribution == "tied":
-        values = _tied(values, domain, generator)
-    elif distribution == "mixed":
-        values = values * _turns(values, (1.0, LARGE[mild], TINY))
-    elif distribution == "sparse":
-        chance = torch.rand(values.shape, generator=generator)
-        empty = min(max(domain.lowest, 0.0), domain.highest)
-        values = values.masked_fill(chance >= SPARSE[mild], empty)
-    else:
-        values = values * (LARGE[mild] if distribution == "large" else TINY)
+def _put(tensor: Tensor, domain: Domain, values: Tensor) -> None:
     if UNIT_REACHED < max(abs(domain.lowest), abs(domain.highest)) <= 1.0:
         values = values.clamp(-1.0, 1.0)
     with torch.no_grad():
         tensor.copy_(values)
 
 
-def _turns(values: Tensor, sizes: Sequence[float]) -> Tensor:
-    """Sizes that take turns along the first dimension with room for all of them."""
-    roomy = [dim for dim, extent in enumerate(values.shape) if extent >= len(sizes)]
+def _turn(tensor: Tensor, count: int) -> Tensor:
+    """Which of ``count`` turns each slice takes, along the first dimension with room for all."""
+    roomy = [dim for dim, extent in enumerate(tensor.shape) if extent >= count]
     if not roomy:
-        return torch.tensor(sizes[0], dtype=values.dtype)
-    shape = [1] * values.dim()
+        return torch.zeros((), dtype=torch.int64)
+    shape = [1] * tensor.dim()
     shape[roomy[0]] = -1
-    turns = torch.arange(values.shape[roomy[0]]) % len(sizes)
-    return torch.tensor(sizes, dtype=values.dtype)[turns].reshape(shape)
+    return (torch.arange(tensor.shape[roomy[0]]) % count).reshape(shape)
 
 
-def _tied(values: Tensor, domain: Domain, generator: torch.Generator) -> Tensor:
-    """Multiples of a step; zeros and signs as draw 0 has them."""
-    lowest, highest = domain.lowest, domain.highest
-    step = STEP * min(1.0, max(abs(lowest), abs(highest)))
-    chance = torch.rand(values.shape, generator=generator)
-    values = torch.round(values / step) * step
-    if lowest <= 0 <= highest:
-        values = values.masked_fill(chance < ZERO_SHARE, 0.0)
-    if lowest < 0 < highest:
-        return torch.where(chance < FLIPPED_SHARE, values.abs(), values)
-    nearest = step if lowest > 0 else -step if highest < 0 else 0.0
-    return values.masked_fill(values == 0, nearest)
+@dataclass(frozen=True)
+class _Draw:
+    """One input tensor's new values, in each distribution.
+
+    Attributes:
+        values: as drawn.
+        domain: what they must keep to.
+        generator: of random choices.
+        mild: see ``reshape_inputs``.
+        side: the sign of the first slices that have one.
+    """
+
+    values: Tensor
+    domain: Domain
+    generator: torch.Generator
+    mild: bool
+    side: float
+
+    def reshaped(self, distribution: str) -> Tensor:
+        result: Tensor = getattr(self, f"_{distribution}")()
+        return result
+
+    def _tied(self) -> Tensor:
+        """Multiples of a step; zeros and signs as draw 0 has them."""
+        lowest, highest = self.domain.lowest, self.domain.highest
+        step = STEP * min(1.0, max(abs(lowest), abs(highest)))
+        chance = self._chance()
+        values = torch.round(self.values / step) * step
+        if lowest <= 0 <= highest:
+            values = values.masked_fill(chance < ZERO_SHARE, 0.0)
+        if self.domain.has_signs:
+            return torch.where(chance < FLIPPED_SHARE, values.abs(), values)
+        nearest = step if lowest > 0 else -step if highest < 0 else 0.0
+        return values.masked_fill(values == 0, nearest)
+
+    def _mixed(self) -> Tensor:
+        smallest = VANISHING if _reaches(self.domain.model.dtype, VANISHING) else TINY
+        sizes = torch.tensor((1.0, LARGE[self.mild], TINY, smallest), dtype=self.values.dtype)
+        count = 4 if any(extent >= 4 for extent in self.values.shape) else 3
+        return self.values * sizes[_turn(self.values, count)]
+
+    def _tiny(self) -> Tensor:
+        return self.values * TINY
+
+    def _large(self) -> Tensor:
+        values = self.values * LARGE[self.mild]
+        if self.mild or not self.domain.has_signs:
+            return values
+        far, turn = self.side * (values.abs() + FAR * LARGE[0]), _turn(values, 3)
+        return torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
+
+    def _sparse(self) -> Tensor:
+        """A grid that keeps to the domain: a value that it would leave stays as it is."""
+        empty = min(max(self.domain.lowest, 0.0), self.domain.highest)
+        values = torch.round(self.values / GRID) * GRID
+        left = (values < self.domain.lowest) | (values > self.domain.highest)
+        values = torch.where(left | (values == 0), self.values, values)
+        return values.masked_fill(self._chance() >= SPARSE[self.mild], empty)
+
+    def _chance(self) -> Tensor:
+        return torch.rand(self.values.shape, generator=self.generator)
 
 
-def reshape_state(module: nn.Module, distribution: str, seed: int) -> None:
+def _reaches(dtype: torch.dtype, size: float) -> bool:
+    """Whether a type holds numbers of a size with full precision."""
+    return torch.finfo(dtype).smallest_normal < size
+
+
+def reshape_state(module: nn.Module, distribution: str, seed: int, *, mild: bool = False) -> None:
     """Gives parameters and persistent floating buffers other values, in place.
 
     Values move by up to a quarter of their size; a zero becomes a small positive number, so that
     what must not be negative (a running variance, a count) is not, or stays (see above).
+
+    Args:
+        module: whose state it is.
+        distribution: ``large`` takes signs away, ``sparse`` rounds to grids.
+        seed: of the values.
+        mild: keeps signs.
     """
     from_zero = 0.0 if distribution in SMALL else 0.2
     generator = torch.Generator().manual_seed(seed)
@@ -193,8 +269,22 @@ def reshape_state(module: nn.Module, distribution: str, seed: int) -> None:
         for tensor in _distinct_state(module):
             values = _computable(tensor)
             noise = torch.rand(values.shape, generator=generator)
-            moved = values * (0.75 + 0.5 * noise)
-            tensor.copy_(torch.where(values == 0, from_zero * noise, moved))
+            moved = torch.where(values == 0, from_zero * noise, values * (0.75 + 0.5 * noise))
+            if distribution == "large" and not mild and bool((values > 0).any()):
+                moved = moved.abs()
+            if distribution == "sparse":
+                moved = _on_a_grid(moved)
+            tensor.copy_(moved)
+
+
+def _on_a_grid(values: Tensor) -> Tensor:
+    """Multiples of a power of two of about half the largest value; no zero but what is zero."""
+    top = float(values.abs().amax()) if values.numel() else 0.0
+    if top == 0.0:
+        return values
+    step = 2.0 ** (math.floor(math.log2(top)) - 1)
+    rounded = torch.round(values / step) * step
+    return torch.where(rounded == 0, values.sign() * step, rounded)
 
 
 def _distinct_state(module: nn.Module) -> Iterator[Tensor]:

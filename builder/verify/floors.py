@@ -64,7 +64,8 @@ class History:
         rounding: the type with the largest epsilon that an operation behind it rounds to, None if
             it only moved.
         operation: the coarsest operation class.
-        decided: a comparison, an index or a rounding to integers lies behind it.
+        decided: a comparison, an index or a rounding to integers of numbers that eager had rounded
+            lies behind it.
     """
 
     rounding: torch.dtype | None = None

@@ -202,7 +202,8 @@ class Prepared:
         reshape_inputs(inputs, self._domains, distribution, seed, mild=attempt > 0)
         module = cloned(self.original)
         if attempt < ATTEMPTS - 1:
-            reshape_state(module, distribution, derived_seed(seed, "state"))
+            state_seed = derived_seed(seed, "state")
+            reshape_state(module, distribution, state_seed, mild=attempt > 0)
         return Case(module, inputs, seed)
 
 

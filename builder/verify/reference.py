@@ -19,7 +19,7 @@ and index outputs whose order among ties nobody specifies.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -187,7 +187,7 @@ class Reference(TorchDispatchMode):
         wanted = any(self._shadowed(tensor.dtype) for tensor in touched)
         results = self._run_twin(call, twins, out) if wanted and twins is not None else None
         self._store(call, results, out)
-        self._write_histories(call, before)
+        self._write_histories(call, before, twins)
         self._note_ties(call, twins, out)
 
     def _run_twin(self, call: Call, twins: list[Any], out: Any) -> Any:
@@ -227,13 +227,18 @@ class Reference(TorchDispatchMode):
             if usable is not None and shadow.values is not None:
                 self._view(shadow, leaf).copy_(usable)
 
-    def _write_histories(self, call: Call, before: Sequence[History]) -> None:
+    def _write_histories(
+        self, call: Call, before: Sequence[History], twins: list[Any] | None
+    ) -> None:
         behind = History()
         for history in before:
             behind = behind.joined(history)
         for tensor in call.results + call.changed:
             shadow = self._shadow(tensor)
-            shadow.history = behind.joined(rules.own_history(call.func, tensor, call.tensors))
+            own = rules.own_history(call.func, tensor, call.tensors)
+            if own.decided and _is_exact(call, twins):
+                own = replace(own, decided=False)  # no rounding flips it
+            shadow.history = behind.joined(own)
 
     def _note_ties(self, call: Call, twins: list[Any] | None, out: Any) -> None:
         args, kwargs = tree_unflatten(call.flat, call.spec)
@@ -249,6 +254,18 @@ class Reference(TorchDispatchMode):
         for leaf in tree_flatten(out)[0]:
             if isinstance(leaf, Tensor):
                 self._shadow(leaf)
+
+
+def _is_exact(call: Call, twins: list[Any] | None) -> bool:
+    """Whether eager's floating arguments are the reference's, bit for bit."""
+    if twins is None or call.changed:
+        return False
+    pairs = [
+        (value, twin)
+        for value, twin in zip(call.flat, twins, strict=True)
+        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+    ]
+    return all(torch.equal(rules.widened(value), twin) for value, twin in pairs)
 
 
 def _address(tensor: Tensor) -> int:

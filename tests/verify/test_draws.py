@@ -58,7 +58,6 @@ def test_what_is_no_free_float_is_left_alone(distribution):
         return [
             torch.randint(0, 5, (20,)),
             torch.rand(20) > 0.5,
-            (torch.rand(20) > 0.5).float(),
             torch.arange(20.0),
             torch.ones(20),
             torch.randn(1, 5).expand(4, 5),
@@ -79,10 +78,35 @@ def test_tied_inputs_have_ties_and_zeros():
     assert x.unique().numel() < 25
 
 
-def test_mixed_inputs_have_slices_of_every_size():
-    (x,), (plain,) = drawn(lambda: [torch.randn(6, 9).bfloat16()], "mixed")
-    factors = (x / plain)[:, 0].tolist()
-    assert factors == pytest.approx([1, 32, 2**-10] * 2)
+@pytest.mark.parametrize(("dtype", "smallest"), [(torch.bfloat16, 2**-48), (torch.float16, 2**-10)])
+def test_mixed_inputs_have_slices_of_every_size(dtype, smallest):
+    (x,), (plain,) = drawn(lambda: [torch.randn(8, 9).to(dtype)], "mixed")
+    factors = (x.double() / plain.double())[:, 0].tolist()
+    assert factors == pytest.approx([1, 32, 2**-10, smallest] * 2, rel=2**-8)
+    (narrow,), (plain,) = drawn(lambda: [torch.randn(2, 3).to(dtype)], "mixed")
+    factors = (narrow.double() / plain.double())[0].tolist()
+    assert factors == pytest.approx([1, 32, 2**-10], rel=2**-8)
+
+
+def test_large_inputs_have_slices_on_either_side():
+    def make():
+        return [torch.randn(6, 50), torch.randn(6, 50), (torch.rand(6, 50) > 0.5).float()]
+
+    (first, second, two), (plain, _, two_before) = drawn(make, "large")
+    assert torch.equal(first[0], plain[0] * 32)
+    assert first[1].max() < -104  # below which exp underflows
+    assert first[2].min() > 104
+    assert (second[1].min() > 104, second[2].max() < -104) == (True, True)
+    assert torch.equal(two[0], two_before[0])
+    assert (two[1].max(), two[2].min()) == (0, 1)
+
+
+def test_mild_draws_have_no_sides():
+    first = domains([torch.randn(6, 5)])
+    inputs = [torch.randn(6, 5)]
+    plain = inputs[0].clone()
+    reshape_inputs(inputs, first, "large", 0, mild=True)
+    assert torch.equal(inputs[0], plain * 4)
 
 
 def test_shared_memory_stays_shared():
@@ -158,11 +182,35 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     (x, positive, negative), plain = drawn(make, "sparse")
     kept = x != 0
     assert 0.08 < kept.double().mean() < 0.17
-    assert torch.equal(x[kept], plain[0][kept])
+    on_grid = x * 2 == torch.round(x * 2)
+    assert on_grid[plain[0].abs() > 0.25].all()
     assert (positive == positive.flatten().mode().values).double().mean() > 0.8
     assert positive.min() >= 1
     assert (negative == negative.flatten().mode().values).double().mean() > 0.8
     assert negative.max() <= -1
+
+
+def test_sparse_state_lies_on_a_grid_and_keeps_its_signs():
+    module = nn.Linear(64, 32)
+    before = module.weight.detach().clone()
+    reshape_state(module, "sparse", 3)
+    distinct = module.weight.detach().unique()
+    assert distinct.numel() <= 8
+    steps = distinct / distinct.abs().min()
+    assert torch.equal(steps, steps.round())
+    assert torch.equal(module.weight.sign(), before.sign())
+
+
+def test_large_state_has_one_sign():
+    module = nn.Linear(8, 8)
+    with torch.no_grad():
+        module.bias.fill_(-1.0)
+    mild = nn.Linear(8, 8)
+    reshape_state(module, "large", 3)
+    reshape_state(mild, "large", 3, mild=True)
+    assert (module.weight > 0).all()
+    assert (module.bias < 0).all()
+    assert (mild.weight < 0).any()
 
 
 def test_narrow_and_wide_types_are_reshaped_alike():
@@ -173,10 +221,10 @@ def test_narrow_and_wide_types_are_reshaped_alike():
             assert torch.isfinite(x.double()).all()
 
 
-def test_values_that_are_not_finite_or_two_are_no_domain():
+def test_values_that_are_not_finite_are_no_domain_and_two_are_seen():
     nan = torch.tensor([0.0, 1.0, float("nan"), 2.0])
     steps = torch.cat([torch.zeros(500), torch.ones(500)])
-    assert not domains([nan])[0].is_free
-    assert not domains([steps])[0].is_free
+    assert not domains([nan])[0].is_float
+    assert domains([steps])[0].has_two
     late = domains([torch.cat([steps, torch.tensor([0.5])])])[0]
-    assert (late.is_free, late.lowest, late.highest) == (True, 0.0, 1.0)
+    assert (late.has_two, late.lowest, late.highest) == (False, 0.0, 1.0)

@@ -97,6 +97,7 @@ def test_costs_are_counted_apart_and_change_no_verdict():
     arguments = (matmul.python("float32"), matmul.triton("float32"), "Linear")
     costs = Costs()
     verdict = verify(*arguments, targets=HOPPER, costs=costs)
+    assert verdict.verified, verdict.reason
     assert verdict == verify(*arguments, targets=HOPPER)
     parts = (costs.reference, costs.executor, costs.comparison, costs.compilation, costs.rest)
     assert min(parts) > 0
