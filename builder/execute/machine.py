@@ -187,6 +187,7 @@ class Machine:
         for op in block.operations:
             args = [frame.get(slot) for slot in op.operands]
             if op.name in _TERMINATORS:
+                self._count(op, None)
                 return op, args
             result = self._perform(frame, op, args)
             if isinstance(result, tuple):

@@ -31,6 +31,7 @@ Masks = list[Tensor | None]
 _DECIDING = {"scf.if": 1, "scf.for": 3, "scf.while": 0, "tt.call": 0, "tt.assert": 1}
 """How many of the first operands decide what runs."""
 _WITHOUT_EFFECT = frozenset({"tt.print"})
+_TO_INTEGER = frozenset({"arith.fptosi", "arith.fptoui"})
 _KNOWS_POISON = frozenset({"llvm.intr.assume"})
 _SHAPE = frozenset(
     {
@@ -76,7 +77,10 @@ def _perform(frame: Frame, op: Operation, args: list[Any], handler: Handler) -> 
         return _write_memory(frame, op, values, masks, handler)
     result = handler(frame, op, values)
     rule = _RULES.get(op.name, _union)
-    return _wrapped(result, rule(frame, op, values, masks))
+    mask = rule(frame, op, values, masks)
+    if op.name in _TO_INTEGER:  # else the NaN of a lane would become 0, an address like any other
+        result = torch.where(mask, torch.iinfo(result.dtype).max, result)
+    return _wrapped(result, mask)
 
 
 def decided(frame: Frame, op: Operation, value: Any) -> Any:

@@ -65,7 +65,85 @@ def by_assertion(x, out, n, BLOCK: tl.constexpr):
     tl.device_assert(tl.load(x + lane, lane < n) < 1e9, "too large")  # asserts
 
 
-WRONG = [by_maximum, by_address, by_branch, by_loop, by_mask, by_scan, by_product, by_assertion]
+@triton.jit
+def by_atomic_value(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    tl.atomic_add(out + lane, tl.load(x + lane, lane < n))  # updates
+
+
+@triton.jit
+def by_atomic_mask(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    chosen = tl.load(x + lane, lane < n) > 0
+    tl.atomic_max(out + lane, 1.0, mask=chosen)  # updates
+
+
+@triton.jit
+def by_exchange(x, out, n, BLOCK: tl.constexpr):
+    value = tl.load(x, n >= BLOCK).to(tl.int32)
+    tl.atomic_cas(out.to(tl.pointer_type(tl.int32)), 0, value)  # updates
+
+
+@triton.jit
+def by_condition(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    tl.store(out + lane, tl.where(tl.load(x + lane, lane < n) > 0, 1.0, 2.0))  # stored
+
+
+@triton.jit
+def by_address_of_a_load(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    index = tl.load(x + lane, lane < n).to(tl.int32)
+    value = tl.load(x + index)  # reads
+    tl.store(out + lane, value, lane < n)
+
+
+@triton.jit
+def by_reduction_nobody_uses_at_once(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    total = tl.sum(tl.load(x + lane, lane < n), 0)  # reduced
+    total = tl.where(n > 100, total, total * 2)
+    tl.store(out, total)
+
+
+@triton.jit
+def by_place_of_the_largest(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    place = tl.argmax(tl.load(x + lane, lane < n), 0)  # reduced
+    tl.store(out, place.to(tl.float32))
+
+
+@triton.jit
+def by_while(x, out, n, BLOCK: tl.constexpr):
+    limit = tl.load(x, n >= BLOCK)
+    i = 0
+    while i < limit:  # branches
+        tl.store(out + i, 1.0)
+        i += 1
+
+
+@triton.jit
+def by_backward_scan(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    total = tl.cumsum(tl.load(x + lane, lane < n), 0, reverse=True)
+    tl.store(out + lane, total, lane == 0)  # stored
+
+
+@triton.jit
+def by_accumulator(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    place = lane[:, None] * BLOCK + lane[None, :]
+    value = tl.load(x + place)
+    start = tl.load(x + place, lane[None, :] < n)
+    tl.store(out + place, tl.dot(value, value, start))  # stored
+
+
+WRONG = [
+    by_maximum, by_address, by_branch, by_loop, by_mask, by_scan, by_product, by_assertion,
+    by_atomic_value, by_atomic_mask, by_exchange, by_condition, by_address_of_a_load,
+    by_reduction_nobody_uses_at_once, by_place_of_the_largest, by_while, by_backward_scan,
+    by_accumulator,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kernel", WRONG, ids=lambda kernel: kernel.__name__)
@@ -113,6 +191,44 @@ def test_left_behind_in_time():
     assert out[16:19].tolist() == [45.0, 9.0, 45.0]
     assert torch.equal(out[32:42], x[:10])
     assert out[64:66].tolist() == [7.0, 0.0]
+
+
+@triton.jit
+def left_behind(x, out, n, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    place = lane[:, None] * BLOCK + lane[None, :]
+    inside = lane < n
+    value = tl.load(x + lane, inside)
+    chosen = tl.where(inside, value, 0.0)
+    tl.store(out + lane, chosen)
+    tl.store(out + BLOCK + lane, tl.cumsum(chosen, 0))
+    tl.store(out + 2 * BLOCK + lane, tl.cumsum(value, 0), inside)
+    tl.atomic_add(out + 3 * BLOCK + lane, value, mask=inside)
+    rows = tl.load(x + place, inside[:, None])
+    product = tl.dot(rows, tl.load(x + place))
+    tl.store(out + 4 * BLOCK + place, product, inside[:, None])
+    tl.store(out + 20 * BLOCK + lane, tl.sum(rows, 1), inside)
+    if tl.sum(tl.where(inside, value, 0.0), 0) > 0:
+        tl.store(out + 21 * BLOCK, 1.0)
+    index = tl.where(inside, value.to(tl.int32), 0)
+    tl.store(out + 22 * BLOCK + lane, tl.load(x + index))
+
+
+def test_selected_away_or_masked():
+    x, out = torch.arange(256.0) % 16, torch.zeros(16 * 23)
+    run(left_behind, (1,), x, out, 10, BLOCK=16)
+    kept = torch.where(torch.arange(16) < 10, x[:16], 0.0)
+    square = x.view(16, 16)
+    parts = out.view(23, 16)
+    assert torch.equal(parts[0], kept)
+    assert torch.equal(parts[1], kept.cumsum(0))
+    assert torch.equal(parts[2, :10], x[:10].cumsum(0))
+    assert torch.equal(parts[3], kept)
+    assert torch.equal(parts[4:14], (square @ square)[:10])
+    assert not parts[14:20].any()
+    assert torch.equal(parts[20, :10], square.sum(1)[:10])
+    assert parts[21, 0] == 1
+    assert torch.equal(parts[22], x[kept.long()])
 
 
 @triton.jit
