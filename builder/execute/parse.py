@@ -206,6 +206,8 @@ class Parser(Scanner):
             elif self.accept(":"):
                 if not self.peek("%"):  # tt.print has its operands after a colon
                     break
+            elif self.accept("->"):
+                return Operation(name, tuple(operands), (), attributes), self.type_list()
             else:
                 self._plain_item(attributes)
         inputs, outputs = ([], []) if self.peek("loc(") else self._signature()
@@ -333,8 +335,7 @@ class Parser(Scanner):
         types = self.type_list() if self.accept("->") else []
         self.expect("{")
         regions = [self._region_body()]
-        if self.accept("else"):
-            self.expect("{")
+        if self.accept("else") and self.accept("{"):
             regions.append(self._region_body())
         attributes = self.attributes() if self.accept("{") else {}
         return Operation(name, (condition,), (), attributes, tuple(regions)), types
