@@ -110,6 +110,14 @@ def guarded(op: Operation, handler: Handler | None) -> Handler | None:
     )
 
 
+def checks_of(handler: Handler) -> Checked | None:
+    """The checks of hints in a handler, which others may be wrapped around; None without any."""
+    found: Any = handler
+    while found is not None and not isinstance(found, Checked):
+        found = getattr(found, "inner", None)
+    return found
+
+
 def _sizes(attribute: Any) -> Sizes | None:
     """The numbers of a dense vector's text or of a single number."""
     if attribute is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import MemoryFault
-from builder.execute.hints import Checked
+from builder.execute.hints import checks_of
 from builder.execute.ops_map import poisoned_elements
 from builder.execute.ops_scaled import poisoned_products
 from builder.execute.registry import HANDLERS
@@ -52,11 +52,11 @@ def perform(frame: Frame, op: Operation, args: list[Any]) -> Any:
             with defined ones, a reduction.
         ExecutionError: ``false_hint``, as the operation's hints are checked here too.
     """
-    handler = op.handler
-    if not isinstance(handler, Checked):
-        return _perform(frame, op, args, handler)
-    result = _perform(frame, op, args, handler.inner)
-    handler.check(frame, op, result)
+    checks = checks_of(op.handler)
+    if checks is None:
+        return _perform(frame, op, args, op.handler)
+    result = _perform(frame, op, args, checks.inner)
+    checks.check(frame, op, result)
     return result
 
 
