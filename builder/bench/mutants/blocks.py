@@ -39,13 +39,14 @@ def stale_grid(source: Source) -> Iterator[Candidate]:
                 continue
             for call in walk(node.value, ast.Call):
                 if called(call) == "triton.cdiv":
-                    size, block = map(source.segment, call.args)
-                    for text in (f"triton.cdiv({size}, 2 * {block})", f"({size}) // ({block})"):
+                    total, block = map(source.segment, call.args)
+                    for text in (f"triton.cdiv({total}, 2 * {block})", f"({total}) // ({block})"):
                         edits = (source.replace(call, f"max({text}, 1)"),)
                         yield Candidate(launcher.name, call.lineno, edits)
             for size_node in getattr(node.value, "elts", ()):
-                if isinstance(size_node, ast.Constant) and size_node.value > 1:
-                    for other in (size_node.value - 1, -(-size_node.value // 2)):
+                size = getattr(size_node, "value", None)
+                if isinstance(size, int) and size > 1:
+                    for other in (size - 1, -(-size // 2)):
                         edits = (source.replace(size_node, str(other)),)
                         yield Candidate(launcher.name, size_node.lineno, edits)
 

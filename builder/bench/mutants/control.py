@@ -115,7 +115,8 @@ def forgotten_operand(source: Source) -> Iterator[Candidate]:
     """In a loop, the sum (or maximum) of the carried value and a new one is the new one alone."""
     for function, loop, carried in _loops(source):
         for node in walk(loop, ast.BinOp):
-            yield from _without(source, function, node, [node.left, node.right], carried)
+            if isinstance(node.op, (ast.Add, ast.Mult, ast.BitOr)):
+                yield from _without(source, function, node, [node.left, node.right], carried)
         for call in walk(loop, ast.Call):
             if called(call) in ("maximum", "minimum", "tl.maximum", "tl.minimum"):
                 yield from _without(source, function, call, call.args, carried)

@@ -158,11 +158,14 @@ def swapped_strides(source: Source) -> Iterator[Candidate]:
                 last = last.right
             index, factor = product.right, product.left
             if isinstance(last, ast.BinOp) and isinstance(last.op, ast.Mult):
-                edits = (source.replace(last.left, source.segment(factor)),) + (
-                    source.replace(factor, source.segment(last.left)),
-                )
+                edits = _exchanged(source, last.left, factor)
             else:
-                edits = (source.replace(last, source.segment(index)),) + (
-                    source.replace(index, source.segment(last)),
-                )
+                edits = _exchanged(source, last, index)
             yield Candidate(function.name, node.lineno, edits)
+
+
+def _exchanged(source: Source, one: ast.expr, other: ast.expr) -> tuple[Edit, Edit]:
+    return (
+        source.replace(one, source.segment(other)),
+        source.replace(other, source.segment(one)),
+    )

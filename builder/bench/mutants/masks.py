@@ -31,9 +31,8 @@ def dropped_mask(source: Source) -> Iterator[Candidate]:
     for function in source.device_functions:
         for call, mask in masks(function):
             edits = [source.replace(mask, "None")]
-            for item in call.keywords:
-                if item.arg == "other":
-                    edits.append(source.replace(item.value, "None"))
+            others = [item.value for item in call.keywords if item.arg == "other"]
+            edits += [source.replace(value, "None") for value in others]
             yield Candidate(function.name, call.lineno, tuple(edits))
 
 
