@@ -97,7 +97,8 @@ def run(kernel: Any, grid: Any, *args: Any, **kwargs: Any) -> None:
         **kwargs: the kernel's arguments and launch options.
 
     Raises:
-        ExecutionError: the kernel cannot be run or fails (``device_assert``, ``budget``, ...).
+        ExecutionError: the kernel cannot be run or fails (``device_assert``, ``budget``,
+            ``false_hint``, ...).
         UnsupportedOperation: an operation is not known.
         MemoryFault: the kernel reads or writes what it must not.
     """
