@@ -11,6 +11,7 @@ from triton.runtime.jit import JITFunction
 from builder.errors import ExecutionError
 from builder.execute import seams
 from builder.execute.descriptors import descriptor_parts
+from builder.execute.memo import forget_memos
 from builder.execute.parse import parse_ttir
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def lower(kernel: JITFunction, binding: seams.Binding) -> Program:
 def forget_programs() -> None:
     """Lower every kernel anew from now on."""
     _programs.clear()
+    forget_memos()
 
 
 def _key(kernel: JITFunction, binding: seams.Binding) -> tuple[Any, ...]:

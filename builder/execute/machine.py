@@ -28,6 +28,7 @@ from builder.execute import (  # noqa: F401  (they fill the table of operations)
 )
 from builder.execute.baton import Baton
 from builder.execute.frame import Frame
+from builder.execute.memo import Memo, kept_arguments, memo_of, remembering
 from builder.execute.registry import HANDLERS
 from builder.execute.sync import Order, synchronises
 from builder.execute.values import Poisoned, Value, merge
@@ -77,6 +78,7 @@ class Machine:
         self.buffers = buffers
         self.options = options
         self.steps = 0
+        self.memo: Memo | None = None
         self.poisoned = False
         self.inverted: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.order = Order() if synchronises(module) else None
@@ -93,8 +95,15 @@ class Machine:
             self._run_one_by_one(order)
             return
         size = max(1, self.options.chunk_elements // _widest(self.module))
+        arguments = self.arguments
+        if self.options.permute_seed is None:
+            self.memo = memo_of(self.module, self.grid, size)
+            arguments = kept_arguments(self.memo, arguments)
         for start in range(0, order.shape[0], size):
-            self.call(self.module.entry.name, order[start : start + size], self.arguments)
+            instances = order[start : start + size]
+            if self.memo is not None:
+                instances = self.memo.root(("instances", start), instances)
+            self.call(self.module.entry.name, instances, arguments)
 
     def _order(self) -> torch.Tensor:
         count = math.prod(self.grid)
@@ -201,9 +210,10 @@ class Machine:
 
     def _perform(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
         if op.handler is None:
-            op.handler = hints.guarded(op, HANDLERS.get(op.name))
-            if op.handler is None:
+            handler = hints.guarded(op, HANDLERS.get(op.name))
+            if handler is None:
                 raise UnsupportedOperation(op.name, kernel=self.kernel_name, line=op.line)
+            op.handler = remembering(op, frame.function, handler)
         try:
             if self.poisoned and any(isinstance(value, Poisoned) for value in args):
                 return poison.perform(frame, op, args)

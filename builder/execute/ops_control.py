@@ -88,10 +88,10 @@ def _uniform_loop(
     frame: Frame, op: Operation, steps: tuple[Tensor, Tensor], trips: int, carried: Values
 ) -> Values:
     lower, step = steps
-    induction = lower
+    induction, memo = lower, frame.machine.memo
     for _ in range(trips):
         carried = run_region(frame, op.regions[0], (induction, *carried))
-        induction = induction + step
+        induction = memo.sum(op, induction, step) if memo is not None else induction + step
     return carried
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,28 @@ POISON_BYTE = 0x5A
 
 
 @dataclass(eq=False)
+class Plan:
+    """What an access of one buffer takes from its offsets and its mask.
+
+    Attributes:
+        low: smallest element number.
+        high: largest element number.
+        selection: all of them, see ``Access``; empty where no lane is active.
+        lanes: see ``Access``.
+        ids: see ``Access``; None until they are asked for.
+    """
+
+    low: int
+    high: int
+    selection: Selection
+    lanes: Array | None
+    ids: Array | None = None
+
+
+_NOTHING = Plan(0, 0, slice(0, 0), None)
+
+
+@dataclass(eq=False)
 class Access:
     """The elements one memory operation touches in one buffer.
 
@@ -41,6 +64,7 @@ class Access:
         shape: of all lanes, active or not, instances first.
         selection: element numbers of the active lanes, in the order of the lanes.
         lanes: flat positions of the active lanes; None where all are active.
+        plan: of which this is a part; None where there is none.
     """
 
     frame: Frame
@@ -50,6 +74,7 @@ class Access:
     shape: tuple[int, ...]
     selection: Selection
     lanes: Array | None
+    plan: Plan | None = None
 
     @property
     def count(self) -> int:
@@ -59,6 +84,13 @@ class Access:
 
     def ids(self) -> Array:
         """For each active lane its instance's id in the shadows."""
+        if self.plan is None:
+            return self._ids()
+        if self.plan.ids is None:
+            self.plan.ids = self._ids()
+        return self.plan.ids
+
+    def _ids(self) -> Array:
         frame = self.frame
         if self.shape[0] == 1 and frame.count > 1:
             return np.full(self.count, MANY, dtype=np.int32)
@@ -89,18 +121,46 @@ def accesses(
     frame: Frame, op: Operation, pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]
 ) -> Iterator[Access]:
     """The accesses of an operation, one a buffer; none where no lane is active."""
-    lanes = _active_lanes(mask, shape)
-    if lanes is not None and not lanes.size:
+    if pointer.buffer is None:
+        lanes = _active_lanes(mask, shape)
+        index = _flat(pointer.offsets(), shape).numpy()
+        if lanes is not None:
+            index = index.take(lanes)
+        if index.size:
+            yield from _scattered(frame, op, pointer, index, lanes, shape)
         return
+    plan = _planned(frame, op, pointer, mask, shape)
+    if plan is not _NOTHING:
+        yield _bounded(frame, op, pointer.buffer, pointer.itemsize, plan, shape)
+
+
+def _planned(
+    frame: Frame, op: Operation, pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]
+) -> Plan:
+    """The plan, from an earlier launch where offsets and mask depend on no data."""
+    memo = frame.machine.memo
+    if memo is None:
+        return _plan(pointer, mask, shape)
+    named = (pointer.index, mask, frame.instances)
+    key = (id(op), *map(id, named), pointer.start, shape)
+    plan: Plan | None = memo.get(key)
+    if plan is None:
+        plan = _plan(pointer, mask, shape)
+        if memo.has(*named):
+            parts = (plan.selection, plan.lanes)
+            size = sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+            memo.put(key, plan, None, size + 4 * math.prod(shape))
+    return plan
+
+
+def _plan(pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]) -> Plan:
+    lanes = _active_lanes(mask, shape)
     index = _flat(pointer.offsets(), shape).numpy()
     if lanes is not None:
         index = index.take(lanes)
     if not index.size:
-        return
-    if pointer.buffer is None:
-        yield from _scattered(frame, op, pointer, index, lanes, shape)
-        return
-    yield _bounded(frame, op, pointer.buffer, pointer.itemsize, pointer.start, index, lanes, shape)
+        return _NOTHING
+    return _selected(index, pointer.start, lanes)
 
 
 def _active_lanes(mask: torch.Tensor | None, shape: tuple[int, ...]) -> Array | None:
@@ -114,36 +174,30 @@ def _flat(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _bounded(
-    frame: Frame,
-    op: Operation,
-    buffer: Buffer,
-    itemsize: int,
-    start: int,
-    index: Array,
-    lanes: Array | None,
-    shape: tuple[int, ...],
+    frame: Frame, op: Operation, buffer: Buffer, itemsize: int, plan: Plan, shape: tuple[int, ...]
 ) -> Access:
     size = buffer.nbytes // itemsize
-    low, high, selection = _select(index, start)
-    access = Access(frame, op, buffer, itemsize, shape, selection, lanes)
-    if low < 0 or high >= size:
+    selection = plan.selection
+    access = Access(frame, op, buffer, itemsize, shape, selection, plan.lanes, plan)
+    if plan.low < 0 or plan.high >= size:
         if isinstance(selection, slice):
-            position = 0 if low < 0 else max(0, size - low)
+            position = 0 if plan.low < 0 else max(0, size - plan.low)
         else:
             position = int(np.flatnonzero((selection < 0) | (selection >= size))[0])
         raise access.fault("out_of_bounds", position, "outside of the tensor's storage")
     return access
 
 
-def _select(index: Array, start: int) -> tuple[int, int, Selection]:
-    """Smallest and largest element number, and the numbers, as a slice if they are a run."""
+def _selected(index: Array, start: int, lanes: Array | None) -> Plan:
+    """The plan of element numbers ``index + start``; a slice if they are a run."""
     first, last = int(index[0]), int(index[-1])
     if last - first == index.size - 1 and _is_run(index, first):
-        return first + start, last + start, slice(first + start, last + start + 1)
+        run = slice(first + start, last + start + 1)
+        return Plan(first + start, last + start, run, lanes)
     low, high = torch.aminmax(torch.from_numpy(index))
     if start:
         index = index.astype(np.int64) + start
-    return int(low) + start, int(high) + start, index
+    return Plan(int(low) + start, int(high) + start, index, lanes)
 
 
 def _is_run(index: Array, first: int) -> bool:
@@ -169,7 +223,8 @@ def _scattered(
         if wrong.size:
             raise access.fault("out_of_bounds", int(wrong[0]), "a misaligned address")
         index = inside // pointer.itemsize
-        yield _bounded(frame, op, buffer, pointer.itemsize, 0, index, chosen, shape)
+        plan = _selected(index, 0, chosen)
+        yield _bounded(frame, op, buffer, pointer.itemsize, plan, shape)
 
 
 def undefined(kind: Type, shape: tuple[int, ...]) -> torch.Tensor:
