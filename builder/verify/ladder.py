@@ -212,10 +212,21 @@ class _Trial:
         last_draw = self.prepared.draws - 1
         for index in range(len(self.prepared)):
             is_repeated = self.uses_atomics or not 0 < index < last_draw
-            self._compare(self.prepared.question(index, self.costs), is_repeated=is_repeated)
+            question = self.prepared.question(index, self.costs)
+            while not self._is_compared(question, is_repeated=is_repeated):
+                question = self.prepared.another(index, question, self.costs)
+
+    def _is_compared(self, question: Question, *, is_repeated: bool) -> bool:
+        """False if the input set showed nothing and another may."""
+        try:
+            self._compare(question, is_repeated=is_repeated)
+        except VerificationRejected as error:
+            if error.kind == "ill_conditioned" and question.replaceable:
+                return False
+            raise
+        return True
 
     def _compare(self, question: Question, *, is_repeated: bool) -> None:
-        self.findings.replaced += question.replaced
         case = question.case
         load_state(self.new, case.module)
         run = self._run(question, None if is_repeated else _order(question))
@@ -226,6 +237,7 @@ class _Trial:
         if is_repeated:
             self._repeat(question, run)
         self.findings.draws += 1
+        self.findings.replaced += question.replaced
         self.findings.shapes.append(tuple(tuple(t.shape) for t in tensors_in(case.inputs)))
 
     def _run(self, question: Question, permute_seed: int | None = None, **options: bool) -> Run:
@@ -235,7 +247,13 @@ class _Trial:
     def _match(self, question: Question, run: Run) -> None:
         with self.costs.of("comparison"):
             matched = match(
-                question.original, run, question.before, question.answers, self.dot_precision
+                question.original,
+                run,
+                question.before,
+                question.answers,
+                self.dot_precision,
+                samples=question.samples,
+                replaceable=question.replaceable,
             )
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)

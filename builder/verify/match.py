@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,15 @@ import torch
 
 from builder.errors import VerificationRejected
 from builder.verify.bits import bits_equal
-from builder.verify.compare import Expected, Outcome, compare
+from builder.verify.compare import compare
 from builder.verify.structure import significant_strides
 
 if TYPE_CHECKING:
+    from builder.verify.expected import Expected, Outcome
     from builder.verify.runner import Original, Run
 
 Tensor = torch.Tensor
-Answers = Iterable[dict[str, Expected]]
+Answers = Iterable["dict[str, Expected]"]
 
 SCALAR_TOLERANCE = 2.0**-18
 
@@ -38,6 +39,9 @@ def match(
     before: dict[str, Tensor],
     answers: Answers,
     dot_precision: str = "ieee",
+    *,
+    samples: Answers = (),
+    replaceable: bool = False,
 ) -> Matched:
     """Compares all that a caller can see of the two runs.
 
@@ -47,6 +51,8 @@ def match(
         before: inputs, parameters and buffers by name, before either run.
         answers: other right answers, heard only where the first does not explain a value.
         dot_precision: ``ieee`` or ``tf32``.
+        samples: other runs of eager, heard only where a value is nearly right.
+        replaceable: whether the input set can be replaced if it shows nothing.
 
     Raises:
         VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
@@ -55,10 +61,19 @@ def match(
     """
     _match_structure(original.run, run)
     _match_aliasing(original.run, run)
-    outcomes = [
-        _match_value(name, run.values[name], original, answers, dot_precision)
-        for name in _names_to_compare(original.run, run, before)
-    ]
+    outcomes: list[Outcome] = []
+    for name in _names_to_compare(original.run, run, before):
+        outcome = compare(
+            run.values[name],
+            original.expected[name],
+            _of(name, answers),
+            dot_precision,
+            samples=_of(name, samples),
+            replaceable=replaceable,
+        )
+        if outcome.kind is not None:
+            raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
+        outcomes.append(outcome)
     return Matched(
         max((outcome.error for outcome in outcomes), default=0.0),
         max((outcome.floor for outcome in outcomes), default=0.0),
@@ -130,12 +145,15 @@ def _names_to_compare(original: Run, run: Run, before: dict[str, Tensor]) -> lis
     return names
 
 
-def _match_value(
-    name: str, actual: Tensor, original: Original, answers: Answers, dot_precision: str
-) -> Outcome:
-    expected = original.expected[name]
-    others = (answer[name] for answer in answers if name in answer)
-    outcome = compare(actual, expected, others, dot_precision)
-    if outcome.kind is not None:
-        raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
-    return outcome
+def _of(name: str, runs: Answers) -> Iterable[Expected]:
+    """What other runs expect of one value, as lazily as they are computed."""
+    return _Lazily(name, runs)
+
+
+@dataclass(frozen=True)
+class _Lazily:
+    name: str
+    runs: Answers
+
+    def __iter__(self) -> Iterator[Expected]:
+        return (run[self.name] for run in self.runs if self.name in run)

@@ -16,7 +16,6 @@ from builder.config import DRAWS
 from builder.errors import Rejected, UsageError, VerificationRejected
 from builder.programs.load import LoadedProgram, load_program
 from builder.verify.bits import all_finite
-from builder.verify.compare import is_float, shows_nothing
 from builder.verify.costs import Costs
 from builder.verify.draws import (
     derived_seed,
@@ -25,9 +24,20 @@ from builder.verify.draws import (
     reshape_inputs,
     reshape_state,
 )
+from builder.verify.expected import is_float
+from builder.verify.floats import shows_nothing
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import original_module, own_default_dtype, summary
-from builder.verify.runner import Case, Original, OtherAnswers, Run, held_tensors, run_original
+from builder.verify.runner import (
+    Case,
+    Original,
+    Reruns,
+    Run,
+    eager_samples,
+    held_tensors,
+    other_answers,
+    run_original,
+)
 from builder.verify.structure import cloned
 
 if TYPE_CHECKING:
@@ -45,14 +55,18 @@ class Question:
         original: the program's run and its reference.
         before: inputs, parameters and buffers by name, before either run.
         answers: other right answers, computed as they are asked for.
+        samples: other samples of eager's rounding, likewise.
         replaced: input sets thrown away before this one.
+        replaceable: whether another can take its place.
     """
 
     case: Case
     original: Original
     before: dict[str, torch.Tensor]
-    answers: OtherAnswers
+    answers: Reruns
+    samples: Reruns
     replaced: int
+    replaceable: bool
 
 
 def prepare(
@@ -161,21 +175,31 @@ class Prepared:
             self._known[index] = made
         return made
 
+    def another(self, index: int, question: Question, costs: Costs | None = None) -> Question:
+        """A milder input set in the place of one that shows nothing; it is not kept.
+
+        Raises:
+            VerificationRejected: ``no_usable_draw``.
+        """
+        costs = costs or Costs()
+        with costs.of("rest"), self.surroundings():
+            return self._question(index, costs, question.replaced + 1)
+
     # -- input sets ------------------------------------------------------------------------
 
     def _inputs(self, seed: int, variant: int | None) -> list[Any]:
         with torch.no_grad():
             return self.program.make_inputs(seed, variant)
 
-    def _question(self, index: int, costs: Costs) -> Question:
+    def _question(self, index: int, costs: Costs, first_attempt: int = 0) -> Question:
         """The input set with a program run that is finite; others are replaced."""
         draw, variant = self._sets[index]
         if draw == 0 and variant is None:
             case = Case(self.original, self._first_inputs, self.seed)
             original = run_program(case, costs)
             self._first_is_finite = is_finite(original.run)
-            return _asked(case, original, 0, costs)
-        for attempt in range(ATTEMPTS):
+            return _asked(case, original, costs)
+        for attempt in range(first_attempt, ATTEMPTS):
             case = self._case(draw, variant, attempt)
             try:
                 original = run_program(case, costs)
@@ -183,7 +207,7 @@ class Prepared:
                 let_memory_failures_pass(error)
                 continue
             if self._is_usable(original):
-                return _asked(case, original, attempt, costs)
+                return _asked(case, original, costs, attempt, replaceable=attempt + 1 < ATTEMPTS)
         message = f"eager is finite and near float64 on none of {ATTEMPTS} input sets"
         raise VerificationRejected("no_usable_draw", message)
 
@@ -207,9 +231,23 @@ class Prepared:
         return Case(module, inputs, seed)
 
 
-def _asked(case: Case, original: Original, replaced: int, costs: Costs) -> Question:
-    before = held_tensors(case.module, case.inputs)
-    return Question(case, original, before, OtherAnswers(case, costs), replaced)
+def _asked(
+    case: Case,
+    original: Original,
+    costs: Costs,
+    replaced: int = 0,
+    *,
+    replaceable: bool = False,
+) -> Question:
+    return Question(
+        case,
+        original,
+        held_tensors(case.module, case.inputs),
+        other_answers(case, costs),
+        eager_samples(case, costs),
+        replaced,
+        replaceable,
+    )
 
 
 def run_program(case: Case, costs: Costs) -> Original:

@@ -95,11 +95,13 @@ class Reference(TorchDispatchMode):
 
     Args:
         own_decisions: integers and masks follow from float64 values, not from eager.
+        taken_apart: eager rounds a library product before it adds the bias.
     """
 
-    def __init__(self, *, own_decisions: bool = False) -> None:
+    def __init__(self, *, own_decisions: bool = False, taken_apart: bool = False) -> None:
         super().__init__()
         self.own_decisions = own_decisions
+        self.taken_apart = taken_apart
         self.shadows: dict[int, Shadow] = {}
         self.ties: dict[int, Ties] = {}
         self.unreferenced: set[str] = set()
@@ -116,7 +118,8 @@ class Reference(TorchDispatchMode):
         call = Call(func, flat, spec, rules.written_arguments(func, args, kwargs))
         twins = None if func.is_view else self._twin_arguments(call)
         known = set(self.shadows)
-        out = func(*args, **kwargs)
+        apart = rules.taken_apart(func, args) if self.taken_apart else None
+        out = (apart or func)(*args, **kwargs)
         if func.is_view:
             self._note_new_storages(out)
             return out

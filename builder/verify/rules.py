@@ -8,6 +8,7 @@ carry a type or a type's extreme in their arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ DOTS = names(
     "convolution convolution_backward dot linear lstm mkldnn_rnn_layer mm mv vdot "
     "_weight_int8pack_mm _fused_sdp_choice"
 )
+ADDED_PRODUCTS = names("addmm addmv addbmm baddbmm")
 NORMS = frozenset({"linalg_vector_norm"})
 DOT_PREFIXES = ("_scaled_dot_product", "mkldnn_", "linalg_", "_linalg", "cholesky", "lu_")
 TIES_ARE_OPEN = frozenset({"sort", "topk", "kthvalue", "median", "mode"})
@@ -121,6 +123,29 @@ def twin_rule(func: Any, args: tuple[Any, ...], out: Any, *, follow: bool) -> Ru
     if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
         return None
     return _SPECIAL.get(name, _plain)
+
+
+def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """The operation as a product, rounded to its type, and a sum; None if it is no such pair.
+
+    Libraries round once; a compiler that writes the product itself may round in between.
+    """
+    name = name_of(func)
+    if name in ("convolution", "_convolution") and args[2] is not None:
+        return partial(_convolution_apart, func)
+    return partial(_addmm_apart, func) if name in ADDED_PRODUCTS else None
+
+
+def _convolution_apart(func: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
+    product: Tensor = func(x, weight, None, *rest)
+    return product + bias.reshape([-1] + [1] * (product.dim() - 2))
+
+
+def _addmm_apart(
+    func: Any, added: Tensor, *factors: Tensor, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    product: Tensor = func(added, *factors, beta=0, alpha=alpha)
+    return product + added * beta
 
 
 def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:

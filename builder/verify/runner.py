@@ -10,9 +10,9 @@ from torch import nn
 
 from builder import execute
 from builder.errors import VerificationRejected
-from builder.verify.compare import Expected
 from builder.verify.costs import Costs
 from builder.verify.draws import perturb
+from builder.verify.expected import Expected
 from builder.verify.guard import Guard
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import own_default_dtype, triton_errors
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 PERTURBATIONS = 24
+SAMPLES = 9
 
 
 @dataclass(frozen=True)
@@ -93,36 +94,43 @@ class Original:
     expected: dict[str, Expected]
 
 
-def run_original(
-    case: Case, *, own_decisions: bool = False, pattern: int | None = None
-) -> Original:
+@dataclass(frozen=True)
+class Plan:
+    """How the program runs beside its Triton module.
+
+    Attributes:
+        own_decisions: see ``Reference``.
+        taken_apart: see ``Reference``.
+        pattern: moves inputs and state by one ulp.
+    """
+
+    own_decisions: bool = False
+    taken_apart: bool = False
+    pattern: int | None = None
+
+
+def run_original(case: Case, plan: Plan = Plan()) -> Original:
     """Runs the program and its float64 reference.
 
     Args:
         case: module and inputs; copied.
-        own_decisions: see ``Reference``.
-        pattern: perturbs inputs and state by one ulp.
+        plan: how.
     """
-    module, inputs = cloned((case.module, case.inputs))
-    if pattern is not None:
-        perturb(list(held_tensors(module, inputs).values()), pattern, case.seed)
-    original = _run_reference(module, inputs, own_decisions)
+    original = _run_reference(case, plan)
     if original is None:
-        module, inputs = cloned((case.module, case.inputs))
-        if pattern is not None:
-            perturb(list(held_tensors(module, inputs).values()), pattern, case.seed)
         with without_mkldnn():
-            original = _run_reference(module, inputs, own_decisions, last=True)
+            original = _run_reference(case, plan, last=True)
     assert original is not None
     return original
 
 
-def _run_reference(
-    module: nn.Module, inputs: list[Any], own_decisions: bool, *, last: bool = False
-) -> Original | None:
+def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | None:
     """None if mkldnn ran an operation that has no float64 form; without it the parts have."""
+    module, inputs = cloned((case.module, case.inputs))
+    if plan.pattern is not None:
+        perturb(list(held_tensors(module, inputs).values()), plan.pattern, case.seed)
     torch.default_generator.manual_seed(0)
-    reference = Reference(own_decisions=own_decisions)
+    reference = Reference(own_decisions=plan.own_decisions, taken_apart=plan.taken_apart)
     with torch.no_grad(), reference:
         out = module(*inputs)
     if not last and any("mkldnn" in name for name in reference.unreferenced):
@@ -140,17 +148,20 @@ def _run_reference(
     return Original(run, expected)
 
 
-class OtherAnswers:
-    """Answers besides the first: float64's own decisions, alone and on perturbed inputs.
+class Reruns:
+    """Further runs of the program, computed as they are asked for, and kept.
 
-    Each costs a run of the program, so they are computed as they are asked for, and kept.
+    Args:
+        case: the input set.
+        plans: how to run, one after the other.
+        costs: counts the core-seconds.
     """
 
-    def __init__(self, case: Case, costs: Costs | None = None) -> None:
+    def __init__(self, case: Case, plans: Sequence[Plan], costs: Costs | None = None) -> None:
         self._case = case
+        self._plans = list(plans)
         self._costs = costs or Costs()
         self._known: list[dict[str, Expected]] = []
-        self._patterns: list[int | None] = [None, *range(PERTURBATIONS)]
 
     def __iter__(self) -> Iterator[dict[str, Expected]]:
         given = 0
@@ -159,19 +170,31 @@ class OtherAnswers:
             given += 1
 
     def _compute(self) -> bool:
-        """One more answer; False when there is none left."""
-        while self._patterns:
-            pattern = self._patterns.pop(0)
-            # A perturbed input may leave the program's domain; that one gives no answer.
+        """One more run; False when there is none left."""
+        while self._plans:
+            plan = self._plans.pop(0)
+            # A perturbed input may leave the program's domain; that one gives nothing.
             try:
                 with self._costs.of("reference"):
-                    found = run_original(self._case, own_decisions=True, pattern=pattern)
+                    found = run_original(self._case, plan)
             except Exception as error:  # noqa: BLE001
                 let_memory_failures_pass(error)
                 continue
             self._known.append(found.expected)
             return True
         return False
+
+
+def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
+    """Answers besides the first: float64's own decisions, alone and on inputs moved by an ulp."""
+    patterns = (None, *range(PERTURBATIONS))
+    return Reruns(case, [Plan(own_decisions=True, pattern=which) for which in patterns], costs)
+
+
+def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:
+    """Other samples of eager's rounding: operations taken apart, alone and on moved inputs."""
+    patterns = (None, *range(SAMPLES - 1))
+    return Reruns(case, [Plan(taken_apart=True, pattern=which) for which in patterns], costs)
 
 
 def run_triton(

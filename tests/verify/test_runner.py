@@ -7,7 +7,7 @@ from torch import nn
 from builder.errors import VerificationRejected
 from builder.programs.load import load_program
 from builder.verify.modules import anonymous, imported_text, original_module, triton_module
-from builder.verify.runner import Case, OtherAnswers, held_tensors, run_original, run_triton
+from builder.verify.runner import Case, held_tensors, other_answers, run_original, run_triton
 from tests.verify.data import counter, loss
 
 
@@ -53,12 +53,12 @@ def test_other_answers_are_computed_once_and_as_needed(monkeypatch):
     _, case = case_of(loss.PYTHON, "Loss")
     calls = []
 
-    def counted(*args, **kwargs):
-        calls.append(kwargs)
-        return run_original(*args, **kwargs)
+    def counted(case, plan):
+        calls.append(plan)
+        return run_original(case, plan)
 
     monkeypatch.setattr("builder.verify.runner.run_original", counted)
-    answers = OtherAnswers(case)
+    answers = other_answers(case)
     first = next(iter(answers))
     assert "output 0" in first
     assert len(calls) == 1

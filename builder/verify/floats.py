@@ -1,0 +1,223 @@
+"""Is a float output right?
+
+It passes if ``error(triton, r) <= max(2 * error(eager, r), floor)`` in the norm of ``norm``, and if
+the same holds for the 0.99, 0.9 and 0.5 quantiles of the elements' errors where there are elements
+enough (the median's floor is lower, see ``floors``): one element on which eager is far off excuses
+no other.  Infinities and NaN must stand where the reference, rounded to the output's type, has
+them.
+
+Eager's error is one sample of what rounding does.  Where results hang on cancellation, few elements
+decide, and another right computation may be several times as far off.  So before an output that is
+beyond what it is allowed by at most ``NEAR`` is called wrong, eager runs again: with library
+products and their bias taken apart (a right module may round between them), and on inputs moved by
+one ulp, each run held against its own reference.  The largest of these errors, and of their
+quantiles, is eager's; and an element passes that is at most twice as far from the reference as one
+of those moves shifts the reference there.
+
+Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
+of the errors (their highest usable quantile) takes its place, and an element beyond may only be
+twice as far off as eager is there or as one ulp of an input moves the reference there.  If the
+bulk, too, is far off, the output is rounding noise and shows nothing: the input set is replaced if
+it can be.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from builder.verify.bits import bits_equal
+from builder.verify.expected import Expected, Outcome, is_float
+from builder.verify.floors import is_wide, median_floor
+from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.verify.floors import History
+
+Tensor = torch.Tensor
+
+EAGER_FACTOR = 2.0
+NEAR = 16.0
+ILL_CONDITIONED = 0.25
+USABLE = {"wide": 2.0**-8, "narrow": ILL_CONDITIONED}
+
+
+def usable(history: History) -> float:
+    """The largest error of eager with which an input set that can be replaced is not."""
+    return USABLE["wide" if is_wide(history.rounding) else "narrow"]
+
+
+def shows_nothing(expected: Expected) -> bool:
+    """Whether eager is so far from the reference that a draw is better replaced."""
+    if expected.history.rounding is None or not is_float(expected.eager.dtype):
+        return False
+    return _is_noise(expected.eager_errors, usable(expected.history))
+
+
+def _is_noise(errors: Errors, limit: float) -> bool:
+    return _bulk(errors, limit) > limit
+
+
+def _bulk(errors: Errors, limit: float = ILL_CONDITIONED) -> float:
+    """The largest error if it is small, else the highest quantile that has elements enough."""
+    shares = errors.shares()
+    return errors.quantile(shares[0]) if errors.worst > limit and shares else errors.worst
+
+
+class FloatComparison:
+    """One float output against the reference.
+
+    Args:
+        actual: the Triton module's.
+        expected: eager and reference.
+        lowest: the floor.
+        replaceable: whether the input set can be replaced if eager's rounding drowns the result.
+    """
+
+    def __init__(
+        self, actual: Tensor, expected: Expected, lowest: float, *, replaceable: bool = False
+    ) -> None:
+        self.actual = actual
+        self.expected = expected
+        self.floor = lowest
+        self.median_floor = median_floor(expected.history, lowest)
+        self.reference = expected.reference
+        self.noise = usable(expected.history) if replaceable else ILL_CONDITIONED
+        is_eager = bits_equal(actual, expected.eager)
+        self.errors = expected.eager_errors if is_eager else expected.yardstick.errors(actual)
+        self.eager = [expected.eager_errors]
+        self.reach: Tensor | None = None
+        self.excess = 1.0
+        self._set_tolerance()
+
+    def outcome(self, answers: Iterable[Expected], samples: Iterable[Expected] = ()) -> Outcome:
+        """The comparison's result.
+
+        Args:
+            answers: other right answers, for values behind decisions.
+            samples: other runs of eager, heard only if the output is nearly right.
+        """
+        found = self._judged(answers)
+        for sample in samples if found.kind == "wrong_values" and self.excess <= NEAR else ():
+            if sample.eager.shape != self.actual.shape:
+                continue
+            self._hear(sample)
+            found = self._judged(answers)
+            if found.kind != "wrong_values":
+                break
+        return found
+
+    def _set_tolerance(self) -> None:
+        self.tolerance = max(EAGER_FACTOR * max(map(_bulk, self.eager)), self.floor)
+
+    def _hear(self, sample: Expected) -> None:
+        """Takes another run of eager into account."""
+        self.eager.append(sample.eager_errors)
+        self._set_tolerance()
+        if not self.expected.history.decided:  # a decision that flips would shift anything
+            shift = gaps(sample.reference, self.reference)
+            self.reach = shift if self.reach is None else torch.maximum(self.reach, shift)
+
+    def _judged(self, answers: Iterable[Expected]) -> Outcome:
+        if any(_is_noise(errors, self.noise) for errors in self.eager):
+            bulk = max(map(_bulk, self.eager))
+            message = f"eager itself is {bulk:.2g} away from float64: rounding noise"
+            return self._result(self.errors, "ill_conditioned", message)
+        errors = self.errors
+        if not errors.all_finite or errors.worst > self.tolerance:
+            beyond = errors.values > self.tolerance
+            beyond |= wrong_non_finite(self.actual, self.reference)
+            wrong = self._unexplained(beyond, answers) if bool(beyond.any()) else beyond
+            if bool(wrong.any()):
+                return self._wrong(wrong)
+            errors = errors.without(beyond)
+        return self._spread(errors) or self._result(errors, None, "")
+
+    def _result(
+        self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
+    ) -> Outcome:
+        return Outcome(kind, message, errors.worst, self.tolerance, self.floor, wrong)
+
+    def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
+        """What is left of the wrong elements after the other answers were heard."""
+        gap = gaps(self.actual, self.reference)
+        if self.reach is not None:
+            wrong = wrong & ~_within(gap, self.reach)
+        decided = self.expected.history.decided
+        is_inflated = self.eager[0].worst > ILL_CONDITIONED
+        if not bool(wrong.any()) or not (decided or is_inflated):
+            return wrong
+        reach = gaps(self.expected.eager, self.reference)
+        for other in answers:
+            if other.eager.shape != self.actual.shape:
+                continue
+            if decided:
+                wrong = wrong & ~self._agrees(other)
+            else:
+                reach = torch.maximum(reach, gaps(other.reference, self.reference))
+                wrong = wrong & ~_within(gap, reach)
+            if not bool(wrong.any()):
+                break
+        return wrong
+
+    def _agrees(self, other: Expected) -> Tensor:
+        """Elements within the tolerance of another answer, on the first answer's scale."""
+        allowed = self.tolerance * (other.reference.abs() + self.expected.yardstick.scale)
+        close = gaps(self.actual, other.reference) <= allowed
+        return close & ~wrong_non_finite(self.actual, other.reference)
+
+    def _spread(self, errors: Errors) -> Outcome | None:
+        """A failure if the bulk of the elements is worse than eager's, though none is too bad."""
+        if errors.worst <= self.median_floor:
+            return None
+        for share in errors.shares():
+            lowest = self.median_floor if share == MEDIAN else self.floor
+            if not errors.quantile_exceeds(share, lowest):
+                continue
+            ours = errors.quantile(share)
+            theirs = max(sample.quantile(share) for sample in self.eager)
+            allowed = max(EAGER_FACTOR * theirs, lowest)
+            if ours > allowed:
+                self.excess = ours / allowed if allowed else math.inf
+                message = (
+                    f"{1 - share:.2g} of the elements have errors above {ours:.3g}; eager's are "
+                    f"above {theirs:.3g}, allowed {allowed:.3g}"
+                )
+                return self._result(errors, "wrong_values", message, errors.values > allowed)
+        return None
+
+    def _wrong(self, wrong: Tensor) -> Outcome:
+        non_finite = wrong_non_finite(self.actual, self.reference) & wrong
+        ranked = self.errors.values.masked_fill(~wrong, 0.0).masked_fill(non_finite, math.inf)
+        worst = float(ranked.max())
+        self.excess = worst / self.tolerance if self.tolerance else math.inf
+        at = place(int(ranked.flatten().argmax()), self.actual)
+        values = (self.actual, self.reference, self.expected.eager)
+        ours, exact, eager = (item(tensor, at) for tensor in values)
+        message = (
+            f"{int(wrong.sum())} of {wrong.numel()} elements differ; at {at} Triton gives "
+            f"{ours}, float64 {exact}, eager {eager}: error {worst:.3g}, allowed "
+            f"{self.tolerance:.3g}"
+        )
+        kind = "wrong_non_finite" if bool(non_finite.any()) else "wrong_values"
+        return self._result(self.errors, kind, message, wrong)
+
+
+def _within(gap: Tensor, reach: Tensor) -> Tensor:
+    """Whether a finite distance is at most twice as large as what rounding reaches."""
+    return (gap <= EAGER_FACTOR * reach) & torch.isfinite(gap)
+
+
+def place(flat: int, tensor: Tensor) -> tuple[int, ...]:
+    """The indices of an element by its number."""
+    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), tensor.shape))
+
+
+def item(tensor: Tensor, at: tuple[int, ...]) -> str:
+    """An element, for people."""
+    value = tensor[at].item()
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
