@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 GOAL = 0.995
 """Share of the mutants that are not equivalent which verification must find."""
 
-_JUDGE = "builder.bench.verifier_steps:judge_mutants"
-_VERIFY = "builder.bench.verifier_steps:verify_untouched"
+_STEPS = "builder.bench.verifier_steps"
+_JUDGE = f"{_STEPS}:judge_mutants"
+_VERIFY = f"{_STEPS}:verify_untouched"
 _SPARE = 4
 _LIMITS = Limits(deadline_s=900.0, memory_bytes=6 << 30)
 _PARTS = ("executor", "comparison", "rest", "reference", "compilation")
@@ -86,7 +87,7 @@ def measure(
         raise OperationFailed("the data set holds no pairs; build one first")
     tally = _Tally()
     shares = _shares(bench.mutants, len(rows))
-    with Supervisor(min(bench.workers, len(rows)), _LIMITS, PRELOAD) as supervisor:
+    with Supervisor(min(bench.workers, len(rows)), _LIMITS, (*PRELOAD, _STEPS)) as supervisor:
         for outcome in supervisor.run(_mutant_jobs(bench, rows, shares, tally)):
             on_done("mutants", _record(outcome, tally))
         for outcome in supervisor.run(_untouched_jobs(bench, rows)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from builder.bench.mutants.registry import mutation
@@ -85,9 +85,9 @@ def _equal_parameters(source: Source) -> dict[str, set[frozenset[int]]]:
         for call in source.launcher_calls(function):
             texts = [source.segment(item) for item in call.args]
             for i, j in combinations(range(len(texts)), 2):
-                if texts[i] != texts[j] and texts[i] in known:
-                    if known[texts[i]] == known.get(texts[j]):
-                        equal.setdefault(called(call), set()).add(frozenset((i, j)))
+                alike = texts[i] in known and known[texts[i]] == known.get(texts[j])
+                if alike and texts[i] != texts[j]:
+                    equal.setdefault(called(call), set()).add(frozenset((i, j)))
     return equal
 
 
@@ -107,7 +107,7 @@ def swapped_call_arguments(source: Source) -> Iterator[Candidate]:
 def _neighbours(
     source: Source, function: str, call: ast.Call, given: Sequence[ast.expr]
 ) -> Iterator[Candidate]:
-    for first, second in zip(given, given[1:], strict=False):
+    for first, second in pairwise(given):
         names = isinstance(first, ast.Name) and isinstance(second, ast.Name)
         if names and source.segment(first) != source.segment(second):
             yield _swap(source, function, call.lineno, first, second)

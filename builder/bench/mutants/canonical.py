@@ -1,4 +1,4 @@
-"""A kernel's TTIR without what does not matter: names, locations, hints, assertions, dead values."""
+"""A kernel's TTIR without what does not matter: names, places, hints, assertions, dead values."""
 
 from __future__ import annotations
 
@@ -50,9 +50,11 @@ class _Printer:
         lines: list[str] = []
         for block in region.blocks:
             lines.append(f"^{block.label}{[self._defined(slot) for slot in block.arguments]}")
-            for op in block.operations:
-                if op.name not in _DROPPED and _kept(op, self._live):
-                    lines.append(self._operation(op))
+            lines += [
+                self._operation(op)
+                for op in block.operations
+                if op.name not in _DROPPED and _kept(op, self._live)
+            ]
         return "{" + "\n".join(lines) + "}"
 
     def _operation(self, op: Operation) -> str:

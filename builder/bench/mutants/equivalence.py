@@ -133,8 +133,8 @@ def _same_leaf(one: Any, other: Any, memories: list[Memory]) -> bool:
         return bool(one == other)
     if (one.size, one.significant, one.dtype) != (other.size, other.significant, other.dtype):
         return False
-    elements = [_elements(m, p) for m, p in zip(memories, (one, other), strict=True)]
-    return bool(np.array_equal(*elements))
+    ours, theirs = _elements(memories[0], one), _elements(memories[1], other)
+    return bool(np.array_equal(ours, theirs))
 
 
 def _elements(memory: Memory, place: TensorPlace) -> Words:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
-
 from builder.verify.compare import is_float
 from builder.verify.modules import imported_text, load_state, triton_module
 from builder.verify.norm import error
 from builder.verify.runner import run_triton
 
 if TYPE_CHECKING:
+    import torch
+
     from builder.verify.compare import Expected
     from builder.verify.preparation import Prepared, Question
 

@@ -1,8 +1,8 @@
 """The algebra of terms: what is taken for equal besides equal expressions.
 
 Operands of commutative operations have no order; ``max(x, x)`` is ``x``; ``x + 0`` and ``x * 1``
-are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are their squares; a selection
-by a known condition is the operand selected, lane by lane.
+are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are their squares; a
+selection by a known condition is the operand selected, lane by lane.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ def term(
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
     predicate = op.attributes["words"][0] if op.name in ("arith.cmpf", "arith.cmpi") else None
-    if predicate in _MIRRORED:
-        words = words[::-1]
+    ordered = words[::-1] if predicate in _MIRRORED else words
     commutes = op.name in _COMMUTATIVE or predicate in _SYMMETRIC
-    result = combined(operation_name(function, op), words, commutes=commutes)
+    result = combined(operation_name(function, op), ordered, commutes=commutes)
     if op.name in _IDEMPOTENT:
         result = np.where(words[0] == words[1], words[0], result)
     return result
@@ -95,9 +94,11 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
         return None
     first, second = words
     if op.name == "arith.subf":
+        zero = float_constant(kind.element, 0.0)
         low, high = np.minimum(first, second), np.maximum(first, second)
         result = combined(operation_name(function, op), [low, high]) & _SIZE
         result = np.where(first > second, result | _REVERSED, result)
+        result = np.where(first == zero, second ^ _NEGATED, result)
     else:
         result = _plain(function, op, words)
     if op.name == "arith.mulf":

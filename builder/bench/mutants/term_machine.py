@@ -12,7 +12,6 @@ import numpy as np
 
 from builder.bench.mutants.term_algebra import select
 from builder.bench.mutants.term_axes import along_axis
-from builder.bench.mutants.term_memory import Memory
 from builder.bench.mutants.term_ops import pure
 from builder.bench.mutants.terms import (
     Address,
@@ -31,6 +30,7 @@ from builder.bench.mutants.terms import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from builder.bench.mutants.term_memory import Memory
     from builder.execute.ir import Block, Function, Module, Operation, Region
 
 _COMMUTING_ATOMICS = frozenset({"fadd", "add", "max", "min", "umax", "umin", "and", "or", "xor"})

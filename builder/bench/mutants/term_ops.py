@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from builder.bench.mutants.terms import (
 from builder.execute.ops_arith import literal_tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.execute.ir import Function, Operation, Type
 
 _POINTWISE = frozenset(
@@ -136,7 +138,10 @@ def _constant(literal: str, kind: Type) -> Value:
     if literal.startswith("["):
         raise Unprovable("a constant of several values")
     if kind.is_float:
-        number = float(literal_tensor(literal, kind).to(torch.float64).reshape(-1)[0])
+        held = literal_tensor(literal, kind)
+        if held is None:
+            raise Unprovable(f"a constant of {kind.element}")
+        number = float(held.to(torch.float64).reshape(-1)[0])
         hashes = np.full(shape, float_constant(kind.element, number))
         return Term(hashes, math.isfinite(number), positive=number >= 0 or number == -math.inf)
     value = int(literal == "true") if literal in ("true", "false") else int(literal, 0)
@@ -222,7 +227,11 @@ def _reshape(function: Function, op: Operation, args: list[Value]) -> list[Value
 
 def _split(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     kind = function.types[op.operands[0]]
-    return [_viewed(args[0], lambda a, i=i: _full(a, kind)[..., i]) for i in (0, 1)]
+
+    def side(array: Any, number: int) -> Any:
+        return _full(array, kind)[..., number]
+
+    return [_viewed(args[0], partial(side, number=number)) for number in (0, 1)]
 
 
 def _join(function: Function, op: Operation, args: list[Value]) -> list[Value]:
