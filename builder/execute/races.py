@@ -110,7 +110,9 @@ class _Entry:
 
     def is_by(self, selection: Selection, ids: Array) -> bool:
         """Whether it is the same elements of the same instances, each element of one."""
-        if not isinstance(selection, slice) or selection != self.selection:
+        if not (isinstance(selection, slice) and isinstance(self.selection, slice)):
+            return False
+        if selection != self.selection:
             return False
         same = ids is self.ids or np.array_equal(ids, self.ids)
         return same and not (ids == MANY).any()
