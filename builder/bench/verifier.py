@@ -248,8 +248,7 @@ def _costs(verified: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Medians over the verifications; the compiles' over those that compiled."""
     spent = [found["costs"] for found in verified if found["costs"]]
     medians = {
-        part: _median([cost[part] for cost in spent if part != "compilation" or cost[part] > 0])
-        for part in _PARTS
+        part: _median([cost[part] for cost in spent if cost[part] is not None]) for part in _PARTS
     }
     total = _median([cost["verification"] for cost in spent])
     return {"core_seconds_per_verification": total, "core_seconds": medians}

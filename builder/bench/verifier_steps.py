@@ -57,7 +57,7 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
     )
     prepared.evaluate()
     original = payload["triton_code"]
-    precise: list[float] | None = None
+    precise: dict[str, float] | None = None
     results: list[dict[str, Any]] = []
     for mutant in payload["mutants"]:
         if sum(result["outcome"] != INVALID for result in results) >= payload["wanted"]:
@@ -77,7 +77,7 @@ class _Trial:
         prepared: Prepared,
         original: str,
         mutant: Mapping[str, Any],
-        precise: list[float] | None,
+        precise: dict[str, float] | None,
     ) -> None:
         self._prepared = prepared
         self._original = original
@@ -223,6 +223,8 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
     verdict = judge(prepared, payload["triton_code"], targets=targets, costs=costs)
     spent = {name: value for name, value in asdict(costs).items() if not name.startswith("_")}
     spent["verification"] = costs.verification
+    if not targets:
+        spent["compilation"] = None
     passes = verdict.verified if targets else verdict.agrees
     reason = None if passes else f"{verdict.kind}: {verdict.reason}"
     return {"passes": passes, "reason": reason, "costs": spent}

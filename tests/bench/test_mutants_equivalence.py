@@ -91,6 +91,15 @@ def test_follows_data_from_kernel_to_kernel(curve: Prepared) -> None:
     assert proven_equivalent(curve, CURVE, stale) is None
 
 
+def test_ties_are_equal_whichever_is_taken(row_sum: Prepared) -> None:
+    texts = [
+        changed(ROW_SUM, "tmp4 = tmp3 * tmp2", f"tmp4 = tl.where(tmp3 {sign} tmp2, {chosen})")
+        for sign, chosen in ((">", "tmp3, tmp2"), (">=", "tmp3, tmp2"), (">=", "tmp2, tmp3"))
+    ]
+    assert proven_equivalent(row_sum, texts[0], texts[1]) == SAME_TERMS
+    assert proven_equivalent(row_sum, texts[0], texts[2]) is None
+
+
 def test_a_false_assumption_is_never_the_same(row_sum: Prepared) -> None:
     text = changed(ROW_SUM, "x0 = xindex", "x0 = xindex; tl.assume(tl.program_id(0) > 0)")
     with pytest.raises(Unprovable, match="assumption"):

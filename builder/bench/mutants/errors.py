@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 WORSE_FACTOR = 2.0
 
 
-def errors_of(prepared: Prepared, triton_code: str) -> list[float] | None:
-    """The error of each output on each input set; None if the text fails somewhere.
+def errors_of(prepared: Prepared, triton_code: str) -> dict[str, float] | None:
+    """The error of each output, its largest on any input set; None if the text fails somewhere.
 
     For a float output that is the largest of its elements' errors in the verifier's norm, for a
     discrete one the number of elements that differ from eager's.
     """
-    found: list[float] = []
+    found: dict[str, float] = {}
     try:
         with prepared.surroundings(), imported_text(triton_code) as text:
             new = triton_module(prepared.program, text, prepared.original, 0)
             for index in range(len(prepared)):
-                found += _errors(prepared.question(index), new)
+                for name, value in _errors(prepared.question(index), new).items():
+                    found[name] = max(value, found.get(name, 0.0))
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  (any failure to run is the verdict's to name)
@@ -38,14 +39,14 @@ def errors_of(prepared: Prepared, triton_code: str) -> list[float] | None:
     return found
 
 
-def _errors(question: Question, new: torch.nn.Module) -> list[float]:
+def _errors(question: Question, new: torch.nn.Module) -> dict[str, float]:
     load_state(new, question.case.module)
     run = run_triton(question.case, new)
-    return [
-        _error(value, question.original.expected[name])
+    return {
+        name: _error(value, question.original.expected[name])
         for name, value in run.values.items()
         if name in question.original.expected
-    ]
+    }
 
 
 def _error(actual: torch.Tensor, expected: Expected) -> float:
@@ -57,9 +58,8 @@ def _error(actual: torch.Tensor, expected: Expected) -> float:
     return math.inf if math.isnan(largest) else largest
 
 
-def is_worse(errors: list[float], originals: list[float]) -> bool:
-    """Whether any error is more than twice the original's."""
-    if len(errors) != len(originals):
+def is_worse(errors: dict[str, float], originals: dict[str, float]) -> bool:
+    """Whether the error of any output is more than twice the original's."""
+    if errors.keys() != originals.keys():
         return True
-    pairs = zip(errors, originals, strict=True)
-    return any(mine > WORSE_FACTOR * theirs for mine, theirs in pairs)
+    return any(value > WORSE_FACTOR * originals[name] for name, value in errors.items())

@@ -1,8 +1,9 @@
 """The algebra of terms: what is taken for equal besides equal expressions.
 
 Operands of commutative operations have no order; ``max(x, x)`` is ``x``; ``x + 0`` and ``x * 1``
-are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are their squares; a
-selection by a known condition is the operand selected, lane by lane.
+are ``x`` (the sign of zero aside); the greater of two may be told by ``>`` or by ``>=``;
+``|a - b|`` is ``|b - a|``, and so are their squares; a selection by a known condition is the
+operand selected, lane by lane.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
+_FLOATS = ("f32", "f16", "bf16", "f64")
 _REVERSED, _NEGATED = np.uint64(1 << 63), np.uint64(1 << 62)
 _SIZE = np.uint64((1 << 62) - 1)
 
@@ -66,6 +68,9 @@ def term(
     hashes = _special(function, op, words, kind)
     if hashes is None:
         hashes = _plain(function, op, words)
+    elif finite and op.name == "arith.mulf":
+        zero = float_constant(kind.element, 0.0)
+        hashes = np.where((words[0] == zero) | (words[1] == zero), zero, hashes)
     is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
     return Term(hashes, is_finite, positive=_is_positive(op, args))
 
@@ -206,11 +211,28 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             return Known(np.where(takes, left.data, right.data))
         return _joined(np.where(takes, as_words(left), as_words(right)), left, right)
     ours, theirs, given = as_words(left), as_words(right), as_words(condition)
-    chosen_words = combined(name_hash("select"), [given, ours, theirs])
+    chosen_words = combined(name_hash("select"), [_strict(given, ours, theirs), ours, theirs])
     for number, side in ((0, theirs), (1, ours)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         chosen_words = np.where(settled, side, chosen_words)
     return _joined(np.where(ours == theirs, ours, chosen_words), left, right)
+
+
+def _strict(given: Words, left: Words, right: Words) -> Words:
+    """The condition of a selection; ``left > right`` does as well as ``left >= right``."""
+    for element in _FLOATS:
+        for first, second in ((left, right), (right, left)):
+            loose, tight = (
+                combined(_comparison(predicate, element), [first, second])
+                for predicate in ("ole", "olt")
+            )
+            given = np.where(given == loose, tight, given)
+    return given
+
+
+def _comparison(predicate: str, element: str) -> np.uint64:
+    attributes = repr([("words", [predicate])])
+    return name_hash("arith.cmpf", attributes, element, element, "i1")
 
 
 def _joined(words: Words, left: Value, right: Value) -> Term:
