@@ -13,9 +13,13 @@ Function = Callable[..., Tensor]
 
 
 def round_half_away(value: Tensor) -> Tensor:
-    return torch.copysign(torch.floor(value.abs() + 0.5), value).where(
-        value.abs() < 2.0**22, torch.round(value)
-    )
+    whole = torch.trunc(value)
+    return torch.where((value - whole).abs() >= 0.5, whole + torch.sign(value), whole)
+
+
+def positive_difference(a: Tensor, b: Tensor) -> Tensor:
+    """``fdim``: 0 where ``a`` is not larger, also of equal infinities; NaN stays."""
+    return torch.where(a <= b, torch.zeros_like(a), a - b)
 
 
 def square_root(value: Tensor) -> Tensor:
@@ -79,6 +83,13 @@ def exponent_of(value: Tensor) -> Tensor:
     info = torch.iinfo(torch.int32)
     exponent = torch.where((value == 0) | torch.isnan(value), info.min, exponent)
     return torch.where(torch.isinf(value), info.max, exponent).to(torch.int32)
+
+
+def float_exponent_of(value: Tensor) -> Tensor:
+    """``logb``: minus infinity for 0, infinity for infinities."""
+    exponent = torch.frexp(value).exponent.to(value.dtype) - 1
+    exponent = torch.where(value == 0, -math.inf, exponent)
+    return torch.where(torch.isfinite(value), exponent, value.abs())
 
 
 def scale_by_power(value: Tensor, exponent: Tensor) -> Tensor:
@@ -205,17 +216,28 @@ def reciprocal_high(value: Tensor) -> Tensor:
     return (bits & ~0xFFFFFFFF).view(torch.float64)
 
 
+_LARGEST_BY_INTEGRAL = 1000.0
+
+
 def bessel_first(order: Tensor, value: Tensor) -> Tensor:
     """J of integer order by Bessel's integral; the trapezoidal rule converges exponentially.
 
-    NaN for a negative order, as in CUDA.
+    Large arguments go by the recurrence, which is stable there.  NaN for a negative order, as in
+    CUDA.
     """
     order, value = torch.broadcast_tensors(order, value)
-    n, x = order.double().unsqueeze(-1), value.double().unsqueeze(-1)
-    largest = max(float(n.abs().max()), float(x.abs().nan_to_num(posinf=0).max()))
-    points = 64 + 2 * int(largest)
+    large = value.abs() > _LARGEST_BY_INTEGRAL
+    n = order.double().unsqueeze(-1)
+    x = torch.where(large, 0.0, value.double()).unsqueeze(-1)
+    points = 64 + 2 * int(max(_LARGEST_BY_INTEGRAL, float(n.abs().max())))
+    if not bool(large.any()):
+        points = 64 + 2 * int(float(n.abs().max()) + float(x.abs().nan_to_num().max()))
     angle = torch.arange(points, dtype=torch.float64) * (2 * math.pi / points)
     result = torch.cos(n * angle - x * torch.sin(angle)).mean(-1)
+    if bool(large.any()):
+        wide = value.double()
+        starts = torch.special.bessel_j0(wide), torch.special.bessel_j1(wide)
+        result = torch.where(large, _recurred(order, wide, *starts), result)
     result = torch.where(torch.isinf(value), 0.0, result)
     return torch.where(order < 0, math.nan, result).to(value.dtype)
 
@@ -224,9 +246,13 @@ def bessel_second(order: Tensor, value: Tensor) -> Tensor:
     """Y of integer order by its recurrence, which is stable upwards; NaN for a negative order."""
     order, value = torch.broadcast_tensors(order, value)
     x = value.double()
-    before, current = torch.special.bessel_y0(x), torch.special.bessel_y1(x)
+    result = _recurred(order, x, torch.special.bessel_y0(x), torch.special.bessel_y1(x))
+    return torch.where((order < 0) | (x < 0) | x.isnan(), math.nan, result).to(value.dtype)
+
+
+def _recurred(order: Tensor, x: Tensor, before: Tensor, current: Tensor) -> Tensor:
     result = torch.where(order == 0, before, current)
     for n in range(1, int(order.max())):
         before, current = current, torch.nan_to_num(2 * n / x * current - before, nan=-math.inf)
         result = torch.where(order == n + 1, current, result)
-    return torch.where((order < 0) | (x < 0) | x.isnan(), math.nan, result).to(value.dtype)
+    return result

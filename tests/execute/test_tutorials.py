@@ -253,36 +253,6 @@ def test_extern_functions():
 
 
 @triton.jit
-def group_gemm(
-    pointers, sizes, strides, groups, TM: tl.constexpr, TN: tl.constexpr, TK: tl.constexpr
-):
-    """A fixed number of instances walks the tiles of products of many sizes."""
-    tile, passed = tl.program_id(0), 0
-    for g in range(groups):
-        m, n, k = tl.load(sizes + g * 3), tl.load(sizes + g * 3 + 1), tl.load(sizes + g * 3 + 2)
-        columns = tl.cdiv(n, TN)
-        tiles = tl.cdiv(m, TM) * columns
-        while tile >= passed and tile < passed + tiles:
-            a = tl.load(pointers + g * 3).to(tl.pointer_type(tl.float16))
-            b = tl.load(pointers + g * 3 + 1).to(tl.pointer_type(tl.float16))
-            c = tl.load(pointers + g * 3 + 2).to(tl.pointer_type(tl.float16))
-            i = (tile - passed) // columns * TM + tl.arange(0, TM)
-            j = (tile - passed) % columns * TN + tl.arange(0, TN)
-            total = tl.zeros((TM, TN), tl.float32)
-            for start in range(0, k, TK):
-                depth = start + tl.arange(0, TK)
-                place = i[:, None] * tl.load(strides + g * 3) + depth[None, :]
-                left = tl.load(a + place, (i[:, None] < m) & (depth[None, :] < k), other=0.0)
-                place = depth[:, None] * tl.load(strides + g * 3 + 1) + j[None, :]
-                right = tl.load(b + place, (depth[:, None] < k) & (j[None, :] < n), other=0.0)
-                total = tl.dot(left, right, total)
-            place = i[:, None] * tl.load(strides + g * 3 + 2) + j[None, :]
-            tl.store(c + place, total.to(tl.float16), (i[:, None] < m) & (j[None, :] < n))
-            tile += tl.num_programs(0)
-        passed += tiles
-
-
-@triton.jit
 def persistent_matmul(
     a, b, c, m, n, k, TM: tl.constexpr, TN: tl.constexpr, TK: tl.constexpr, GROUP: tl.constexpr
 ):
