@@ -114,14 +114,7 @@ class Machine:
 
     def _run_one_by_one(self, order: torch.Tensor) -> None:
         """Instances that wait for each other take turns, each on a thread of its own."""
-        if len(order) > _MOST_WAITING:
-            raise ExecutionError(
-                "grid",
-                f"{len(order)} program instances that wait for each other; the executor runs "
-                f"{_MOST_WAITING} at most, so launch a smaller grid",
-                kernel=self.kernel_name,
-            )
-        self._baton = Baton(len(order))
+        self._baton = Baton(len(order), _MOST_WAITING)
         self._baton.run(
             lambda n: self.call(self.module.entry.name, order[n : n + 1], self.arguments)
         )

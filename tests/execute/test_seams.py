@@ -79,3 +79,14 @@ def test_prints_are_passed_over():
     x = torch.zeros(32)
     run(kernel, (1,), x, 32, BLOCK=32)
     assert torch.equal(x, torch.arange(32.0))
+
+
+@triton.jit
+def custom_cast(x):
+    tl.store(x, tl.load(x).to(tl.float8e4b15, fp_downcast_rounding="rtne").to(tl.float32))
+
+
+def test_custom_conversions_are_one_word():
+    text = seams.lower(custom_cast, seams.bind(custom_cast, (torch.zeros(1),), {}))
+    assert seams.FROM_E4M3B15 in text, HELP
+    assert seams.TO_E4M3B15 in text, HELP
