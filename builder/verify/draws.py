@@ -16,7 +16,9 @@ of the floating inputs:
   parameters have no sign, so that products of them keep to one side as well;
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
-  zero.  Parameters lie on grids too: sums and products are exact, and tie;
+  zero.  In two of three slices each row has one spike far above the rest: a maximum that misses it
+  cannot stabilise an exponential.  Parameters lie on grids too: sums and products are exact, and
+  tie;
 
 Tensors of two values, masks kept as numbers, are as drawn, except in ``large``, where they have
 slices of only the lower value and of only the higher.  NaN is in no program's domain.
@@ -56,12 +58,15 @@ LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
 FAR = 4.0
 TINY = 2.0**-10
-VANISHING = 2.0**-48
+VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
 GRID = 0.5
+GOLDEN = 0.6180339887498949
+SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
 STEP = 0.37  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
 _GLANCE = 64
+_ROW = 8
 
 
 def derived_seed(seed: int, *parts: object) -> int:
@@ -219,10 +224,15 @@ class _Draw:
         return values.masked_fill(values == 0, nearest)
 
     def _mixed(self) -> Tensor:
-        smallest = VANISHING if _reaches(self.domain.model.dtype, VANISHING) else TINY
-        sizes = torch.tensor((1.0, LARGE[self.mild], TINY, smallest), dtype=self.values.dtype)
-        count = 4 if any(extent >= 4 for extent in self.values.shape) else 3
-        return self.values * sizes[_turn(self.values, count)]
+        """Ordinary, large, tiny and, ever smaller, vanishing slices by turns."""
+        sizes = [1.0, LARGE[self.mild], TINY]
+        if not any(extent > len(sizes) for extent in self.values.shape):
+            return self.values * torch.tensor(sizes, dtype=self.values.dtype)[_turn(self.values, 3)]
+        normal = torch.finfo(self.domain.model.dtype).smallest_normal
+        cycle = [part for size in VANISHING for part in (*sizes, max(size, min(TINY, normal**0.5)))]
+        shape = _turn(self.values, len(sizes) + 1).shape
+        turns = torch.arange(math.prod(shape)) % len(cycle)
+        return self.values * torch.tensor(cycle, dtype=self.values.dtype)[turns].reshape(shape)
 
     def _tiny(self) -> Tensor:
         return self.values * TINY
@@ -239,16 +249,31 @@ class _Draw:
         empty = min(max(self.domain.lowest, 0.0), self.domain.highest)
         values = torch.round(self.values / GRID) * GRID
         left = (values < self.domain.lowest) | (values > self.domain.highest)
-        values = torch.where(left | (values == 0), self.values, values)
-        return values.masked_fill(self._chance() >= SPARSE[self.mild], empty)
+        values = torch.where(left, self.values, values)
+        values = values.masked_fill(self._chance() >= SPARSE[self.mild], empty)
+        return values if self.mild else self._spiked(values)
+
+    def _spiked(self, values: Tensor) -> Tensor:
+        """One element of each row of the last dimension far out, in two of three slices.
+
+        A short row is a few factors of others rather than a row, and divides a spike away.
+        """
+        length = values.shape[-1] if values.dim() else 1
+        if length < _ROW:
+            return values
+        rows = values.reshape(-1, length)
+        start = torch.rand(1, generator=self.generator, dtype=torch.float64)
+        turns = (
+            torch.arange(rows.shape[0], dtype=torch.float64) * GOLDEN
+        )  # spread over any few rows
+        places = ((turns + start) % 1.0 * length).long().clamp_(max=length - 1).unsqueeze(1)
+        is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
+        is_spike = is_spike.reshape(values.shape) & (_turn(values, 3) != 0)
+        size = SPIKES[torch.finfo(self.domain.model.dtype).max < SPIKES[0] ** 2]
+        return values.masked_fill(is_spike, size if self.domain.highest > 0 else -size)
 
     def _chance(self) -> Tensor:
         return torch.rand(self.values.shape, generator=self.generator)
-
-
-def _reaches(dtype: torch.dtype, size: float) -> bool:
-    """Whether a type holds numbers of a size with full precision."""
-    return torch.finfo(dtype).smallest_normal < size
 
 
 def reshape_state(module: nn.Module, distribution: str, seed: int, *, mild: bool = False) -> None:

@@ -9,10 +9,10 @@ them.
 Eager's error is one sample of what rounding does.  Where results hang on cancellation, few elements
 decide, and another right computation may be several times as far off.  So before an output that is
 beyond what it is allowed by at most ``NEAR`` is called wrong, eager runs again: with library
-products and their bias taken apart (a right module may round between them), and on inputs moved by
-one ulp, each run held against its own reference.  The largest of these errors, and of their
-quantiles, is eager's; and an element passes that is at most twice as far from the reference as one
-of those moves shifts the reference there.
+operations taken apart (a right module may round between a product and its bias), and on inputs
+moved by one ulp, each run held against its own reference.  The largest of these errors, and of
+their quantiles, is eager's; and an element passes that is at most twice as far from the reference
+as one of those moves shifts the reference there.
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
@@ -90,6 +90,7 @@ class FloatComparison:
         is_eager = bits_equal(actual, expected.eager)
         self.errors = expected.eager_errors if is_eager else expected.yardstick.errors(actual)
         self.eager = [expected.eager_errors]
+        self.is_inflated = expected.eager_errors.worst > ILL_CONDITIONED
         self.reach: Tensor | None = None
         self.excess = 1.0
         self._set_tolerance()
@@ -118,9 +119,12 @@ class FloatComparison:
         """Takes another run of eager into account."""
         self.eager.append(sample.eager_errors)
         self._set_tolerance()
-        if not self.expected.history.decided:  # a decision that flips would shift anything
-            shift = gaps(sample.reference, self.reference)
-            self.reach = shift if self.reach is None else torch.maximum(self.reach, shift)
+        if self.expected.history.decided:  # a decision that flips would shift anything
+            return
+        shift = gaps(sample.reference, self.reference)
+        if self.is_inflated:
+            shift = torch.maximum(shift, gaps(sample.eager, sample.reference))
+        self.reach = shift if self.reach is None else torch.maximum(self.reach, shift)
 
     def _judged(self, answers: Iterable[Expected]) -> Outcome:
         if any(_is_noise(errors, self.noise) for errors in self.eager):
@@ -148,8 +152,7 @@ class FloatComparison:
         if self.reach is not None:
             wrong = wrong & ~_within(gap, self.reach)
         decided = self.expected.history.decided
-        is_inflated = self.eager[0].worst > ILL_CONDITIONED
-        if not bool(wrong.any()) or not (decided or is_inflated):
+        if not bool(wrong.any()) or not (decided or self.is_inflated):
             return wrong
         reach = gaps(self.expected.eager, self.reference)
         for other in answers:

@@ -95,7 +95,7 @@ class Reference(TorchDispatchMode):
 
     Args:
         own_decisions: integers and masks follow from float64 values, not from eager.
-        taken_apart: eager rounds a library product before it adds the bias.
+        taken_apart: eager runs library operations as several (``rules.taken_apart``).
     """
 
     def __init__(self, *, own_decisions: bool = False, taken_apart: bool = False) -> None:
@@ -118,7 +118,7 @@ class Reference(TorchDispatchMode):
         call = Call(func, flat, spec, rules.written_arguments(func, args, kwargs))
         twins = None if func.is_view else self._twin_arguments(call)
         known = set(self.shadows)
-        apart = rules.taken_apart(func, args) if self.taken_apart else None
+        apart = rules.taken_apart(func, args) if self.taken_apart and not func.is_view else None
         out = (apart or func)(*args, **kwargs)
         if func.is_view:
             self._note_new_storages(out)

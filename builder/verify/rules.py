@@ -15,7 +15,9 @@ import torch
 
 from builder.verify.allowed import names
 from builder.verify.floors import History, Operation, epsilon
+from builder.verify.memory import let_memory_failures_pass
 from builder.verify.seams import (
+    decomposition,
     overload_name,
     packet_name,
     schema_arguments,
@@ -126,14 +128,42 @@ def twin_rule(func: Any, args: tuple[Any, ...], out: Any, *, follow: bool) -> Ru
 
 
 def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """The operation as a product, rounded to its type, and a sum; None if it is no such pair.
+    """The operation as several, each rounded to its type; None if it is not known as such.
 
-    Libraries round once; a compiler that writes the product itself may round in between.
+    Libraries round once; a compiler that writes the operation itself may round in between, and
+    computes interpolation weights or variances by another formula.
     """
     name = name_of(func)
     if name in ("convolution", "_convolution") and args[2] is not None:
         return partial(_convolution_apart, func)
-    return partial(_addmm_apart, func) if name in ADDED_PRODUCTS else None
+    if name in ADDED_PRODUCTS:
+        return partial(_addmm_apart, func)
+    is_plain = not any(written.is_write for written in _aliases(func)) and not _is_random(
+        func, name
+    )
+    parts = decomposition(func) if is_plain else None
+    return partial(_decomposed, func, parts) if parts is not None else None
+
+
+def _aliases(func: Any) -> list[Any]:
+    return [a.alias_info for a in schema_arguments(func) if a.alias_info is not None]
+
+
+def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What the parts give, if it is the kind of result that the operation gives."""
+    whole = func(*args, **kwargs)
+    try:
+        found = parts(*args, **kwargs)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:
+        let_memory_failures_pass(error)
+        return whole
+    pairs = list(zip(tree_flatten(found)[0], tree_flatten(whole)[0], strict=False))
+    alike = all(
+        isinstance(a, Tensor) and isinstance(b, Tensor) and (a.dtype, a.shape) == (b.dtype, b.shape)
+        for a, b in pairs
+    )
+    same_count = len(tree_flatten(found)[0]) == len(tree_flatten(whole)[0])
+    return found if alike and same_count else whole
 
 
 def _convolution_apart(func: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:

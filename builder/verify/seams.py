@@ -20,13 +20,14 @@ from triton.compiler import ASTSource
 from triton.compiler import compile as compile_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "ASTSource",
     "TorchDispatchMode",
     "captured_diagnostics",
     "compile_source",
+    "decomposition",
     "fresh_compilation",
     "negated_view",
     "outside_dispatch_modes",
@@ -38,6 +39,14 @@ __all__ = [
     "tree_unflatten",
     "without_mkldnn",
 ]
+
+
+def decomposition(func: Any) -> Callable[..., Any] | None:
+    """The form that torch gives an ATen overload in simpler operations; None if it has none."""
+    from torch._decomp import decomposition_table  # noqa: PLC0415 - slow, and rarely needed
+
+    found: Callable[..., Any] | None = decomposition_table.get(func)
+    return found
 
 
 def negated_view(tensor: torch.Tensor) -> torch.Tensor:
