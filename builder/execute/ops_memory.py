@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 _WORD_TORCH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 POISON_BYTE = 0x5A
+_SHORTEST_ROW = 8
 
 
 @dataclass(eq=False)
@@ -41,16 +41,35 @@ class Plan:
     Attributes:
         low: smallest element number.
         high: largest element number.
-        selection: all of them, see ``Access``; empty where no lane is active.
+        elements: all of them, see ``Access.selection``; None where ``rows`` has them.
         lanes: see ``Access``.
+        rows: first elements of runs of ``width`` elements each; None where there are no such runs.
+        width: see ``rows``.
         ids: see ``Access``; None until they are asked for.
     """
 
     low: int
     high: int
-    selection: Selection
+    elements: Selection | None
     lanes: Array | None
+    rows: Array | None = None
+    width: int = 1
     ids: Array | None = None
+
+    @property
+    def selection(self) -> Selection:
+        if self.elements is None:
+            assert self.rows is not None
+            numbers: Array = self.rows[:, None] + np.arange(self.width)
+            self.elements = numbers.reshape(-1)
+        return self.elements
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes, ids and elements included that are not made yet."""
+        count = len(self.rows) * self.width if self.rows is not None else 0
+        parts = (self.elements, self.lanes)
+        return count + sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
 
 
 _NOTHING = Plan(0, 0, slice(0, 0), None)
@@ -62,9 +81,7 @@ class Access:
 
     Attributes:
         shape: of all lanes, active or not, instances first.
-        selection: element numbers of the active lanes, in the order of the lanes.
-        lanes: flat positions of the active lanes; None where all are active.
-        plan: of which this is a part; None where there is none.
+        plan: which elements and lanes.
     """
 
     frame: Frame
@@ -72,9 +89,17 @@ class Access:
     buffer: Buffer
     itemsize: int
     shape: tuple[int, ...]
-    selection: Selection
-    lanes: Array | None
-    plan: Plan | None = None
+    plan: Plan
+
+    @property
+    def selection(self) -> Selection:
+        """Element numbers of the active lanes, in the order of the lanes."""
+        return self.plan.selection
+
+    @property
+    def lanes(self) -> Array | None:
+        """Flat positions of the active lanes; None where all are active."""
+        return self.plan.lanes
 
     @property
     def count(self) -> int:
@@ -84,8 +109,6 @@ class Access:
 
     def ids(self) -> Array:
         """For each active lane its instance's id in the shadows."""
-        if self.plan is None:
-            return self._ids()
         if self.plan.ids is None:
             self.plan.ids = self._ids()
         return self.plan.ids
@@ -147,9 +170,7 @@ def _planned(
     if plan is None:
         plan = _plan(pointer, mask, shape)
         if memo.has(*named):
-            parts = (plan.selection, plan.lanes)
-            size = sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
-            memo.put(key, plan, None, size + 4 * math.prod(shape))
+            memo.put(key, plan, None, plan.nbytes)
     return plan
 
 
@@ -160,7 +181,7 @@ def _plan(pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]) -
         index = index.take(lanes)
     if not index.size:
         return _NOTHING
-    return _selected(index, pointer.start, lanes)
+    return _selected(index, pointer.start, lanes, shape[-1])
 
 
 def _active_lanes(mask: torch.Tensor | None, shape: tuple[int, ...]) -> Array | None:
@@ -177,9 +198,9 @@ def _bounded(
     frame: Frame, op: Operation, buffer: Buffer, itemsize: int, plan: Plan, shape: tuple[int, ...]
 ) -> Access:
     size = buffer.nbytes // itemsize
-    selection = plan.selection
-    access = Access(frame, op, buffer, itemsize, shape, selection, plan.lanes, plan)
+    access = Access(frame, op, buffer, itemsize, shape, plan)
     if plan.low < 0 or plan.high >= size:
+        selection = plan.selection
         if isinstance(selection, slice):
             position = 0 if plan.low < 0 else max(0, size - plan.low)
         else:
@@ -188,16 +209,31 @@ def _bounded(
     return access
 
 
-def _selected(index: Array, start: int, lanes: Array | None) -> Plan:
+def _selected(index: Array, start: int, lanes: Array | None, width: int) -> Plan:
     """The plan of element numbers ``index + start``; a slice if they are a run."""
     first, last = int(index[0]), int(index[-1])
     if last - first == index.size - 1 and _is_run(index, first):
         run = slice(first + start, last + start + 1)
         return Plan(first + start, last + start, run, lanes)
-    low, high = torch.aminmax(torch.from_numpy(index))
+    rows = _rows(index, width) if lanes is None else None
+    if rows is not None:
+        firsts = rows.astype(np.int64) + start
+        high = int(firsts.max()) + width - 1
+        return Plan(int(firsts.min()), high, None, None, firsts, width)
+    low, high = (int(bound) + start for bound in torch.aminmax(torch.from_numpy(index)))
     if start:
         index = index.astype(np.int64) + start
-    return Plan(int(low) + start, int(high) + start, index, lanes)
+    return Plan(low, high, index, lanes)
+
+
+def _rows(index: Array, width: int) -> Array | None:
+    """First numbers of the rows, if each row of ``width`` is a run."""
+    if width < _SHORTEST_ROW or int(index[width - 1]) - int(index[0]) != width - 1:
+        return None
+    by_row = index.reshape(-1, width)
+    firsts: Array = by_row[:, 0]
+    steps = np.arange(width, dtype=index.dtype)
+    return firsts if np.array_equal(by_row, firsts[:, None] + steps) else None
 
 
 def _is_run(index: Array, first: int) -> bool:
@@ -218,12 +254,12 @@ def _scattered(
         chosen = here if lanes is None else lanes.take(here)
         buffer = frame.machine.buffer(int(number))
         inside = offsets.take(here)
-        access = Access(frame, op, buffer, pointer.itemsize, shape, inside, chosen)
+        access = Access(frame, op, buffer, pointer.itemsize, shape, Plan(0, 0, inside, chosen))
         wrong = np.flatnonzero(inside % pointer.itemsize)
         if wrong.size:
             raise access.fault("out_of_bounds", int(wrong[0]), "a misaligned address")
         index = inside // pointer.itemsize
-        plan = _selected(index, 0, chosen)
+        plan = _selected(index, 0, chosen, 1)
         yield _bounded(frame, op, buffer, pointer.itemsize, plan, shape)
 
 
@@ -292,9 +328,14 @@ def _background(kind: Type, shape: tuple[int, ...], other: torch.Tensor | None) 
 
 
 def _read(access: Access) -> Array:
-    buffer, selection, itemsize = access.buffer, access.selection, access.itemsize
+    buffer, itemsize, plan = access.buffer, access.itemsize, access.plan
+    checked = access.frame.machine.options.check_memory
+    shadowed = checked and (buffer.defined is not None or buffer.races is not None)
+    if plan.rows is not None and not shadowed:
+        return _read_rows(buffer.words(itemsize), plan.rows, plan.width)
+    selection = plan.selection
     words = gather(buffer.words(itemsize), selection)
-    if not access.frame.machine.options.check_memory:
+    if not checked:
         return words.copy() if isinstance(selection, slice) else words
     missing = undefined_lane(buffer, selection, itemsize)
     if missing is not None:
@@ -304,6 +345,14 @@ def _read(access: Access) -> Array:
         if racing is not None:
             raise access.fault("race", racing, "read, but another instance writes it")
     return words.copy() if isinstance(selection, slice) else words
+
+
+def _read_rows(memory: Array, rows: Array, width: int) -> Array:
+    """Runs of ``width`` elements, which copy faster than single ones; all of them in bounds."""
+    starts = memory.size - width + 1
+    runs = torch.from_numpy(memory).as_strided((starts, width), (1, 1))
+    found: Array = runs.index_select(0, torch.from_numpy(rows)).view(-1).numpy()
+    return found
 
 
 @operation("tt.store")
