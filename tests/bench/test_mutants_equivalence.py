@@ -16,6 +16,50 @@ from builder.bench.mutants.terms import Unprovable, combined, in_sequence, mixed
 from builder.verify import Prepared, prepare
 from tests.bench.verifier_samples import CURVE, CURVE_PROGRAM, ROW_SUM, ROW_SUM_PROGRAM
 
+PRODUCT_PROGRAM = """
+import torch
+from torch import nn
+
+
+class Product(nn.Module):
+    def forward(self, a, b):
+        return a @ b
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(16, 20), torch.randn(20, 16)]
+"""
+PRODUCT = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def mm_kernel(a_ptr, b_ptr, out_ptr):
+    m = tl.arange(0, 16)
+    acc = tl.zeros((16, 16), dtype=tl.float32)
+    for start in range(0, 32, 16):
+        k = start + tl.arange(0, 16)
+        a = tl.load(a_ptr + 20 * m[:, None] + k[None, :], mask=k[None, :] < 20, other=0.0)
+        row_mask = k[:, None] < 20
+        b = tl.load(b_ptr + 16 * k[:, None] + m[None, :], mask=row_mask, other=0.0)
+        acc += tl.dot(a, b, input_precision="ieee")
+    tl.store(out_ptr + 16 * m[:, None] + m[None, :], acc)
+
+
+class ProductNew(nn.Module):
+    def forward(self, a, b):
+        out = torch.empty((16, 16), dtype=torch.float32, device=a.device)
+        mm_kernel[(1,)](a, b, out)
+        return out
+"""
+
 
 @pytest.fixture(scope="module")
 def row_sum() -> Prepared:
@@ -98,6 +142,18 @@ def test_ties_are_equal_whichever_is_taken(row_sum: Prepared) -> None:
     ]
     assert proven_equivalent(row_sum, texts[0], texts[1]) == SAME_TERMS
     assert proven_equivalent(row_sum, texts[0], texts[2]) is None
+
+
+def test_a_product_of_padding_adds_nothing() -> None:
+    prepared = prepare(PRODUCT_PROGRAM, "Product", draws=1)
+    longer = changed(PRODUCT, "range(0, 32, 16)", "range(0, 48, 16)")
+    assert proven_equivalent(prepared, PRODUCT, longer) == SAME_TERMS
+    ones = changed(PRODUCT, "[None, :] < 20, other=0.0)", "[None, :] < 20, other=1.0)")
+    assert proven_equivalent(prepared, PRODUCT, ones) == SAME_TERMS
+    shorter = changed(PRODUCT, "range(0, 32, 16)", "range(0, 16, 16)")
+    assert proven_equivalent(prepared, PRODUCT, shorter) is None
+    tf32 = changed(PRODUCT, 'input_precision="ieee"', 'input_precision="tf32"')
+    assert proven_equivalent(prepared, PRODUCT, tf32) is None
 
 
 def test_a_false_assumption_is_never_the_same(row_sum: Prepared) -> None:

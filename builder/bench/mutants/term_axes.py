@@ -151,10 +151,15 @@ def _dot(function: Function, op: Operation, args: list[Value]) -> Value:
     left_is_zero = np.expand_dims((left == zeros[0]).all(axis=-2), -1)
     left = np.where(right_is_zero & (left == ones[0]), zeros[0], left)
     right = np.where(left_is_zero & (right == ones[1]), zeros[1], right)
-    rows = np.expand_dims(in_sequence(left, left.ndim - 1), -1)
-    columns = np.expand_dims(in_sequence(right, right.ndim - 2), -2)
+    nothing = (left == zeros[0]).all(axis=-2) & (right == zeros[1]).all(axis=-1)
+    skips = (np.expand_dims(nothing, -2), np.expand_dims(nothing, -1))
+    rows = np.expand_dims(in_sequence(left, left.ndim - 1, skipped=skips[0]), -1)
+    columns = np.expand_dims(in_sequence(right, right.ndim - 2, skipped=skips[1]), -2)
+    added_to = as_words(args[2])
+    product = combined(operation_name(function, op), [rows, columns, added_to])
+    is_empty = nothing.all(axis=-1)[..., None, None]
     finite = all(_finite(value) for value in args[:3])
-    return Term(combined(operation_name(function, op), [rows, columns, as_words(args[2])]), finite)
+    return Term(np.where(is_empty, added_to, product), finite)
 
 
 def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
