@@ -156,6 +156,17 @@ def test_a_product_of_padding_adds_nothing() -> None:
     assert proven_equivalent(prepared, PRODUCT, tf32) is None
 
 
+def test_what_only_nan_decides_is_the_same_if_finite(row_sum: Prepared) -> None:
+    pair = "@triton.jit\ndef greater(a, b):\n    return tl.where((a > b) | (a != a), a, b)\n\n\n"
+    text = pair + changed(ROW_SUM, "tl.sum(_tmp5, 1)", "tl.reduce(_tmp5, 1, greater)").lstrip()
+    text = text.replace("import torch\nimport triton\nimport triton.language as tl\n", "", 1)
+    text = f"import torch\nimport triton\nimport triton.language as tl\n\n\n{text}"
+    blind = changed(text, "(a > b) | (a != a)", "(a > b)")
+    assert proven_equivalent(row_sum, text, blind) == FINITE_TERMS
+    wrong = changed(text, "(a > b) | (a != a)", "(a < b) | (a != a)")
+    assert proven_equivalent(row_sum, text, wrong) is None
+
+
 def test_a_false_assumption_is_never_the_same(row_sum: Prepared) -> None:
     text = changed(ROW_SUM, "x0 = xindex", "x0 = xindex; tl.assume(tl.program_id(0) > 0)")
     with pytest.raises(Unprovable, match="assumption"):

@@ -72,7 +72,7 @@ def term(
         zero = float_constant(kind.element, 0.0)
         hashes = np.where((words[0] == zero) | (words[1] == zero), zero, hashes)
     is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
-    return Term(hashes, is_finite, positive=_is_positive(op, args))
+    return Term(hashes, is_finite, positive=_is_positive(op, args), numbers=is_finite)
 
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
@@ -171,7 +171,8 @@ def _finite_comparison(
     if predicate not in _EQUAL:
         return None
     shape = np.broadcast_shapes(words[0].shape, words[1].shape)
-    if all(_is_finite(value) for value in args) and bool((words[0] == words[1]).all()):
+    numbers = all(isinstance(value, Term) and value.numbers for value in args)
+    if numbers and bool((words[0] == words[1]).all()):
         return Known(np.full(shape, int(_EQUAL[predicate]), dtype=np.int64))
     element = function.types[op.operands[0]].element
     for constant, value in ((words[0], args[1]), (words[1], args[0])):
@@ -238,5 +239,8 @@ def _comparison(predicate: str, element: str) -> np.uint64:
 def _joined(words: Words, left: Value, right: Value) -> Term:
     sides = [value for value in (left, right) if isinstance(value, Term)]
     return Term(
-        words, all(side.finite for side in sides), positive=all(side.positive for side in sides)
+        words,
+        all(side.finite for side in sides),
+        positive=all(side.positive for side in sides),
+        numbers=all(side.numbers for side in sides),
     )

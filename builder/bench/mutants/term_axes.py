@@ -46,7 +46,9 @@ _KNOWN_REDUCTIONS: dict[str, Callable[..., Any]] = {
 _MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
 
 
-def along_axis(function: Function, op: Operation, args: list[Value], outer: Outer) -> list[Value]:
+def along_axis(
+    function: Function, op: Operation, args: list[Value], outer: Outer, *, finite: bool = False
+) -> list[Value]:
     """The results of ``tt.reduce``, ``tt.scan``, ``tt.dot`` or ``tt.gather``.
 
     Args:
@@ -54,6 +56,7 @@ def along_axis(function: Function, op: Operation, args: list[Value], outer: Oute
         op: the operation.
         args: its operands.
         outer: values that its region may use.
+        finite: take values that are compared with themselves for numbers.
 
     Raises:
         Unprovable: a region that has no rule here.
@@ -63,8 +66,8 @@ def along_axis(function: Function, op: Operation, args: list[Value], outer: Oute
     if op.name == "tt.gather":
         return [_gather(function, op, args)]
     if op.name == "tt.reduce":
-        return _reduce(function, op, args, outer)
-    return _scan(function, op, args, outer)
+        return _reduce(function, op, args, outer, finite)
+    return _scan(function, op, args, outer, finite)
 
 
 def _full(array: Any, kind: Type) -> Any:
@@ -78,7 +81,9 @@ def _lanes(function: Function, op: Operation, args: list[Value]) -> Words:
     return np.asarray(full)
 
 
-def _reduce(function: Function, op: Operation, args: list[Value], outer: Outer) -> list[Value]:
+def _reduce(
+    function: Function, op: Operation, args: list[Value], outer: Outer, assumed: bool
+) -> list[Value]:
     axis = op.attributes["axis"] + 1
     kind = function.types[op.operands[0]]
     combine = _single_operation(op)
@@ -91,11 +96,16 @@ def _reduce(function: Function, op: Operation, args: list[Value], outer: Outer) 
         total = in_sequence(lanes, axis, skipped=neutral)
     else:
         total = in_sequence(lanes, axis)
-    region = int(region_hash(function, op.regions[0], outer))
+    region = int(region_hash(function, op.regions[0], outer, assumed and _numbers(args)))
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     positive = combine in _MAXIMA | {"arith.addf"} and _positive(args[0])
     return [
-        Term(combined(name_hash("reduce", region, number), [total]), finite, positive=positive)
+        Term(
+            combined(name_hash("reduce", region, number), [total]),
+            finite,
+            positive=positive,
+            numbers=finite,
+        )
         for number in range(len(op.results))
     ]
 
@@ -129,14 +139,16 @@ def _positive(value: Value) -> bool:
     return isinstance(value, Term) and value.positive
 
 
-def _scan(function: Function, op: Operation, args: list[Value], outer: Outer) -> list[Value]:
+def _scan(
+    function: Function, op: Operation, args: list[Value], outer: Outer, assumed: bool
+) -> list[Value]:
     lanes = _lanes(function, op, args)
     reverse = bool(op.attributes.get("reverse"))
     sums = prefixes(lanes, op.attributes["axis"] + 1, reverse=reverse)
-    region = int(region_hash(function, op.regions[0], outer))
+    region = int(region_hash(function, op.regions[0], outer, assumed and _numbers(args)))
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     return [
-        Term(combined(name_hash("scan", region, reverse, number), [sums]), finite)
+        Term(combined(name_hash("scan", region, reverse, number), [sums]), finite, numbers=finite)
         for number in range(len(op.results))
     ]
 
@@ -159,7 +171,7 @@ def _dot(function: Function, op: Operation, args: list[Value]) -> Value:
     product = combined(operation_name(function, op), [rows, columns, added_to])
     is_empty = nothing.all(axis=-1)[..., None, None]
     finite = all(_finite(value) for value in args[:3])
-    return Term(np.where(is_empty, added_to, product), finite)
+    return Term(np.where(is_empty, added_to, product), finite, numbers=finite)
 
 
 def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
@@ -171,14 +183,26 @@ def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
         count = max(source.shape[0], places.shape[0])
         source, places = (np.broadcast_to(a, (count, *a.shape[1:])) for a in (source, places))
         places = np.clip(places, 0, source.shape[axis] - 1)
-        return Term(np.take_along_axis(source, places, axis), _finite(args[0]))
+        return Term(
+            np.take_along_axis(source, places, axis), _finite(args[0]), numbers=_finite(args[0])
+        )
     everything = np.expand_dims(in_sequence(source, axis), axis)
     words = combined(name_hash("gather", axis), [everything, as_words(index)])
-    return Term(words, _finite(args[0]))
+    return Term(words, _finite(args[0]), numbers=_finite(args[0]))
 
 
-def region_hash(function: Function, region: Region, outer: Outer) -> np.uint64:
+def _numbers(args: list[Value]) -> bool:
+    return all(isinstance(value, Known) or getattr(value, "numbers", False) for value in args)
+
+
+def region_hash(function: Function, region: Region, outer: Outer, finite: bool) -> np.uint64:
     """The structure of a region that is applied to elements, its own names left out.
+
+    Args:
+        function: whose slots it names.
+        region: of a reduction or scan.
+        outer: values that it may use.
+        finite: its elements are numbers.
 
     Raises:
         Unprovable: it has several blocks, or uses values from outside that are not constant.
@@ -195,7 +219,7 @@ def region_hash(function: Function, region: Region, outer: Outer) -> np.uint64:
         if op.name.endswith(".return"):
             returned = args
         else:
-            known[op.results[0]] = pointwise(function, op, args)
+            known[op.results[0]] = pointwise(function, op, args, finite=finite)
     words = combined(name_hash("region"), [as_words(value) for value in returned])
     return np.uint64(words.reshape(-1)[0])
 

@@ -149,7 +149,7 @@ class TermMachine:
         if op.name in _IGNORED or op.name == "tt.assert":
             return []
         if op.name in _ALONG_AXIS:
-            results = along_axis(function, op, args, values)
+            results = along_axis(function, op, args, values, finite=self._finite)
         else:
             results = pure(function, op, args, self._grid, ids, finite=self._finite)
         self._budget.spend(sum(_size(value) for value in results))

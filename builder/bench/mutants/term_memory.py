@@ -116,10 +116,10 @@ class Memory:
         else:
             found = _load_at(cells, address.offset, mask)
         if mask is None:
-            return Term(found, storage.finite)
+            return Term(found, storage.finite, numbers=storage.finite)
         undefined = Term(np.full((1,) * found.ndim, _UNDEFINED))
         background = undefined if other is None else Term(as_words(other), _is_finite(other))
-        return select(mask, Term(found, storage.finite), background)
+        return select(mask, Term(found, storage.finite, numbers=storage.finite), background)
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:

@@ -46,11 +46,13 @@ class Term:
         hashes: one for each element.
         finite: no infinite or NaN constant is among the operands, directly or not.
         positive: no element is below zero, but for the constant minus infinity.
+        numbers: no element is NaN because of infinite constants; so where it only selects them.
     """
 
     hashes: Words
     finite: bool = True
     positive: bool = False
+    numbers: bool = True
 
 
 @dataclass(frozen=True, eq=False)
