@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.verify.expected import Expected, Outcome, is_float
-from builder.verify.floats import FloatComparison, item, place
+from builder.verify.floats import ILL_CONDITIONED, FloatComparison, item, place
 from builder.verify.floors import floor
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def compare(
     dot_precision: str = "ieee",
     *,
     samples: Iterable[Expected] = (),
-    replaceable: bool = False,
+    noise: float = ILL_CONDITIONED,
 ) -> Outcome:
     """Compares one output of equal shape and type with what is expected.
 
@@ -41,12 +41,12 @@ def compare(
         answers: other right answers, taken one by one and only while something is unexplained.
         dot_precision: ``ieee`` or ``tf32``, which chooses the floor of matrix products.
         samples: other runs of eager, taken one by one and only while a float is nearly right.
-        replaceable: whether the input set can be replaced if it shows nothing.
+        noise: the largest error of eager that does not drown the result.
     """
     if not is_float(actual.dtype):
         return _compare_discrete(actual, expected, answers, dot_precision)
     lowest = floor(expected.history, dot_precision)
-    comparison = FloatComparison(actual, expected, lowest, replaceable=replaceable)
+    comparison = FloatComparison(actual, expected, lowest, noise)
     return comparison.outcome(answers, samples)
 
 

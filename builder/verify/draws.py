@@ -5,11 +5,12 @@ give the parameters and floating buffers other values (as constructed, all norms
 all biases zero, which hides arguments bound to the wrong parameter), and reshape the distribution
 of the floating inputs:
 
-* ``tied``: rounded to multiples of a step, many zeros, most of one sign: ties, masks, divisions by
-  nearly zero, sums that do not cancel;
+* ``tied``: rounded to multiples of a step, a few values, many zeros, most of one sign: ties, masks,
+  divisions by nearly zero, sums that do not cancel and in which roundings do not average out;
 * ``mixed``: slices of one dimension of ordinary, large, tiny and vanishing size side by side; the
   last are below any constant that keeps a norm from being zero;
-* ``tiny``: a thousandth: constants that are added, small against ordinary values;
+* ``tiny``: a thousandth, of one sign: constants that are added, and exponents near one; nothing
+  cancels, so that eager's own error leaves no room for a lower precision;
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
   all it pads is below zero); the first input has the one where the others have the other, and
@@ -62,7 +63,7 @@ VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
 GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
-STEP = 0.37  # no binary fraction: eager must round where another order of operations does
+STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
 _GLANCE = 64
@@ -235,7 +236,8 @@ class _Draw:
         return self.values * torch.tensor(cycle, dtype=self.values.dtype)[turns].reshape(shape)
 
     def _tiny(self) -> Tensor:
-        return self.values * TINY
+        values = self.values.abs() if self.domain.has_signs else self.values
+        return values * TINY
 
     def _large(self) -> Tensor:
         values = self.values * LARGE[self.mild]

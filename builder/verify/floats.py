@@ -30,7 +30,7 @@ import torch
 
 from builder.verify.bits import bits_equal
 from builder.verify.expected import Expected, Outcome, is_float
-from builder.verify.floors import is_wide, median_floor
+from builder.verify.floors import epsilon, is_wide, median_floor
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
 
 if TYPE_CHECKING:
@@ -43,19 +43,29 @@ Tensor = torch.Tensor
 EAGER_FACTOR = 2.0
 NEAR = 16.0
 ILL_CONDITIONED = 0.25
-USABLE = {"wide": 2.0**-8, "narrow": ILL_CONDITIONED}
+USABLE = (2.0**-8, ILL_CONDITIONED)
+SHARP = (2.0**-11, 8.0)
 
 
-def usable(history: History) -> float:
-    """The largest error of eager with which an input set that can be replaced is not."""
-    return USABLE["wide" if is_wide(history.rounding) else "narrow"]
+def usable(history: History, *, plain: bool = False) -> float:
+    """The largest error of eager with which an input set that can be replaced is not.
+
+    Args:
+        history: of the output; narrow types have limits of their own.
+        plain: the inputs are as drawn; those of another distribution can be replaced by plain
+            ones, and should show more.
+    """
+    wide, narrow = USABLE if plain else SHARP
+    if is_wide(history.rounding):
+        return wide
+    return narrow if plain else min(ILL_CONDITIONED, narrow * epsilon(history.rounding))
 
 
-def shows_nothing(expected: Expected) -> bool:
+def shows_nothing(expected: Expected, *, plain: bool = False) -> bool:
     """Whether eager is so far from the reference that a draw is better replaced."""
     if expected.history.rounding is None or not is_float(expected.eager.dtype):
         return False
-    return _is_noise(expected.eager_errors, usable(expected.history))
+    return _is_noise(expected.eager_errors, usable(expected.history, plain=plain))
 
 
 def _is_noise(errors: Errors, limit: float) -> bool:
@@ -75,18 +85,18 @@ class FloatComparison:
         actual: the Triton module's.
         expected: eager and reference.
         lowest: the floor.
-        replaceable: whether the input set can be replaced if eager's rounding drowns the result.
+        noise: the largest error of eager that does not drown the result.
     """
 
     def __init__(
-        self, actual: Tensor, expected: Expected, lowest: float, *, replaceable: bool = False
+        self, actual: Tensor, expected: Expected, lowest: float, noise: float = ILL_CONDITIONED
     ) -> None:
         self.actual = actual
         self.expected = expected
         self.floor = lowest
         self.median_floor = median_floor(expected.history, lowest)
         self.reference = expected.reference
-        self.noise = usable(expected.history) if replaceable else ILL_CONDITIONED
+        self.noise = noise
         is_eager = bits_equal(actual, expected.eager)
         self.errors = expected.eager_errors if is_eager else expected.yardstick.errors(actual)
         self.eager = [expected.eager_errors]

@@ -253,7 +253,7 @@ class _Trial:
                 question.answers,
                 self.dot_precision,
                 samples=question.samples,
-                replaceable=question.replaceable,
+                noise=question.noise,
             )
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)

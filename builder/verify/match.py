@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ import torch
 from builder.errors import VerificationRejected
 from builder.verify.bits import bits_equal
 from builder.verify.compare import compare
+from builder.verify.floats import ILL_CONDITIONED
 from builder.verify.structure import significant_strides
 
 if TYPE_CHECKING:
     from builder.verify.expected import Expected, Outcome
+    from builder.verify.floors import History
     from builder.verify.runner import Original, Run
 
 Tensor = torch.Tensor
@@ -41,7 +43,7 @@ def match(
     dot_precision: str = "ieee",
     *,
     samples: Answers = (),
-    replaceable: bool = False,
+    noise: Callable[[History], float] = lambda _: ILL_CONDITIONED,
 ) -> Matched:
     """Compares all that a caller can see of the two runs.
 
@@ -52,7 +54,7 @@ def match(
         answers: other right answers, heard only where the first does not explain a value.
         dot_precision: ``ieee`` or ``tf32``.
         samples: other runs of eager, heard only where a value is nearly right.
-        replaceable: whether the input set can be replaced if it shows nothing.
+        noise: for the history of a value, the largest error of eager that does not drown it.
 
     Raises:
         VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
@@ -69,7 +71,7 @@ def match(
             _of(name, answers),
             dot_precision,
             samples=_of(name, samples),
-            replaceable=replaceable,
+            noise=noise(original.expected[name].history),
         )
         if outcome.kind is not None:
             raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")

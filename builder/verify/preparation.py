@@ -25,7 +25,7 @@ from builder.verify.draws import (
     reshape_state,
 )
 from builder.verify.expected import is_float
-from builder.verify.floats import shows_nothing
+from builder.verify.floats import ILL_CONDITIONED, shows_nothing, usable
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import original_module, own_default_dtype, summary
 from builder.verify.runner import (
@@ -43,7 +43,10 @@ from builder.verify.structure import cloned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from builder.verify.floors import History
+
 ATTEMPTS = 4
+PLAIN_FROM = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Question:
         answers: other right answers, computed as they are asked for.
         samples: other samples of eager's rounding, likewise.
         replaced: input sets thrown away before this one.
-        replaceable: whether another can take its place.
+        plain: the inputs are as drawn.
     """
 
     case: Case
@@ -66,7 +69,16 @@ class Question:
     answers: Reruns
     samples: Reruns
     replaced: int
-    replaceable: bool
+    plain: bool
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether a milder input set can take its place."""
+        return not self.plain
+
+    def noise(self, history: History) -> float:
+        """The largest error of eager that does not drown a value, see ``floats``."""
+        return ILL_CONDITIONED if self.plain else usable(history)
 
 
 def prepare(
@@ -206,21 +218,24 @@ class Prepared:
             except Rejected as error:
                 let_memory_failures_pass(error)
                 continue
-            if self._is_usable(original):
-                return _asked(case, original, costs, attempt, replaceable=attempt + 1 < ATTEMPTS)
+            plain = variant is not None or attempt >= PLAIN_FROM
+            if self._is_usable(original, plain=plain):
+                return _asked(case, original, costs, attempt, plain=plain)
         message = f"eager is finite and near float64 on none of {ATTEMPTS} input sets"
         raise VerificationRejected("no_usable_draw", message)
 
-    def _is_usable(self, original: Original) -> bool:
+    def _is_usable(self, original: Original, *, plain: bool) -> bool:
         """Whether eager is finite, unless it is not even on draw 0, and no mere rounding noise."""
         if self._first_is_finite and not is_finite(original.run):
             return False
-        return not any(shows_nothing(expected) for expected in original.expected.values())
+        return not any(
+            shows_nothing(expected, plain=plain) for expected in original.expected.values()
+        )
 
     def _case(self, draw: int, variant: int | None, attempt: int) -> Case:
         """Attempts grow milder: the last has plain inputs and the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
-        is_plain = attempt > 1 or variant is not None
+        is_plain = attempt >= PLAIN_FROM or variant is not None
         distribution = "plain" if is_plain else distribution_of(draw)
         inputs = self._inputs(seed, variant)
         reshape_inputs(inputs, self._domains, distribution, seed, mild=attempt > 0)
@@ -237,7 +252,7 @@ def _asked(
     costs: Costs,
     replaced: int = 0,
     *,
-    replaceable: bool = False,
+    plain: bool = True,
 ) -> Question:
     return Question(
         case,
@@ -246,7 +261,7 @@ def _asked(
         other_answers(case, costs),
         eager_samples(case, costs),
         replaced,
-        replaceable,
+        plain,
     )
 
 
