@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from builder.capture.targets import resolve_targets
-from builder.errors import Rejected, UsageError
+from builder.errors import Rejected, UsageError, VerificationRejected
 from builder.verify import Costs, Prepared, Verdict, judge, prepare, verify
+from builder.verify.match import match
+from builder.verify.runner import run_triton
 from tests.verify.data import buckets, histogram, loss, matmul
 
 HOPPER = resolve_targets(["cuda:90"])
@@ -115,3 +117,49 @@ def test_answers_asked_for_while_comparing_count_as_reference():
 def test_atomics_are_judged_with_the_same_determinism():
     prepared = prepare(histogram.PYTHON, "Histogram")
     assert not judge(prepared, histogram.TRITON, targets=HOPPER).deterministic
+
+
+def test_draw_that_shows_nothing_gives_way_to_a_milder_one(monkeypatch):
+    asked = []
+
+    def blind(original, run, before, answers, dot_precision, *, samples, noise):
+        asked.append(before["input 0"])
+        if len(asked) in (2, 3):
+            raise VerificationRejected("ill_conditioned", "nothing to see")
+        return match(original, run, before, answers, dot_precision, samples=samples, noise=noise)
+
+    monkeypatch.setattr("builder.verify.ladder.match", blind)
+    verdict = verify(loss.PYTHON, loss.TRITON, "Loss", targets=HOPPER, draws=2)
+    assert verdict.verified, verdict.reason
+    assert (verdict.draws, verdict.replaced_draws) == (2, 2)
+    first, hidden, milder, plain = (inputs.double() for inputs in asked)
+    assert not torch.equal(hidden, plain)
+    assert plain.unique().numel() == plain.numel() > milder.unique().numel()
+    assert not torch.equal(first, plain)
+
+
+def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
+    def blind(*_, **__):
+        raise VerificationRejected("ill_conditioned", "nothing to see")
+
+    monkeypatch.setattr("builder.verify.ladder.match", blind)
+    verdict = verify(loss.PYTHON, loss.TRITON, "Loss", targets=HOPPER, draws=2)
+    assert (verdict.verified, verdict.kind, verdict.replaced_draws) == (False, "ill_conditioned", 0)
+
+
+@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 2 + 1 + 1 + 2 + 2), (True, 10)])
+def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics, runs):
+    orders = []
+
+    def counted(case, new, *, permute_seed=None, second=False):
+        orders.append((permute_seed is not None, second))
+        return run_triton(case, new, permute_seed=permute_seed, second=second)
+
+    monkeypatch.setattr("builder.verify.ladder.run_triton", counted)
+    text = loss.TRITON + ("\n# atomic_add\n" if uses_atomics else "")
+    prepared = prepare(loss.PYTHON + VARIANTS, "Loss", draws=4, variants=(1,))
+    assert judge(prepared, text, targets=()).agrees
+    assert len(orders) == runs
+    if not uses_atomics:
+        plain, again, permuted = (False, False), (True, True), (True, False)
+        assert orders == [plain, again, permuted, permuted, plain, again, plain, again]

@@ -7,6 +7,7 @@ from torch import nn
 
 from builder.verify.floors import Operation
 from builder.verify.reference import Reference
+from builder.verify.runner import Case, run_original
 
 
 @pytest.fixture(autouse=True)
@@ -226,3 +227,15 @@ def test_open_order_of_ties_is_noted():
     assert reference.ties[index.untyped_storage().data_ptr()].dim == 1
     _, reference = run(lambda x: torch.sort(x, stable=True), torch.ones(3))
     assert not reference.ties
+
+
+def test_decision_on_exact_numbers_is_not_open_to_rounding():
+    class Decide(nn.Module):
+        def forward(self, x):
+            scaled = x * 0.1
+            return x.argmax(-1), scaled.argmax(-1), x > 0.3, (x * 2).round(), scaled.floor()
+
+    x = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
+    original = run_original(Case(Decide(), [x], 0))
+    decided = [original.expected[f"output {i}"].history.decided for i in range(5)]
+    assert decided == [False, True, False, False, True]

@@ -58,3 +58,13 @@ def test_fresh_compilation_restores_the_cache():
         assert knobs.cache.dir != before
         assert isinstance(report, io.StringIO)
     assert knobs.cache.dir == before
+
+
+def test_torch_has_decompositions_of_library_operations():
+    bicubic = torch.ops.aten.upsample_bicubic2d.vec
+    parts = seams.decomposition(bicubic)
+    assert parts is not None
+    x = torch.randn(1, 2, 5, 5)
+    given = (x, None, False, [2.0, 2.0])
+    torch.testing.assert_close(parts(*given), bicubic(*given))
+    assert seams.decomposition(torch.ops.aten.convolution.default) is None

@@ -1,0 +1,143 @@
+"""What a float that is nearly right is held to, and what excuses nothing."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from builder.verify.compare import compare
+from builder.verify.expected import Expected
+from builder.verify.floats import NEAR, SHARP, shows_nothing, usable
+from builder.verify.floors import History, Operation, floor
+from builder.verify.runner import Case, Plan, run_original
+
+FLOAT = History(torch.float32, Operation.POINTWISE)
+FLOOR = floor(FLOAT)
+
+
+def expected(reference, eager=None, history=FLOAT):
+    reference = torch.as_tensor(reference, dtype=torch.float64)
+    eager = reference.float() if eager is None else torch.as_tensor(eager, dtype=torch.float32)
+    return Expected(eager, reference, history)
+
+
+def never():
+    raise AssertionError("another run was asked for")
+    yield
+
+
+def beyond(factor):
+    """One value whose error is ``factor`` floors: with a scale of an eighth, 9/8 of the gap."""
+    return torch.tensor([1.0 + 9 / 8 * factor * FLOOR])
+
+
+def test_a_second_sample_of_eagers_error_counts():
+    good = expected([1.0])
+    assert compare(beyond(3), good).kind == "wrong_values"
+    rough = expected([1.0], [1.0 + 2 * FLOOR])
+    outcome = compare(beyond(3), good, samples=[rough])
+    assert outcome.kind is None
+    assert outcome.tolerance > 3 * FLOOR
+    smooth = expected([1.0], [1.0 + FLOOR / 4])
+    assert compare(beyond(3), good, samples=[smooth]).kind == "wrong_values"
+
+
+def test_each_sample_is_held_against_its_own_reference():
+    good, moved = expected([1.0]), expected([2.0], [2.0])
+    history = History(torch.float32, Operation.POINTWISE, decided=True)
+    good = expected([1.0], history=history)
+    assert compare(beyond(3), good, samples=[moved]).kind == "wrong_values"
+
+
+def test_as_far_as_an_ulp_of_an_input_moves_the_reference():
+    good = expected([1.0, 1.0, 1.0, 1.0])
+    actual = torch.tensor([1.0, 1.0, 1.0, float(beyond(3))])
+    moved = expected([1.0, 1.0, 1.0, 1.0 + 2 * FLOOR])
+    elsewhere = expected([1.0 + 2 * FLOOR, 1.0, 1.0, 1.0])
+    assert compare(actual, good, samples=[moved]).kind is None
+    assert compare(actual, good, samples=[elsewhere]).kind == "wrong_values"
+
+
+@pytest.mark.parametrize("actual", [beyond(1.5 * NEAR), torch.tensor([math.nan])])
+def test_what_is_far_off_asks_for_no_sample(actual):
+    assert compare(actual, expected([1.0]), samples=never()).kind is not None
+
+
+def test_what_is_right_asks_for_no_sample():
+    assert compare(beyond(0.5), expected([1.0]), samples=never()).kind is None
+
+
+def test_exact_operations_have_no_excuse():
+    outcome = compare(beyond(3), expected([1.0], history=History()), samples=never())
+    assert outcome.kind == "wrong_values"
+
+
+def test_noise_found_by_a_sample_is_named():
+    good, noisy = expected([1.0]), expected([1.0], [1.01])
+    assert compare(beyond(3), good, samples=[noisy], noise=usable(FLOAT)).kind == "ill_conditioned"
+    assert compare(beyond(3), good, samples=[noisy]).kind is None
+
+
+def test_samples_widen_quantiles_too():
+    count = 10_000
+    good = expected(torch.ones(count))
+    drifted = torch.ones(count) + 0.9 * FLOOR
+    assert compare(drifted, good).kind == "wrong_values"  # the median is beyond its lower floor
+    rough = expected(torch.ones(count), torch.ones(count) + 0.6 * FLOOR)
+    assert compare(drifted, good, samples=[rough]).kind is None
+
+
+def test_reshaped_inputs_must_show_more_than_plain_ones():
+    dull = expected([1.0], [1.0 + 2 * SHARP[0]])
+    assert shows_nothing(dull)
+    assert not shows_nothing(dull, plain=True)
+    assert not shows_nothing(Expected(dull.eager, dull.reference, History()))
+
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3).bfloat16()
+        self.linear = nn.Linear(6, 5).bfloat16()
+
+    def forward(self, image, x):
+        return self.conv(image), self.linear(x), torch.relu(x)
+
+
+def test_operations_taken_apart_round_in_between():
+    torch.manual_seed(0)
+    module = Layers()
+    inputs = [torch.randn(2, 3, 8, 8).bfloat16(), torch.randn(40, 6).bfloat16()]
+    whole, parts = (
+        run_original(Case(module, inputs, 0), Plan(taken_apart=apart)) for apart in (False, True)
+    )
+    conv, linear = module.conv, module.linear
+    with torch.no_grad():
+        product = torch.conv2d(inputs[0], conv.weight) + conv.bias.view(-1, 1, 1)
+        rows = inputs[1] @ linear.weight.t() + linear.bias
+    assert torch.equal(parts.run.leaves[0], product)
+    assert torch.equal(parts.run.leaves[1], rows)
+    assert not torch.equal(parts.run.leaves[0], whole.run.leaves[0])
+    assert torch.equal(parts.run.leaves[2], whole.run.leaves[2])
+    for name in ("output 0", "output 1"):
+        assert torch.equal(whole.expected[name].reference, parts.expected[name].reference)
+        ours, theirs = (run.expected[name].eager_errors.worst for run in (parts, whole))
+        assert theirs <= ours < 0.1
+
+
+class Resize(nn.Module):
+    def forward(self, x):
+        y = nn.functional.interpolate(x, scale_factor=3, mode="bicubic")
+        return y, nn.functional.layer_norm(x, x.shape[-1:]), x.sort(-1)[1]
+
+
+def test_decompositions_are_samples_of_the_same_function():
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    whole, parts = (
+        run_original(Case(Resize(), [x], 0), Plan(taken_apart=apart)) for apart in (False, True)
+    )
+    assert not torch.equal(parts.run.leaves[0], whole.run.leaves[0])
+    for name in ("output 0", "output 1"):
+        assert parts.expected[name].eager_errors.worst < 1e-3
+    assert torch.equal(parts.run.leaves[2], whole.run.leaves[2])
