@@ -5,8 +5,9 @@ give the parameters and floating buffers other values (as constructed, all norms
 all biases zero, which hides arguments bound to the wrong parameter), and reshape the distribution
 of the floating inputs:
 
-* ``tied``: rounded to multiples of a step, a few values, many zeros, most of one sign: ties, masks,
-  divisions by nearly zero, sums that do not cancel and in which roundings do not average out;
+* ``tied``: rounded to multiples of a step, a few values, many zeros, most of one sign (of the first
+  input all, so that inputs of one shape differ): ties, masks, divisions by nearly zero, sums that
+  do not cancel and in which roundings do not average out;
 * ``mixed``: slices of one dimension of ordinary, large, tiny and vanishing size side by side; the
   last are below any constant that keeps a norm from being zero;
 * ``tiny``: a thousandth, of one sign: constants that are added, and exponents near one; nothing
@@ -54,7 +55,7 @@ Tensor = torch.Tensor
 
 DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large", "sparse")
 SMALL = ("mixed", "tiny")
-FLIPPED_SHARE = 0.7
+FLIPPED_SHARES = (1.0, 0.4)
 LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
 FAR = 4.0
@@ -68,6 +69,7 @@ ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
 _GLANCE = 64
 _ROW = 8
+_END = 1.0 / 32.0
 
 
 def derived_seed(seed: int, *parts: object) -> int:
@@ -220,7 +222,8 @@ class _Draw:
         if lowest <= 0 <= highest:
             values = values.masked_fill(chance < ZERO_SHARE, 0.0)
         if self.domain.has_signs:
-            return torch.where(chance < FLIPPED_SHARE, values.abs(), values)
+            share = FLIPPED_SHARES[self.side > 0]
+            return torch.where(chance < share, values.abs(), values)
         nearest = step if lowest > 0 else -step if highest < 0 else 0.0
         return values.masked_fill(values == 0, nearest)
 
@@ -268,7 +271,10 @@ class _Draw:
         turns = (
             torch.arange(rows.shape[0], dtype=torch.float64) * GOLDEN
         )  # spread over any few rows
-        places = ((turns + start) % 1.0 * length).long().clamp_(max=length - 1).unsqueeze(1)
+        shares = (turns + start) % 1.0
+        shares[1::6] = shares[1::6] * _END  # what a loop is likely to miss: where it starts
+        shares[2::6] = 1.0 - shares[2::6] * _END  # and where it ends
+        places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
         is_spike = is_spike.reshape(values.shape) & (_turn(values, 3) != 0)
         size = SPIKES[torch.finfo(self.domain.model.dtype).max < SPIKES[0] ** 2]
