@@ -15,6 +15,8 @@ STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 NUMBER = re.compile(r"-?(?:0x[0-9A-Fa-f]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
 LABEL = re.compile(r"\^(\w+)")
 SYMBOL = re.compile(r'@(?:([\w.$\-]+)|"([^"]*)")')
+_BEFORE_WORDS = frozenset(" \t\r\n/")
+_PLAIN_TENSOR = re.compile(r"tensor<(?:\d+x)*(?:\w+|!tt\.ptr<\w+(?:, \d+)?>)>")
 _SIZES = re.compile(r"(?:\d+x)*")
 _SCALAR = re.compile(r"(?:bf|[if]|index)\w*")
 
@@ -29,10 +31,13 @@ class Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.pos = 0
+        self._types: dict[str, Type] = {}
 
     # Characters
 
     def skip(self) -> None:
+        if self.text[self.pos : self.pos + 1] not in _BEFORE_WORDS:
+            return
         match = SPACE.match(self.text, self.pos)
         if match is not None:
             self.pos = match.end()
@@ -88,7 +93,9 @@ class Scanner:
     # Types
 
     def type(self) -> Type:
-        self.skip()
+        match = self.match(_PLAIN_TENSOR)
+        if match is not None:
+            return self._known_type(match)
         if self.accept("tensor<"):
             return self._tensor_type()
         if self.accept("!tt.ptr<"):
@@ -108,6 +115,16 @@ class Scanner:
         if match is None:
             raise self.error("expected a type")
         return Type(match.group())
+
+    def _known_type(self, match: re.Match[str]) -> Type:
+        """The type of a text that was just read, of which a module has many and few different."""
+        known = self._types.get(match.group())
+        if known is None:
+            self.pos = match.start() + len("tensor<")
+            known = self._types[match.group()] = self._tensor_type()
+            if self.pos != match.end():
+                raise self.error("an unknown type")
+        return known
 
     def _tensor_type(self) -> Type:
         sizes = self.match(_SIZES)
