@@ -141,6 +141,34 @@ def _check_values(
     _check_outputs(outputs, "forward")
     _check_attributes(attributes, attribute_images(module))
     _check_repeats(loaded, variant, outputs, cost)
+    _check_dependence(loaded, module, inputs, variant, outputs)
+    found = tensors(outputs)
+    return (
+        tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
+        tuple(tuple(tensor.shape) for tensor in found),
+        tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
+    )
+
+
+def check_dependence(loaded: LoadedProgram) -> None:
+    """Refuses a program whose results show nothing of what it is given.
+
+    Raises:
+        ProgramRejected: ``constant_output`` or ``ignores_input``, or the kinds of loading where
+            user code raises.
+    """
+    with torch.no_grad():
+        module, inputs = loaded.make_module(), loaded.make_inputs(0)
+        _check_dependence(loaded, module, inputs, None, _run(loaded, module, inputs))
+
+
+def _check_dependence(
+    loaded: LoadedProgram,
+    module: nn.Module,
+    inputs: list[Any],
+    variant: int | None,
+    outputs: Any,
+) -> None:
     _check_varies(loaded, module, variant, outputs)
     idle = without_influence(loaded, module, inputs, variant, tensors(outputs))
     if idle:
@@ -148,12 +176,6 @@ def _check_values(
             "ignores_input",
             f"no output depends on {', '.join(idle)}; use it in forward or remove it",
         )
-    found = tensors(outputs)
-    return (
-        tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
-        tuple(tuple(tensor.shape) for tensor in found),
-        tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
-    )
 
 
 def _run(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> Any:

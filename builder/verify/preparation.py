@@ -14,6 +14,7 @@ from torch import nn
 
 from builder.config import DRAWS
 from builder.errors import Rejected, UsageError, VerificationRejected
+from builder.programs.gates import check_dependence
 from builder.programs.load import LoadedProgram, load_program
 from builder.verify.bits import all_finite
 from builder.verify.costs import Costs
@@ -165,7 +166,7 @@ class Prepared:
         """Runs the program on all input sets now, before processes are forked to judge texts.
 
         Raises:
-            VerificationRejected: ``program_error`` or ``no_usable_draw``.
+            Rejected: see ``question``.
         """
         for index in range(len(self)):
             self.question(index, costs)
@@ -176,6 +177,8 @@ class Prepared:
         Raises:
             VerificationRejected: ``program_error`` if the program fails on the first input set;
                 ``no_usable_draw`` if it gives nothing to compare with on any of several.
+            ProgramRejected: ``constant_output`` or ``ignores_input``; its results are the same
+                whatever it is given, so that agreeing with them shows nothing.
         """
         known = self._known.get(index)
         if known is not None:
@@ -210,6 +213,8 @@ class Prepared:
             case = Case(self.original, self._first_inputs, self.seed)
             original = run_program(case, costs)
             self._first_is_finite = is_finite(original.run)
+            with costs.of("reference"):
+                check_dependence(self.program)
             return _asked(case, original, costs)
         for attempt in range(first_attempt, ATTEMPTS):
             case = self._case(draw, variant, attempt)

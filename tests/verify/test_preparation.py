@@ -163,3 +163,33 @@ def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics,
     if not uses_atomics:
         plain, again, permuted = (False, False), (True, True), (True, False)
         assert orders == [plain, again, permuted, permuted, plain, again, plain, again]
+
+
+GAIN = "        self.gain = nn.Parameter(torch.ones(50))\n"
+USELESS = {
+    "constant_output": (
+        "return (target - pred) / (1 + pred.abs())",
+        "return torch.ones_like(pred)",
+    ),
+    "ignores_input": ("return (target - pred)", "return (pred - pred * 2)"),
+}
+
+
+@pytest.mark.parametrize("kind", USELESS)
+def test_program_that_shows_nothing_of_its_inputs_is_refused(kind):
+    old, new = USELESS[kind]
+    assert old in loss.PYTHON
+    verdict = verify(loss.PYTHON.replace(old, new), loss.TRITON, "Loss", targets=HOPPER)
+    assert (verdict.verified, verdict.kind) == (False, kind), verdict.reason
+
+
+def test_program_that_ignores_a_parameter_is_refused():
+    start = "    def forward("
+    assert start in loss.PYTHON
+    python = loss.PYTHON.replace(
+        start, f"    def __init__(self):\n        super().__init__()\n{GAIN}\n{start}", 1
+    )
+    verdict = verify(python, loss.TRITON, "Loss", targets=HOPPER)
+    assert verdict.kind in ("ignores_input", "state_dict")
+    with pytest.raises(Rejected, match="gain"):
+        prepare(python, "Loss").question(0)
