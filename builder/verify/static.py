@@ -26,7 +26,7 @@ from builder.verify.allowed import (
 from builder.verify.confine import check_confined, check_module_level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -62,8 +62,9 @@ def check_static(triton_code: str, entry_point: str) -> TritonFile:
     except (SyntaxError, ValueError, RecursionError) as error:
         raise VerificationRejected("static_syntax", f"not Python: {error}") from error
     found = TritonFile()
-    _check_imports(tree, found)
-    _check_words(tree)
+    nodes = list(ast.walk(tree))
+    _check_imports(nodes, found)
+    _check_words(nodes)
     check_confined(tree, found.modules)
     check_module_level(tree)
     _collect(tree, found)
@@ -78,8 +79,8 @@ def _reject(kind: str, node: ast.AST, message: str) -> VerificationRejected:
     return VerificationRejected(f"static_{kind}", f"line {getattr(node, 'lineno', 0)}: {message}")
 
 
-def _check_imports(tree: ast.Module, found: TritonFile) -> None:
-    for node in ast.walk(tree):
+def _check_imports(nodes: Sequence[ast.AST], found: TritonFile) -> None:
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 _check_module(alias.name, node)
@@ -101,18 +102,17 @@ def _check_module(name: str, node: ast.AST) -> None:
         raise _reject("import", node, f"imports {name}; a Triton file needs only {allowed}")
 
 
-def _check_words(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
-        words = []
+def _check_words(nodes: Sequence[ast.AST]) -> None:
+    for node in nodes:
+        word, forbidden = "", FORBIDDEN_WORDS
         if isinstance(node, ast.Name):
-            words = [node.id]
+            word = node.id
         elif isinstance(node, ast.Attribute):
-            words = [node.attr]
+            word = node.attr
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            words = [node.func.id] if node.func.id in FORBIDDEN_BUILTINS else []
-        for word in words:
-            if word in FORBIDDEN_WORDS or isinstance(node, ast.Call):
-                raise _reject("forbidden_name", node, f"uses {word}, which no Triton file may")
+            word, forbidden = node.func.id, FORBIDDEN_BUILTINS
+        if word in forbidden:
+            raise _reject("forbidden_name", node, f"uses {word}, which no Triton file may")
 
 
 def _collect(tree: ast.Module, found: TritonFile) -> None:
