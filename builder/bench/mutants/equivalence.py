@@ -7,7 +7,8 @@ Two proofs, neither of which draws inputs:
 * ``same_terms``: both modules are run once with a symbol in the place of every element of every
   input (``term_machine``): masks, indices, bounds and grids, which depend on no data, are computed
   for every lane of every program instance; what depends on data becomes an expression.  If each
-  element of each output is the same expression, outputs are equal bit for bit, whatever the data.
+  element of each output is the same expression, outputs are equal bit for bit, whatever the data,
+  but for signs of zeros and the order in which a reduction adds.
   ``constant_mask`` is the case in which the mutant only differs in a mask.
 """
 

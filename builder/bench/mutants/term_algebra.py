@@ -1,17 +1,20 @@
 """The algebra of terms: what is taken for equal besides equal expressions.
 
-Operands of commutative operations have no order; ``max(x, x)`` is ``x``; ``x + 0`` and ``x * 1``
-are ``x`` (the sign of zero aside); the greater of two may be told by ``>`` or by ``>=``;
-``|a - b|`` is ``|b - a|``, and so are their squares; a selection by a known condition is the
-operand selected, lane by lane.
+Operands of commutative operations have no order; maxima and the like are sets (``term_sets``);
+``x + 0`` and ``x * 1`` are ``x`` (the sign of zero aside); the greater of two may be told by ``>``
+or by ``>=``; ``|a - b|`` is ``|b - a|``, and so are their squares; a float extended and rounded
+back is itself, for an extension is exact; a selection by a known condition is the operand
+selected, lane by lane.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
 from builder.bench.mutants.terms import (
     Address,
     Known,
@@ -30,18 +33,8 @@ if TYPE_CHECKING:
     from builder.execute.ir import Function, Operation, Type
 
 _COMMUTATIVE = frozenset(
-    {
-        "arith.addf", "arith.mulf", "arith.addi", "arith.muli", "arith.andi", "arith.ori",
-        "arith.xori", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf",
-        "arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui", "math.fma",
-    }
-)  # fmt: skip
-_IDEMPOTENT = frozenset(
-    {
-        "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.maxsi",
-        "arith.minsi", "arith.maxui", "arith.minui", "arith.andi", "arith.ori",
-    }
-)  # fmt: skip
+    {"arith.addf", "arith.mulf", "arith.addi", "arith.muli", "arith.xori", "math.fma"}
+)
 _MIRRORED = {
     "sgt": "slt", "sge": "sle", "ugt": "ult", "uge": "ule", "ogt": "olt", "oge": "ole",
 }  # fmt: skip
@@ -65,6 +58,13 @@ def term(
         settled = _settled(function, op, args, words, finite=finite)
         if settled is not None:
             return settled
+    if op.name in _KEEPS_SIGN:
+        return _converted(function, op, args[0], kind)
+    if op.name in IDEMPOTENT:
+        return united(op.name, args, kind, finite=finite)
+    if op.name in ("arith.extui", "arith.extsi"):
+        source = function.types[op.operands[0]]
+        return extended(op.name, operation_name(function, op), args[0], source, kind)
     hashes = _special(function, op, words, kind)
     if hashes is None:
         hashes = _plain(function, op, words)
@@ -79,10 +79,7 @@ def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
     predicate = op.attributes["words"][0] if op.name in ("arith.cmpf", "arith.cmpi") else None
     ordered = words[::-1] if predicate in _MIRRORED else words
     commutes = op.name in _COMMUTATIVE or predicate in _SYMMETRIC
-    result = combined(operation_name(function, op), ordered, commutes=commutes)
-    if op.name in _IDEMPOTENT:
-        result = np.where(words[0] == words[1], words[0], result)
-    return result
+    return combined(operation_name(function, op), ordered, commutes=commutes)
 
 
 def _special(function: Function, op: Operation, words: list[Words], kind: Type) -> Words | None:
@@ -93,8 +90,6 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
         sizes = combined(operation_name(function, op), [words[0] & _SIZE])
         zero = float_constant(kind.element, 0.0)
         return np.where(words[0] == zero, zero, sizes)
-    if op.name in _KEEPS_SIGN:
-        return _converted(function, op, words[0], kind)
     if op.name not in _NEUTRAL:
         return None
     first, second = words
@@ -114,17 +109,32 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
     result = np.where(second == neutral, first, result)
     if op.name in ("arith.addf", "arith.mulf"):
         result = np.where(first == neutral, second, result)
+    if op.name == "arith.addf":
+        negative = float_constant(kind.element, -0.0)
+        result = np.where(second == negative, first, result)
+        result = np.where(first == negative, second, result)
     return result
 
 
-def _converted(function: Function, op: Operation, words: Words, kind: Type) -> Words:
-    """A conversion between float types keeps zero, one and infinities."""
+def _converted(function: Function, op: Operation, value: Value, kind: Type) -> Term:
+    """A conversion between float types keeps zero, one and infinities; back is where it was."""
+    words = as_words(value)
     source = function.types[op.operands[0]].element
     result = combined(operation_name(function, op), [words])
     for number in (0.0, 1.0, float("inf"), float("-inf")):
         same = words == float_constant(source, number)
         result = np.where(same, float_constant(kind.element, number), result)
-    return result
+    exact = value.exact if isinstance(value, Term) else None
+    if op.name != "arith.extf" and exact is not None and exact[0] == kind.element:
+        result = exact[1]
+    is_finite = isinstance(value, Term) and value.finite
+    return Term(
+        result,
+        is_finite,
+        positive=_is_positive(op, [value]),
+        numbers=is_finite,
+        exact=(source, words) if op.name == "arith.extf" else None,
+    )
 
 
 def _is_finite(value: Value) -> bool:
@@ -210,13 +220,28 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         takes = condition.data != 0
         if isinstance(left, Known) and isinstance(right, Known):
             return Known(np.where(takes, left.data, right.data))
-        return _joined(np.where(takes, as_words(left), as_words(right)), left, right)
+        words = np.where(takes, as_words(left), as_words(right))
+        return replace(
+            _joined(words, left, right),
+            parts=chosen_parts(takes, left, right),
+            exact=_chosen_exact(takes, left, right),
+        )
     ours, theirs, given = as_words(left), as_words(right), as_words(condition)
     chosen_words = combined(name_hash("select"), [_strict(given, ours, theirs), ours, theirs])
     for number, side in ((0, theirs), (1, ours)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         chosen_words = np.where(settled, side, chosen_words)
-    return _joined(np.where(ours == theirs, ours, chosen_words), left, right)
+    chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
+    # a maximum of it cannot see whether it is the infinity that counts as positive
+    return replace(chosen, positive=chosen.positive and chosen.finite)
+
+
+def _chosen_exact(takes: np.ndarray, left: Value, right: Value) -> tuple[str, Words] | None:
+    if not isinstance(left, Term) or not isinstance(right, Term):
+        return None
+    if left.exact is None or right.exact is None or left.exact[0] != right.exact[0]:
+        return None
+    return left.exact[0], np.where(takes, left.exact[1], right.exact[1])
 
 
 def _strict(given: Words, left: Words, right: Words) -> Words:

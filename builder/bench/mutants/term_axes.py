@@ -1,40 +1,44 @@
 """Reductions, scans, products and gathers on symbols.
 
-A reduction is its combining region and the sequence of its operands; operands that change nothing
-(zeros of a sum, minus infinities of a maximum, zeros among values that are not negative) are left
-out of the sequence.
+A reduction is its combining region and the sequence of its operands; zeros of a sum change nothing
+and are left out of the sequence.  Of several results, those that use no other's elements are
+reductions of their own.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from builder.bench.mutants.term_algebra import operation_name
-from builder.bench.mutants.term_ops import pointwise
+from builder.bench.mutants.term_regions import (
+    independent_parts,
+    passed_places,
+    region_hash,
+    single_operation,
+)
+from builder.bench.mutants.term_sets import IDEMPOTENT, united_along
 from builder.bench.mutants.terms import (
-    Address,
+    Integers,
     Known,
     Term,
-    Unprovable,
     Value,
     Words,
     as_words,
     combined,
     float_constant,
     in_sequence,
-    mixed,
     name_hash,
     prefixes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from builder.execute.ir import Function, Operation, Region, Type
-
-    Outer = Mapping[int, Value]
+    from builder.bench.mutants.term_regions import Outer
+    from builder.execute.ir import Function, Operation, Type
 
 _KNOWN_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "arith.addi": np.sum,
@@ -43,7 +47,6 @@ _KNOWN_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "arith.maxsi": np.max,
     "arith.minsi": np.min,
 }
-_MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
 
 
 def along_axis(
@@ -86,34 +89,54 @@ def _reduce(
 ) -> list[Value]:
     axis = op.attributes["axis"] + 1
     kind = function.types[op.operands[0]]
-    combine = _single_operation(op)
+    combine = single_operation(op)
     if len(args) == 1 and isinstance(args[0], Known) and combine in _KNOWN_REDUCTIONS:
         data = _full(args[0].data, kind)
         return [Known(np.asarray(_KNOWN_REDUCTIONS[combine](data, axis=axis), dtype=np.int64))]
-    lanes = _lanes(function, op, args)
-    if len(args) == 1 and isinstance(args[0], Term):
-        neutral = _neutral(combine, args[0], kind, axis)
-        total = in_sequence(lanes, axis, skipped=neutral)
-    else:
-        total = in_sequence(lanes, axis)
-    region = int(region_hash(function, op.regions[0], outer, assumed and _numbers(args)))
-    finite = all(isinstance(value, Known) or _finite(value) for value in args)
-    positive = combine in _MAXIMA | {"arith.addf"} and _positive(args[0])
+    if len(args) == 1 and combine in IDEMPOTENT:
+        return [united_along(combine, args[0], kind, axis, finite=assumed)]
+    parts = independent_parts(op.regions[0])
+    made = {part: _reduced(function, op, args, outer, assumed, part) for part in parts}
     return [
-        Term(
-            combined(name_hash("reduce", region, number), [total]),
-            finite,
-            positive=positive,
-            numbers=finite,
-        )
-        for number in range(len(op.results))
+        replace(made[part], hashes=combined(name_hash("reduced", part.index(number)), [words]))
+        for number, part in enumerate(parts)
+        for words in (made[part].hashes,)
     ]
 
 
-def _single_operation(op: Operation) -> str:
-    """The name of the one operation that combines two elements; empty if there are more."""
-    operations = op.regions[0].entry.operations
-    return operations[0].name if len(operations) == 2 else ""
+def _reduced(
+    function: Function,
+    op: Operation,
+    args: list[Value],
+    outer: Outer,
+    assumed: bool,
+    part: tuple[int, ...],
+) -> Term:
+    """All results of a part of a reduction that is one of its own."""
+    axis = op.attributes["axis"] + 1
+    region, kind = op.regions[0], function.types[op.operands[0]]
+    used = [args[number] for number in part]
+    lanes = _lanes(function, op, used)
+    combine, neutral = single_operation(op), None
+    if len(args) == 1 and isinstance(args[0], Term):
+        neutral = _neutral(combine, args[0], kind, axis)
+    total = in_sequence(lanes, axis, skipped=neutral)
+    rows = {number: _row(args[number], axis, kind) for number in part}
+    places = passed_places(region, {n: row for n, row in rows.items() if row is not None})
+    numbers = assumed and _numbers(used)
+    name = region_hash(function, region, outer, finite=numbers, results=part, places=places)
+    finite = all(isinstance(value, Known) or _finite(value) for value in used)
+    positive = combine == "arith.addf" and finite and _positive(args[0])
+    words = combined(name_hash("reduce", int(name)), [total])
+    return Term(words, finite, positive=positive, numbers=finite)
+
+
+def _row(value: Value, axis: int, kind: Type) -> Integers | None:
+    """The elements along an axis, if they are known, and the same everywhere else."""
+    if not isinstance(value, Known) or value.data.shape[axis] != kind.shape[axis - 1]:
+        return None
+    rows = np.moveaxis(value.data, axis, -1).reshape(-1, value.data.shape[axis])
+    return rows[0] if bool((rows == rows[0]).all()) else None
 
 
 def _neutral(combine: str, value: Term, kind: Type, axis: int) -> Words | None:
@@ -121,10 +144,6 @@ def _neutral(combine: str, value: Term, kind: Type, axis: int) -> Words | None:
     words = _full(value.hashes, kind)
     if combine == "arith.addf":
         skipped = words == float_constant(kind.element, 0.0)
-    elif combine in _MAXIMA:
-        skipped = words == float_constant(kind.element, float("-inf"))
-        if value.positive:
-            skipped = skipped | (words == float_constant(kind.element, 0.0))
     else:
         return None
     result: Words = skipped & ~skipped.all(axis=axis, keepdims=True)
@@ -145,7 +164,7 @@ def _scan(
     lanes = _lanes(function, op, args)
     reverse = bool(op.attributes.get("reverse"))
     sums = prefixes(lanes, op.attributes["axis"] + 1, reverse=reverse)
-    region = int(region_hash(function, op.regions[0], outer, assumed and _numbers(args)))
+    region = int(region_hash(function, op.regions[0], outer, finite=assumed and _numbers(args)))
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     return [
         Term(combined(name_hash("scan", region, reverse, number), [sums]), finite, numbers=finite)
@@ -193,39 +212,3 @@ def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
 
 def _numbers(args: list[Value]) -> bool:
     return all(isinstance(value, Known) or getattr(value, "numbers", False) for value in args)
-
-
-def region_hash(function: Function, region: Region, outer: Outer, finite: bool) -> np.uint64:
-    """The structure of a region that is applied to elements, its own names left out.
-
-    Args:
-        function: whose slots it names.
-        region: of a reduction or scan.
-        outer: values that it may use.
-        finite: its elements are numbers.
-
-    Raises:
-        Unprovable: it has several blocks, or uses values from outside that are not constant.
-    """
-    if len(region.blocks) != 1:
-        raise Unprovable("a region of several blocks")
-    known: dict[int, Value] = {
-        slot: Term(mixed(np.full(1, name_hash("argument", number))))
-        for number, slot in enumerate(region.entry.arguments)
-    }
-    returned: list[Value] = []
-    for op in region.entry.operations:
-        args = [_inner(slot, known, outer) for slot in op.operands]
-        if op.name.endswith(".return"):
-            returned = args
-        else:
-            known[op.results[0]] = pointwise(function, op, args, finite=finite)
-    words = combined(name_hash("region"), [as_words(value) for value in returned])
-    return np.uint64(words.reshape(-1)[0])
-
-
-def _inner(slot: int, known: Mapping[int, Value], outer: Outer) -> Value:
-    value = known.get(slot, outer.get(slot))
-    if value is None or isinstance(value, Address) or as_words(value).size != 1:
-        raise Unprovable("a region that uses values from outside")
-    return value

@@ -308,7 +308,9 @@ def _rank(value: Value) -> int:
 def _size(value: Value) -> int:
     if isinstance(value, Address):
         return _size(value.offset)
-    return value.data.size if isinstance(value, Known) else value.hashes.size
+    if isinstance(value, Known):
+        return value.data.size
+    return value.hashes.size + (value.parts.words.size if value.parts else 0)
 
 
 def known_if_constant(value: Value) -> Value:

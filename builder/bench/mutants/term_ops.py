@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,13 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
     if isinstance(value, Known):
         return Known(view(value.data))
     if isinstance(value, Term):
-        return Term(view(value.hashes))
+        parts, exact = value.parts, value.exact
+        if parts is not None:
+            columns = np.moveaxis(parts.words, -1, 0)
+            parts = replace(parts, words=np.stack([view(words) for words in columns], axis=-1))
+        if exact is not None:
+            exact = exact[0], view(exact[1])
+        return replace(value, hashes=view(value.hashes), parts=parts, exact=exact)
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)
     return value.with_offset(offset)
@@ -236,7 +243,15 @@ def _split(function: Function, op: Operation, args: list[Value]) -> list[Value]:
 
 def _join(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     full = [_full(as_words(v), function.types[op.operands[0]]) for v in args]
-    return [Term(np.stack(np.broadcast_arrays(*full), axis=-1))]
+    sides = [v for v in args if isinstance(v, Term)]
+    return [
+        Term(
+            np.stack(np.broadcast_arrays(*full), axis=-1),
+            all(side.finite for side in sides),
+            positive=len(sides) == len(args) and all(side.positive for side in sides),
+            numbers=all(side.numbers for side in sides),
+        )
+    ]
 
 
 _MAKERS: dict[str, Callable[[Any, Any, list[Value]], list[Value]]] = {

@@ -39,6 +39,19 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
+class Parts:
+    """The operands of an operation of which order, grouping and repetition do not count.
+
+    Attributes:
+        operation: its name, as ``arith.maximumf``.
+        words: the operands of each element, along a last axis; fewer are padded with repetitions.
+    """
+
+    operation: str
+    words: Words
+
+
+@dataclass(frozen=True, eq=False)
 class Term:
     """Expressions of loaded data, and all floats.
 
@@ -47,12 +60,16 @@ class Term:
         finite: no infinite or NaN constant is among the operands, directly or not.
         positive: no element is below zero, but for the constant minus infinity.
         numbers: no element is NaN because of infinite constants; so where it only selects them.
+        parts: of a maximum and the like of several operands.
+        exact: as terms of a narrower type, what was extended to it without a loss.
     """
 
     hashes: Words
     finite: bool = True
     positive: bool = False
     numbers: bool = True
+    parts: Parts | None = None
+    exact: tuple[str, Words] | None = None
 
 
 @dataclass(frozen=True, eq=False)
