@@ -63,14 +63,12 @@ def defined(actual, reference):
 def test_error_is_the_defined_one(dtype, kind):
     reference = torch.randn(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     if kind == "large":
-        reference[7] = 2 * torch.finfo(dtype).max if dtype != torch.float64 else 1e300
+        reference[7] = 2 * torch.finfo(dtype).max if dtype != torch.float64 else 1e150
     if kind == "infinite":
         reference[:2] = torch.tensor([math.inf, math.nan])
     actual = (reference * (1 + 2**-5)).to(dtype)
     if kind == "odd result":
         actual[9] = math.nan
-    if kind == "large" and dtype == torch.float64:
-        pytest.skip("squares of 1e300 overflow in the plain definition; tested in test_compare")
     assert error(actual, reference) == pytest.approx(defined(actual, reference), rel=1e-12)
 
 
