@@ -10,7 +10,7 @@ import torch
 from builder.errors import UnsupportedOperation
 from builder.execute.ir import BITS, Operation, Type
 from builder.execute.registry import operation
-from builder.execute.values import Value, choose
+from builder.execute.values import Poisoned, Value, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +22,54 @@ _SMALL = 4096
 
 
 def _register_binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    undefined = _UNDEFINED.get(name)
+    if undefined is None:
+
+        @operation(name)
+        def run(_frame: Frame, _op: Operation, args: list[Any]) -> Tensor:
+            return function(args[0], args[1])
+
+        return
+
     @operation(name)
-    def run(_frame: Frame, _op: Operation, args: list[Any]) -> Tensor:
-        return function(args[0], args[1])
+    def run_where_defined(frame: Frame, _op: Operation, args: list[Any]) -> Tensor | Poisoned:
+        result = function(args[0], args[1])
+        where = undefined(args[0], args[1])
+        if not bool(where.any()):
+            return result
+        frame.machine.poisoned = True
+        return Poisoned(result, where)
+
+
+def _beyond_width(a: Tensor, b: Tensor) -> Tensor:
+    """Shifts by a negative amount or by the width and more (poison, LLVM Language Reference)."""
+    return (b < 0) | (b >= a.dtype.itemsize * 8)
+
+
+def _no_quotient(_a: Tensor, b: Tensor) -> Tensor:
+    return b == 0
+
+
+def _no_signed_quotient(a: Tensor, b: Tensor) -> Tensor:
+    """Divisions by zero, and of the smallest number by -1, whose result no type holds."""
+    if a.dtype == torch.bool:
+        return ~b
+    zero = b == 0
+    minus_one = b == -1
+    return zero | (minus_one & (a == torch.iinfo(a.dtype).min)) if bool(minus_one.any()) else zero
+
+
+_UNDEFINED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "arith.divsi": _no_signed_quotient,
+    "arith.divui": _no_quotient,
+    "arith.remsi": _no_signed_quotient,
+    "arith.remui": _no_quotient,
+    "arith.floordivsi": _no_signed_quotient,
+    "arith.ceildivsi": _no_signed_quotient,
+    "arith.shli": _beyond_width,
+    "arith.shrsi": _beyond_width,
+    "arith.shrui": _beyond_width,
+}
 
 
 def _add(a: Tensor, b: Tensor) -> Tensor:

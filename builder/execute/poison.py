@@ -78,6 +78,9 @@ def _perform(frame: Frame, op: Operation, args: list[Any], handler: Handler) -> 
     result = handler(frame, op, values)
     rule = _RULES.get(op.name, _union)
     mask = rule(frame, op, values, masks)
+    if isinstance(result, Poisoned):  # the operation itself has lanes without a value
+        mask = mask | result.mask
+        result = result.value
     if op.name in _TO_INTEGER:  # else the NaN of a lane would become 0, an address like any other
         result = torch.where(mask, torch.iinfo(result.dtype).max, result)
     return _wrapped(result, mask)

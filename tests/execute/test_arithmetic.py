@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from builder.errors import MemoryFault
 from builder.execute import run
 
 INT_MIN = torch.iinfo(torch.int32).min
@@ -86,6 +87,23 @@ def binary(x, y, out, n, OP: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(out + index, OP(tl.load(x + index, mask), tl.load(y + index, mask)), mask)
 
 
+@triton.jit
+def binary_where(x, y, defined, out, n, OP: tl.constexpr, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = index < n
+    kept = tl.load(defined + index, mask, other=0) != 0
+    tl.store(out + index, OP(tl.load(x + index, mask), tl.load(y + index, mask)), mask & kept)
+
+
+def apply_where(op, a, b, defined):
+    """``op`` in all lanes, those without a result among them, and stored where it has one."""
+    out = torch.zeros_like(a)
+    grid = (triton.cdiv(a.numel(), 32),)
+    function = globals()[f"op_{op}"]
+    run(binary_where, grid, a, b, defined.to(torch.int8), out, a.numel(), OP=function, BLOCK=32)
+    return out
+
+
 def apply(op, a, b, dtype=None):
     out = torch.zeros_like(a, dtype=dtype or a.dtype)
     run(
@@ -134,11 +152,33 @@ REFERENCE = {
 @pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "mod"])
 def test_signed_integers_wrap_and_divide_as_in_c(dtype, op):
     a, b = pairs(dtype)
-    out = apply(op, a, b)
-    for x, y, got in zip(a.tolist(), b.tolist(), out.tolist(), strict=True):
-        if op in ("div", "mod") and (y == 0 or (y == -1 and x == torch.iinfo(dtype).min)):
-            continue  # undefined: it only must not trap
-        assert got == wrap(REFERENCE[op](x, y), dtype), (x, y)
+    lowest = torch.iinfo(dtype).min
+    missing = (b == 0) | ((b == -1) & (a == lowest)) if op in ("div", "mod") else b > b.max()
+    out = apply_where(op, a, b, ~missing)
+    for x, y, got, no in zip(a.tolist(), b.tolist(), out.tolist(), missing.tolist(), strict=True):
+        assert no or got == wrap(REFERENCE[op](x, y), dtype), (x, y)
+
+
+@pytest.mark.parametrize(
+    ("op", "a", "b"),
+    [
+        ("div", 7, 0),
+        ("mod", 7, 0),
+        ("div", -(2**31), -1),
+        ("mod", -(2**31), -1),
+        ("shl", 1, 32),
+        ("shl", 1, -1),
+        ("shr", -8, 32),
+        ("shr", -8, -1),
+    ],
+)
+def test_results_that_no_language_defines_must_not_be_stored(op, a, b):
+    left, right = torch.tensor([1, a], dtype=torch.int32), torch.tensor([1, b], dtype=torch.int32)
+    with pytest.raises(MemoryFault) as caught:
+        apply(op, left, right)
+    assert caught.value.kind == "poison"
+    kept = apply_where(op, left, right, torch.tensor([True, False]))
+    assert kept.tolist() == [{"div": 1, "mod": 0, "shl": 2, "shr": 0}[op], 0]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.uint64])
@@ -151,7 +191,10 @@ def test_unsigned_integers(dtype, op):
         pairs_of = [(x, y) for x in values for y in range(dtype.itemsize * 8)]
     a = torch.tensor([x for x, _ in pairs_of], dtype=dtype)
     b = torch.tensor([y for _, y in pairs_of], dtype=dtype)
-    out = apply(op, a, b, torch.bool if op in ("lt", "ge") else None).tolist()
+    if op in ("div", "mod"):
+        out = apply_where(op, a, b, torch.tensor([y != 0 for _, y in pairs_of])).tolist()
+    else:
+        out = apply(op, a, b, torch.bool if op in ("lt", "ge") else None).tolist()
     reference = {
         "add": lambda x, y: wrap(x + y, dtype),
         "mul": lambda x, y: wrap(x * y, dtype),
