@@ -53,7 +53,11 @@ def defined(actual, reference):
     square = sum(r * r for r in finite) / len(finite)
     s = math.sqrt(square) / 8
     kept = [(float(a), float(r)) for a, r in zip(actual, reference, strict=True)]
-    kept = [(a, r) for a, r in kept if math.isfinite(torch.tensor(r).to(actual.dtype))]
+    kept = [
+        (a, r)
+        for a, r in kept
+        if math.isfinite(torch.tensor(r, dtype=torch.float64).to(actual.dtype))
+    ]
     gaps = [abs(a - r) / (abs(r) + s) for a, r in kept]
     return max(math.inf if math.isnan(gap) else gap for gap in gaps)
 
