@@ -98,9 +98,11 @@ def _reduce(
     parts = independent_parts(op.regions[0])
     made = {part: _reduced(function, op, args, outer, assumed, part) for part in parts}
     return [
-        replace(made[part], hashes=combined(name_hash("reduced", part.index(number)), [words]))
+        replace(
+            made[part],
+            hashes=combined(name_hash("reduced", part.index(number)), [made[part].hashes]),
+        )
         for number, part in enumerate(parts)
-        for words in (made[part].hashes,)
     ]
 
 
@@ -140,12 +142,10 @@ def _row(value: Value, axis: int, kind: Type) -> Integers | None:
 
 
 def _neutral(combine: str, value: Term, kind: Type, axis: int) -> Words | None:
-    """Lanes that change nothing, in rows where some lane is left; None if that is not known."""
-    words = _full(value.hashes, kind)
-    if combine == "arith.addf":
-        skipped = words == float_constant(kind.element, 0.0)
-    else:
+    """Zeros of a sum, in rows where some lane is left; None for other reductions."""
+    if combine != "arith.addf":
         return None
+    skipped = _full(value.hashes, kind) == float_constant(kind.element, 0.0)
     result: Words = skipped & ~skipped.all(axis=axis, keepdims=True)
     return result
 
