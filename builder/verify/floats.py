@@ -11,8 +11,9 @@ decide, and another right computation may be several times as far off.  So befor
 beyond what it is allowed by at most ``NEAR`` is called wrong, eager runs again: with library
 operations taken apart (a right module may round between a product and its bias), and on inputs
 moved by one ulp, each run held against its own reference.  The largest of these errors, and of
-their quantiles, is eager's; and an element passes that is at most twice as far from the reference
-as one of those moves shifts the reference there.
+their quantiles, is eager's; and an element passes that is at most ``REACH_FACTOR`` times as far
+from the reference as one of those moves shifts the reference there: the moves round once, at the
+inputs, where a computation rounds at every step.
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 EAGER_FACTOR = 2.0
+REACH_FACTOR = 4.0
 NEAR = 16.0
 ILL_CONDITIONED = 0.25
 USABLE = (2.0**-8, ILL_CONDITIONED)
@@ -160,7 +162,8 @@ class FloatComparison:
         """What is left of the wrong elements after the other answers were heard."""
         gap = gaps(self.actual, self.reference)
         if self.reach is not None:
-            wrong = wrong & ~_within(gap, self.reach)
+            factor = EAGER_FACTOR if self.is_inflated else REACH_FACTOR
+            wrong = wrong & ~_within(gap, factor * self.reach)
         decided = self.expected.history.decided
         if not bool(wrong.any()) or not (decided or self.is_inflated):
             return wrong
@@ -172,7 +175,7 @@ class FloatComparison:
                 wrong = wrong & ~self._agrees(other)
             else:
                 reach = torch.maximum(reach, gaps(other.reference, self.reference))
-                wrong = wrong & ~_within(gap, reach)
+                wrong = wrong & ~_within(gap, EAGER_FACTOR * reach)
             if not bool(wrong.any()):
                 break
         return wrong
@@ -221,8 +224,8 @@ class FloatComparison:
 
 
 def _within(gap: Tensor, reach: Tensor) -> Tensor:
-    """Whether a finite distance is at most twice as large as what rounding reaches."""
-    return (gap <= EAGER_FACTOR * reach) & torch.isfinite(gap)
+    """Whether a distance is finite and no larger than another."""
+    return (gap <= reach) & torch.isfinite(gap)
 
 
 def place(flat: int, tensor: Tensor) -> tuple[int, ...]:

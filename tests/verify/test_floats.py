@@ -53,9 +53,11 @@ def test_each_sample_is_held_against_its_own_reference():
 def test_as_far_as_an_ulp_of_an_input_moves_the_reference():
     good = expected([1.0, 1.0, 1.0, 1.0])
     actual = torch.tensor([1.0, 1.0, 1.0, float(beyond(3))])
-    moved = expected([1.0, 1.0, 1.0, 1.0 + 2 * FLOOR])
-    elsewhere = expected([1.0 + 2 * FLOOR, 1.0, 1.0, 1.0])
+    moved = expected([1.0, 1.0, 1.0, 1.0 + FLOOR])
+    hardly = expected([1.0, 1.0, 1.0, 1.0 + FLOOR / 2])
+    elsewhere = expected([1.0 + FLOOR, 1.0, 1.0, 1.0])
     assert compare(actual, good, samples=[moved]).kind is None
+    assert compare(actual, good, samples=[hardly]).kind == "wrong_values"
     assert compare(actual, good, samples=[elsewhere]).kind == "wrong_values"
 
 
