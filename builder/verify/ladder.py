@@ -204,14 +204,14 @@ class _Trial:
 
         What makes a result depend on the order of instances is a race, memory that nobody wrote, or
         an atomic; the executor watches every run for the first two.  So the second run, which is a
-        check on that check, is taken on the first draw, the last and each shape variant; on every
-        input set if the text uses atomics.  The draws between run once and in an order of
-        their own, so that each distribution but the first is compared in an order that nobody
-        would choose.
+        check on that check, is taken on the inputs that the program declares: the first draw and
+        each shape variant; on every input set if the text uses atomics.  The other draws run once
+        and in an order of their own, so that each distribution but the first is compared in an
+        order that nobody would choose.
         """
-        last_draw = self.prepared.draws - 1
+        draws = self.prepared.draws
         for index in range(len(self.prepared)):
-            is_repeated = self.uses_atomics or not 0 < index < last_draw
+            is_repeated = self.uses_atomics or not 0 < index < draws
             question = self.prepared.question(index, self.costs)
             while not self._is_compared(question, is_repeated=is_repeated):
                 question = self.prepared.another(index, question, self.costs)
