@@ -11,7 +11,9 @@ of the floating inputs:
 * ``mixed``: slices of one dimension of ordinary, large, tiny and vanishing size side by side; the
   last are below any constant that keeps a norm from being zero;
 * ``tiny``: a thousandth, of one sign: constants that are added, and exponents near one; nothing
-  cancels, so that eager's own error leaves no room for a lower precision;
+  cancels, so that eager's own error leaves no room for a lower precision.  Of several tensors one
+  that has one sign (weights, counts) vanishes as a whole, of the others the last slice: what keeps
+  a divisor from being zero;
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
   all it pads is below zero); the first input has the one where the others have the other, and
@@ -19,20 +21,23 @@ of the floating inputs:
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
   zero.  In two of three slices each row has one spike far above the rest: a maximum that misses it
-  cannot stabilise an exponential.  Parameters lie on grids too: sums and products are exact, and
-  tie;
+  cannot stabilise an exponential.  A single row that is added to all others has none: its spike
+  would be the maximum of each of them.  Parameters lie on grids too: sums and products are exact,
+  and tie;
 
-Tensors of two values, masks kept as numbers, are as drawn, except in ``large``, where they have
-slices of only the lower value and of only the higher.  NaN is in no program's domain.
+Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
+except in ``large``, where they have slices of only the lower value and of only the higher.  NaN is
+in no program's domain.
 
-Where eager does not survive such a draw, a milder one follows: less large (``LARGE``) and without
-sides, less sparse (``SPARSE``).
+Where eager does not survive such a draw, others follow (``Strength``): one in which masks are as
+drawn, nothing small vanishes and narrow spikes are lower; then one less large (``LARGE``) and
+without sides, less sparse (``SPARSE``) and without spikes.
 
 Where small values matter, a parameter or buffer that is zero stays zero: a bias would drown them.
 
 Inputs stay in the program's value domain as far as it shows: signs that draw 0 does not have do not
 appear, values in [-1, 1] stay there, a tensor that a new seed does not change is a constant and is
-left alone, and so are integers, masks and tensors that overlap themselves.
+left alone, and so are other integers and tensors that overlap themselves.
 """
 
 from __future__ import annotations
@@ -40,16 +45,15 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from builder.verify.bits import all_finite
 from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 Tensor = torch.Tensor
 
@@ -64,12 +68,22 @@ VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
 GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
+HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
+_COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 UNIT_REACHED = 0.9
 _GLANCE = 64
 _ROW = 8
 _END = 1.0 / 32.0
+
+
+class Strength(IntEnum):
+    """How far a draw goes; the next where eager does not survive one."""
+
+    FULL = 0
+    GENTLE = 1
+    MILD = 2
 
 
 def derived_seed(seed: int, *parts: object) -> int:
@@ -105,10 +119,16 @@ class Domain:
     def has_signs(self) -> bool:
         return self.lowest < 0.0 < self.highest
 
+    @property
+    def is_free(self) -> bool:
+        """It is reshaped element by element."""
+        return self.is_float and not self.has_two
+
     def frees(self, tensor: Tensor) -> bool:
         """Whether a new draw of the input may be reshaped: it is alike, and no constant."""
         alike = tensor.shape == self.model.shape and tensor.dtype == self.model.dtype
-        return self.is_float and alike and not torch.equal(tensor, self.model)
+        known = self.is_float or self.has_two
+        return known and alike and not torch.equal(tensor, self.model)
 
 
 def domains(first: list[Any]) -> list[Domain]:
@@ -118,9 +138,11 @@ def domains(first: list[Any]) -> list[Domain]:
 
 def _domain(model: Tensor) -> Domain:
     overlaps = any(n > 1 and s == 0 for n, s in zip(model.shape, model.stride(), strict=True))
-    if not model.dtype.is_floating_point or not model.numel() or overlaps:
+    if not model.numel() or overlaps:
         return Domain(model)
-    values = _computable(model)
+    if not model.dtype.is_floating_point:
+        return Domain(model, 0.0, 1.0, has_two=_is_mask(model))
+    values = computable(model)
     lowest, highest = (float(end) for end in torch.aminmax(values))  # NaN if any element is
     if not math.isfinite(lowest) or not math.isfinite(highest):
         return Domain(model)
@@ -129,13 +151,22 @@ def _domain(model: Tensor) -> Domain:
     return Domain(model, lowest, highest, is_float=True, has_two=has_two)
 
 
+def _is_mask(model: Tensor) -> bool:
+    """Whether it has zeros and ones only, and both."""
+    if model.numel() <= 2:
+        return False
+    if model.dtype == torch.bool:
+        return bool(model.any()) and not bool(model.all())
+    return model.dtype in _COUNTS and [int(end) for end in torch.aminmax(model)] == [0, 1]
+
+
 def _between(values: Tensor, lowest: float, highest: float) -> bool:
     """Whether a value lies strictly between two."""
     return bool(((values > lowest) & (values < highest)).any())
 
 
-def _computable(tensor: Tensor) -> Tensor:
-    """In float32, or float64 if it is that; narrow types can do little."""
+def computable(tensor: Tensor) -> Tensor:
+    """A tensor in float32, or float64 if it is that; narrow types can do little."""
     wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     return tensor.detach().to(wide)
 
@@ -145,33 +176,63 @@ def reshape_inputs(
     first: Sequence[Domain],
     distribution: str,
     seed: int,
-    *,
-    mild: bool = False,
+    strength: Strength = Strength.FULL,
 ) -> None:
-    """Gives the floating tensors of ``inputs`` another distribution, in place.
+    """Gives floating tensors and masks of ``inputs`` another distribution, in place.
 
     Args:
         inputs: a fresh draw of ``get_inputs``.
         first: ``domains`` of draw 0, which show what is in reach and what is constant.
         distribution: one of ``DISTRIBUTIONS``.
         seed: of the generator that places zeros.
-        mild: large values are less large, sparse ones less sparse.
+        strength: how far to go.
     """
     if distribution == "plain":
         return
     generator = torch.Generator().manual_seed(seed)
-    side = -1.0
-    for tensor, domain in zip(tensors_in(inputs), first, strict=True):
-        if not domain.frees(tensor):
-            continue
-        if not domain.has_two:
-            draw = _Draw(_computable(tensor), domain, generator, mild, side)
-            _put(tensor, domain, draw.reshaped(distribution))
-            side = 1.0
-        elif distribution == "large" and not mild:
-            values, turn = _computable(tensor), _turn(tensor, 3)
-            values = torch.where(turn == 1, domain.lowest, values)
-            _put(tensor, domain, torch.where(turn == 2, domain.highest, values))
+    pairs = zip(tensors_in(inputs), first, strict=True)
+    known = [(tensor, domain) for tensor, domain in pairs if domain.frees(tensor)]
+    free = [(tensor, domain) for tensor, domain in known if domain.is_free]
+    several = any(_rows(tensor) > 1 for tensor, _ in free)
+    vanishing = _vanishing([domain for _, domain in free], seed)
+    for place, (tensor, domain) in enumerate(free):
+        draw = _Draw(
+            computable(tensor),
+            domain,
+            generator,
+            strength,
+            side=1.0 if place else -1.0,
+            vanishes=place == vanishing,
+            has_spikes=_rows(tensor) > 1 or not several,
+        )
+        _put(tensor, domain, draw.reshaped(distribution))
+    if distribution == "large" and strength is Strength.FULL:
+        for tensor, domain in known:
+            if domain.has_two:
+                _put(tensor, domain, _sided(tensor, domain))
+
+
+def has_gentle(first: Sequence[Domain], distribution: str) -> bool:
+    """Whether a gentle draw differs from a full one."""
+    masks = distribution == "large" and any(domain.has_two for domain in first)
+    return masks or distribution in ("tiny", "sparse")
+
+
+def _rows(tensor: Tensor) -> int:
+    return tensor.numel() // tensor.shape[-1] if tensor.dim() else 1
+
+
+def _vanishing(free: Sequence[Domain], seed: int) -> int | None:
+    """Which of several tensors vanishes as a whole: one that is of one sign."""
+    able = [place for place, domain in enumerate(free) if not domain.has_signs]
+    return able[seed % len(able)] if able and len(free) > 1 else None
+
+
+def _sided(tensor: Tensor, domain: Domain) -> Tensor:
+    """Slices as drawn, of the lower value and of the higher, by turns."""
+    values, turn = computable(tensor), _turn(tensor, 3, 2)
+    values = torch.where(turn == 1, domain.lowest, values)
+    return torch.where(turn == 2, domain.highest, values)
 
 
 def _put(tensor: Tensor, domain: Domain, values: Tensor) -> None:
@@ -181,9 +242,12 @@ def _put(tensor: Tensor, domain: Domain, values: Tensor) -> None:
         tensor.copy_(values)
 
 
-def _turn(tensor: Tensor, count: int) -> Tensor:
-    """Which of ``count`` turns each slice takes, along the first dimension with room for all."""
-    roomy = [dim for dim, extent in enumerate(tensor.shape) if extent >= count]
+def _turn(tensor: Tensor, count: int, least: int | None = None) -> Tensor:
+    """Which of ``count`` turns each slice takes, along the first dimension with room.
+
+    There is room for all turns, or for the first ``least``.
+    """
+    roomy = [dim for dim, extent in enumerate(tensor.shape) if extent >= (least or count)]
     if not roomy:
         return torch.zeros((), dtype=torch.int64)
     shape = [1] * tensor.dim()
@@ -199,15 +263,23 @@ class _Draw:
         values: as drawn.
         domain: what they must keep to.
         generator: of random choices.
-        mild: see ``reshape_inputs``.
+        strength: see ``reshape_inputs``.
         side: the sign of the first slices that have one.
+        vanishes: a full tiny draw is of vanishing size.
+        has_spikes: a sparse draw has spikes.
     """
 
     values: Tensor
     domain: Domain
     generator: torch.Generator
-    mild: bool
+    strength: Strength
     side: float
+    vanishes: bool
+    has_spikes: bool
+
+    @property
+    def mild(self) -> bool:
+        return self.strength is Strength.MILD
 
     def reshaped(self, distribution: str) -> Tensor:
         result: Tensor = getattr(self, f"_{distribution}")()
@@ -232,15 +304,27 @@ class _Draw:
         sizes = [1.0, LARGE[self.mild], TINY]
         if not any(extent > len(sizes) for extent in self.values.shape):
             return self.values * torch.tensor(sizes, dtype=self.values.dtype)[_turn(self.values, 3)]
-        normal = torch.finfo(self.domain.model.dtype).smallest_normal
-        cycle = [part for size in VANISHING for part in (*sizes, max(size, min(TINY, normal**0.5)))]
+        cycle = [part for size in VANISHING for part in (*sizes, self._held(size))]
         shape = _turn(self.values, len(sizes) + 1).shape
         turns = torch.arange(math.prod(shape)) % len(cycle)
         return self.values * torch.tensor(cycle, dtype=self.values.dtype)[turns].reshape(shape)
 
     def _tiny(self) -> Tensor:
         values = self.values.abs() if self.domain.has_signs else self.values
-        return values * TINY
+        if self.strength is not Strength.FULL:
+            return values * TINY
+        smallest = self._held(VANISHING[-1])
+        if self.vanishes:
+            return values * smallest
+        sizes = torch.full((values.shape[0] if values.dim() > 1 else 1,), TINY, dtype=values.dtype)
+        if sizes.numel() > 1:
+            sizes[-1] = smallest
+        return values * sizes.reshape(-1, *[1] * (values.dim() - 1))
+
+    def _held(self, size: float) -> float:
+        """A size, or the smallest whose square the type can hold."""
+        normal = torch.finfo(self.domain.model.dtype).smallest_normal
+        return max(size, min(TINY, normal**0.5))
 
     def _large(self) -> Tensor:
         values = self.values * LARGE[self.mild]
@@ -256,7 +340,7 @@ class _Draw:
         left = (values < self.domain.lowest) | (values > self.domain.highest)
         values = torch.where(left, self.values, values)
         values = values.masked_fill(self._chance() >= SPARSE[self.mild], empty)
-        return values if self.mild else self._spiked(values)
+        return values if self.mild or not self.has_spikes else self._spiked(values)
 
     def _spiked(self, values: Tensor) -> Tensor:
         """One element of each row of the last dimension far out, in two of three slices.
@@ -276,88 +360,16 @@ class _Draw:
         shares[2::6] = 1.0 - shares[2::6] * _END  # and where it ends
         places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
-        is_spike = is_spike.reshape(values.shape) & (_turn(values, 3) != 0)
-        size = SPIKES[torch.finfo(self.domain.model.dtype).max < SPIKES[0] ** 2]
+        is_spike = is_spike.reshape(values.shape)
+        if rows.shape[0] > 1:
+            is_spike &= _turn(values[..., :1], 3, 2) != 0
+        size = self._spike()
         return values.masked_fill(is_spike, size if self.domain.highest > 0 else -size)
+
+    def _spike(self) -> float:
+        if torch.finfo(self.domain.model.dtype).max >= SPIKES[0] ** 2:
+            return SPIKES[0]
+        return SPIKES[1] * (HIGHER if self.strength is Strength.FULL else 1.0)
 
     def _chance(self) -> Tensor:
         return torch.rand(self.values.shape, generator=self.generator)
-
-
-def reshape_state(module: nn.Module, distribution: str, seed: int, *, mild: bool = False) -> None:
-    """Gives parameters and persistent floating buffers other values, in place.
-
-    Values move by up to a quarter of their size; a zero becomes a small positive number, so that
-    what must not be negative (a running variance, a count) is not, or stays (see above).
-
-    Args:
-        module: whose state it is.
-        distribution: ``large`` takes signs away, ``sparse`` rounds to grids.
-        seed: of the values.
-        mild: keeps signs.
-    """
-    from_zero = 0.0 if distribution in SMALL else 0.2
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for tensor in _distinct_state(module):
-            values = _computable(tensor)
-            noise = torch.rand(values.shape, generator=generator)
-            moved = torch.where(values == 0, from_zero * noise, values * (0.75 + 0.5 * noise))
-            if distribution == "large" and not mild and bool((values > 0).any()):
-                moved = moved.abs()
-            if distribution == "sparse":
-                moved = _on_a_grid(moved)
-            tensor.copy_(moved)
-
-
-def _on_a_grid(values: Tensor) -> Tensor:
-    """Multiples of a power of two of about half the largest value; no zero but what is zero."""
-    top = float(values.abs().amax()) if values.numel() else 0.0
-    if top == 0.0:
-        return values
-    step = 2.0 ** (math.floor(math.log2(top)) - 1)
-    rounded = torch.round(values / step) * step
-    return torch.where(rounded == 0, values.sign() * step, rounded)
-
-
-def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
-    seen: set[int] = set()
-    for tensor in module.state_dict(keep_vars=True).values():
-        if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
-            continue
-        address = tensor.untyped_storage().data_ptr()
-        if address in seen or not all_finite(tensor):
-            continue
-        seen.add(address)
-        yield tensor
-
-
-def perturb(tensors: list[Tensor], pattern: int, seed: int) -> None:
-    """Moves floating tensors by one ulp, in place; zeros stay.
-
-    Args:
-        tensors: inputs and state; other types are left alone.
-        pattern: 0 moves every value away from zero, 1 towards it, others at random.
-        seed: of the random patterns.
-    """
-    generator = torch.Generator().manual_seed(derived_seed(seed, "perturb", pattern))
-    seen: set[int] = set()
-    for tensor in tensors:
-        address = tensor.untyped_storage().data_ptr()
-        if not tensor.dtype.is_floating_point or not tensor.numel() or address in seen:
-            continue
-        seen.add(address)
-        if any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)):
-            continue
-        with torch.no_grad():
-            tensor.copy_(_moved(tensor.detach(), pattern, generator))
-
-
-def _moved(tensor: Tensor, pattern: int, generator: torch.Generator) -> Tensor:
-    integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    bits = tensor.contiguous().view(integer[tensor.element_size()])
-    steps = torch.randint(0, 2, bits.shape, generator=generator) * 2 - 1
-    steps = torch.full_like(steps, 1 - 2 * pattern) if pattern < 2 else steps
-    moved = (bits + steps.to(bits.dtype)).view(tensor.dtype)
-    usable = (tensor != 0) & torch.isfinite(tensor) & torch.isfinite(moved)
-    return torch.where(usable, moved, tensor)

@@ -19,11 +19,12 @@ from builder.programs.load import LoadedProgram, load_program
 from builder.verify.bits import all_finite
 from builder.verify.costs import Costs
 from builder.verify.draws import (
+    Strength,
     derived_seed,
     distribution_of,
     domains,
+    has_gentle,
     reshape_inputs,
-    reshape_state,
 )
 from builder.verify.expected import is_float
 from builder.verify.floats import ILL_CONDITIONED, shows_nothing, usable
@@ -39,6 +40,7 @@ from builder.verify.runner import (
     other_answers,
     run_original,
 )
+from builder.verify.state import reshape_state
 from builder.verify.structure import cloned
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ if TYPE_CHECKING:
 
     from builder.verify.floors import History
 
-ATTEMPTS = 4
-PLAIN_FROM = 2
+Attempt = Strength | None
+PLAIN: tuple[Attempt, ...] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -216,17 +218,18 @@ class Prepared:
             with costs.of("reference"):
                 check_dependence(self.program)
             return _asked(case, original, costs)
-        for attempt in range(first_attempt, ATTEMPTS):
-            case = self._case(draw, variant, attempt)
+        attempts = self._attempts(draw, variant)
+        for attempt in range(first_attempt, len(attempts)):
+            case = self._case(draw, variant, attempt, attempts)
             try:
                 original = run_program(case, costs)
             except Rejected as error:
                 let_memory_failures_pass(error)
                 continue
-            plain = variant is not None or attempt >= PLAIN_FROM
+            plain = variant is not None or attempts[attempt] is None
             if self._is_usable(original, plain=plain):
                 return _asked(case, original, costs, attempt, plain=plain)
-        message = f"eager is finite and near float64 on none of {ATTEMPTS} input sets"
+        message = f"eager is finite and near float64 on none of {len(attempts)} input sets"
         raise VerificationRejected("no_usable_draw", message)
 
     def _is_usable(self, original: Original, *, plain: bool) -> bool:
@@ -237,17 +240,26 @@ class Prepared:
             shows_nothing(expected, plain=plain) for expected in original.expected.values()
         )
 
-    def _case(self, draw: int, variant: int | None, attempt: int) -> Case:
-        """Attempts grow milder: the last has plain inputs and the module as constructed."""
+    def _attempts(self, draw: int, variant: int | None) -> tuple[Attempt, ...]:
+        """Ever milder; at last plain inputs."""
+        gentle = variant is None and has_gentle(self._domains, distribution_of(draw))
+        between = (Strength.GENTLE,) if gentle else ()
+        return (Strength.FULL, *between, Strength.MILD, *PLAIN)
+
+    def _case(
+        self, draw: int, variant: int | None, attempt: int, attempts: Sequence[Attempt]
+    ) -> Case:
+        """The last attempt has the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
-        is_plain = attempt >= PLAIN_FROM or variant is not None
-        distribution = "plain" if is_plain else distribution_of(draw)
+        strength = attempts[attempt] if variant is None else None
+        distribution = "plain" if strength is None else distribution_of(draw)
         inputs = self._inputs(seed, variant)
-        reshape_inputs(inputs, self._domains, distribution, seed, mild=attempt > 0)
+        reshape_inputs(inputs, self._domains, distribution, seed, strength or Strength.FULL)
         module = cloned(self.original)
-        if attempt < ATTEMPTS - 1:
+        if attempt < len(attempts) - 1:
             state_seed = derived_seed(seed, "state")
-            reshape_state(module, distribution, state_seed, mild=attempt > 0)
+            mild = strength is Strength.MILD
+            reshape_state(module, distribution, state_seed, mild=mild)
         return Case(module, inputs, seed)
 
 

@@ -11,11 +11,11 @@ from torch import nn
 from builder import execute
 from builder.errors import VerificationRejected
 from builder.verify.costs import Costs
-from builder.verify.draws import perturb
 from builder.verify.expected import Expected
 from builder.verify.guard import Guard
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import own_default_dtype, triton_errors
+from builder.verify.perturb import perturb
 from builder.verify.reference import Reference
 from builder.verify.seams import without_mkldnn
 from builder.verify.structure import cloned, flatten, sharing, tensors_in

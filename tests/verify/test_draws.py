@@ -9,23 +9,25 @@ from torch import nn
 from builder.config import DRAWS, BuildConfig
 from builder.verify.draws import (
     DISTRIBUTIONS,
+    Strength,
     derived_seed,
     distribution_of,
     domains,
-    perturb,
+    has_gentle,
     reshape_inputs,
-    reshape_state,
 )
+from builder.verify.perturb import perturb
+from builder.verify.state import reshape_state
 
 
-def drawn(make, distribution, seed=1):
+def drawn(make, distribution, seed=1, strength=Strength.FULL):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         first = make()
         torch.manual_seed(seed)
         inputs = make()
     plain = [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
-    reshape_inputs(inputs, domains(first), distribution, seed)
+    reshape_inputs(inputs, domains(first), distribution, seed, strength)
     return inputs, plain
 
 
@@ -57,8 +59,9 @@ def test_what_is_no_free_float_is_left_alone(distribution):
     def make():
         return [
             torch.randint(0, 5, (20,)),
-            torch.rand(20) > 0.5,
+            torch.randint(1, 3, (20,)),
             torch.arange(20.0),
+            torch.arange(20) > 5,
             torch.ones(20),
             torch.randn(1, 5).expand(4, 5),
             3.5,
@@ -107,11 +110,98 @@ def test_large_inputs_have_slices_on_either_side():
     assert (two[1].max(), two[2].min()) == (0, 1)
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+@pytest.mark.parametrize("distribution", RESHAPED)
+def test_masks_have_slices_of_either_value_in_large_draws_only(dtype, distribution):
+    def make():
+        return [(torch.rand(5, 9) > 0.5).to(dtype), (torch.rand(2, 9) > 0.5).to(dtype)]
+
+    (mask, pair), (mask_before, pair_before) = drawn(make, distribution)
+    if distribution != "large":
+        assert torch.equal(mask, mask_before)
+        assert torch.equal(pair, pair_before)
+        return
+    assert torch.equal(mask[::3], mask_before[::3])
+    assert (mask[1] == 0).all()
+    assert (mask[4] == 0).all()
+    assert (mask[2] == 1).all()
+    assert torch.equal(pair[0], pair_before[0])
+    assert (pair[1] == 0).all()
+
+
+def test_gentle_large_draws_leave_masks_alone_and_reshape_the_rest():
+    def make():
+        return [torch.randn(6, 50), torch.rand(6, 50) > 0.5]
+
+    (x, mask), (_, mask_before) = drawn(make, "large", strength=Strength.GENTLE)
+    assert torch.equal(mask, mask_before)
+    assert x[1].max() < -104
+    assert x[2].min() > 104
+
+
+def test_gentle_draws_are_tried_where_they_differ():
+    plain = domains([torch.randn(6, 5)])
+    masked = domains([torch.randn(6, 5), torch.rand(6, 5) > 0.5])
+    assert [name for name in DISTRIBUTIONS if has_gentle(plain, name)] == ["tiny", "sparse"]
+    assert has_gentle(masked, "large")
+
+
+def test_one_tensor_of_one_sign_vanishes_in_tiny_draws():
+    def make():
+        return [torch.randn(4, 9), torch.rand(4, 9) + 0.1, -torch.rand(4, 9) - 0.1]
+
+    vanished = set()
+    for seed in range(1, 9):
+        (x, *others), (plain, *before) = drawn(make, "tiny", seed)
+        assert torch.equal(x[:-1], plain[:-1].abs() * 2**-10)
+        assert torch.equal(x[-1], plain[-1].abs() * 2**-48)
+        whole = [torch.equal(b, a * 2**-48) for b, a in zip(others, before, strict=True)]
+        assert sum(whole) == 1
+        vanished.add(whole.index(True))
+        kept = others[not whole.index(True)]
+        assert torch.equal(kept[:-1], before[not whole.index(True)][:-1] * 2**-10)
+    assert vanished == {0, 1}
+
+
+def test_nothing_vanishes_in_gentle_draws_nor_all_there_is():
+    def both():
+        return [torch.randn(4, 9), torch.rand(4, 9) + 0.1]
+
+    gentle, plain = drawn(both, "tiny", strength=Strength.GENTLE)
+    assert torch.equal(gentle[0], plain[0].abs() * 2**-10)
+    assert torch.equal(gentle[1], plain[1] * 2**-10)
+    (alone,), (before,) = drawn(lambda: [torch.rand(40) + 0.1], "tiny")
+    assert torch.equal(alone, before * 2**-10)
+    (half,), (before,) = drawn(lambda: [torch.randn(4, 9).half()], "tiny")
+    assert torch.equal(half, before.abs() * 2**-10)
+
+
+def test_a_row_that_is_added_to_others_has_no_spike():
+    (x, bias), _ = drawn(lambda: [torch.randn(8, 50), torch.randn(50)], "sparse")
+    assert x.max() == 1024
+    assert bias.max() < 8
+    (alone,), _ = drawn(lambda: [torch.randn(50)], "sparse")
+    assert (alone == 1024).sum() == 1
+    (pair,), _ = drawn(lambda: [torch.randn(2, 50)], "sparse")
+    assert (pair == 1024).sum(1).tolist() == [0, 1]
+
+
+def test_narrow_spikes_are_higher_where_eager_survives_them():
+    def make():
+        return [torch.randn(8, 50).half()]
+
+    (full,), _ = drawn(make, "sparse")
+    (gentle,), _ = drawn(make, "sparse", strength=Strength.GENTLE)
+    (mild,), _ = drawn(make, "sparse", strength=Strength.MILD)
+    assert (full.max(), gentle.max()) == (192, 128)
+    assert mild.max() < 8
+
+
 def test_mild_draws_have_no_sides():
     first = domains([torch.randn(6, 5)])
     inputs = [torch.randn(6, 5)]
     plain = inputs[0].clone()
-    reshape_inputs(inputs, first, "large", 0, mild=True)
+    reshape_inputs(inputs, first, "large", 0, Strength.MILD)
     assert torch.equal(inputs[0], plain * 4)
 
 

@@ -138,6 +138,35 @@ def test_draw_that_shows_nothing_gives_way_to_a_milder_one(monkeypatch):
     assert not torch.equal(first, plain)
 
 
+MASKED = """
+import torch
+from torch import nn
+
+
+class Attend(nn.Module):
+    def forward(self, scores, keep):
+        return scores.masked_fill(~keep, float("-inf")).softmax(-1)
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(6, 50), torch.rand(6, 50) < 0.5]
+"""
+
+
+def test_rows_wholly_masked_give_way_to_masks_as_drawn():
+    prepared = prepare(MASKED, "Attend")
+    large = prepared.question(4)
+    scores, keep = large.case.inputs
+    assert (large.replaced, large.plain) == (1, False)
+    assert bool(keep.any(-1).all())
+    assert scores[1].max() < -104
+    assert scores[2].min() > 104
+
+
 def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
     def blind(*_, **__):
         raise VerificationRejected("ill_conditioned", "nothing to see")
@@ -147,7 +176,7 @@ def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
     assert (verdict.verified, verdict.kind, verdict.replaced_draws) == (False, "ill_conditioned", 0)
 
 
-@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 2 + 1 + 1 + 2 + 2), (True, 10)])
+@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 2 + 3 * 1 + 2), (True, 10)])
 def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics, runs):
     orders = []
 
@@ -162,7 +191,7 @@ def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics,
     assert len(orders) == runs
     if not uses_atomics:
         plain, again, permuted = (False, False), (True, True), (True, False)
-        assert orders == [plain, again, permuted, permuted, plain, again, plain, again]
+        assert orders == [plain, again, permuted, permuted, permuted, plain, again]
 
 
 GAIN = "        self.gain = nn.Parameter(torch.ones(50))\n"

@@ -1,0 +1,65 @@
+"""Other values for the parameters and buffers of a module, as ``draws`` has for its inputs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from builder.verify.bits import all_finite
+from builder.verify.draws import SMALL, computable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Tensor = torch.Tensor
+
+
+def reshape_state(module: nn.Module, distribution: str, seed: int, *, mild: bool = False) -> None:
+    """Gives parameters and persistent floating buffers other values, in place.
+
+    Values move by up to a quarter of their size; a zero becomes a small positive number, so that
+    what must not be negative (a running variance, a count) is not, or stays (see ``draws``).
+
+    Args:
+        module: whose state it is.
+        distribution: ``large`` takes signs away, ``sparse`` rounds to grids.
+        seed: of the values.
+        mild: keeps signs.
+    """
+    from_zero = 0.0 if distribution in SMALL else 0.2
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in _distinct_state(module):
+            values = computable(tensor)
+            noise = torch.rand(values.shape, generator=generator)
+            moved = torch.where(values == 0, from_zero * noise, values * (0.75 + 0.5 * noise))
+            if distribution == "large" and not mild and bool((values > 0).any()):
+                moved = moved.abs()
+            if distribution == "sparse":
+                moved = _on_a_grid(moved)
+            tensor.copy_(moved)
+
+
+def _on_a_grid(values: Tensor) -> Tensor:
+    """Multiples of a power of two of about half the largest value; no zero but what is zero."""
+    top = float(values.abs().amax()) if values.numel() else 0.0
+    if top == 0.0:
+        return values
+    step = 2.0 ** (math.floor(math.log2(top)) - 1)
+    rounded = torch.round(values / step) * step
+    return torch.where(rounded == 0, values.sign() * step, rounded)
+
+
+def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
+    seen: set[int] = set()
+    for tensor in module.state_dict(keep_vars=True).values():
+        if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
+            continue
+        address = tensor.untyped_storage().data_ptr()
+        if address in seen or not all_finite(tensor):
+            continue
+        seen.add(address)
+        yield tensor
