@@ -219,7 +219,9 @@ def has_gentle(first: Sequence[Domain], distribution: str) -> bool:
 
 
 def _rows(tensor: Tensor) -> int:
-    return tensor.numel() // tensor.shape[-1] if tensor.dim() else 1
+    """How many rows it has that are long enough for a spike."""
+    length = tensor.shape[-1] if tensor.dim() else 1
+    return tensor.numel() // length if length >= _ROW else 0
 
 
 def _vanishing(free: Sequence[Domain], seed: int) -> int | None:
@@ -352,10 +354,8 @@ class _Draw:
             return values
         rows = values.reshape(-1, length)
         start = torch.rand(1, generator=self.generator, dtype=torch.float64)
-        turns = (
-            torch.arange(rows.shape[0], dtype=torch.float64) * GOLDEN
-        )  # spread over any few rows
-        shares = (turns + start) % 1.0
+        turns = torch.arange(rows.shape[0], dtype=torch.float64)
+        shares = (turns * GOLDEN + start) % 1.0  # spread over any few rows
         shares[1::6] = shares[1::6] * _END  # what a loop is likely to miss: where it starts
         shares[2::6] = 1.0 - shares[2::6] * _END  # and where it ends
         places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)

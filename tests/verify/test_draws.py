@@ -180,8 +180,10 @@ def test_a_row_that_is_added_to_others_has_no_spike():
     (x, bias), _ = drawn(lambda: [torch.randn(8, 50), torch.randn(50)], "sparse")
     assert x.max() == 1024
     assert bias.max() < 8
-    (alone,), _ = drawn(lambda: [torch.randn(50)], "sparse")
-    assert (alone == 1024).sum() == 1
+    for others in ([], [(8, 1)], [(50,)]):
+        sizes = [(50,), *others]
+        (alone, *_), _ = drawn(lambda s=sizes: [torch.randn(*size) for size in s], "sparse")
+        assert (alone == 1024).sum() == 1
     (pair,), _ = drawn(lambda: [torch.randn(2, 50)], "sparse")
     assert (pair == 1024).sum(1).tolist() == [0, 1]
 

@@ -81,6 +81,17 @@ def test_noise_found_by_a_sample_is_named():
     assert compare(beyond(3), good, samples=[noisy]).kind is None
 
 
+def test_a_few_elements_that_eager_hits_by_luck_are_sampled_however_far_off():
+    good, noisy = expected([1.0]), expected([1.0], [1.01])
+    far, sharp = beyond(100 * NEAR), usable(FLOAT)
+    assert compare(far, good, samples=[noisy], noise=sharp).kind == "ill_conditioned"
+    assert compare(far, good, samples=[good], noise=sharp).kind == "wrong_values"
+    exact = expected([1.0], history=History())
+    assert compare(far, exact, samples=never(), noise=sharp).kind == "wrong_values"
+    many = expected(torch.ones(10_000))
+    assert compare(far.expand(10_000), many, samples=never(), noise=sharp).kind == "wrong_values"
+
+
 def test_samples_widen_quantiles_too():
     count = 10_000
     good = expected(torch.ones(count))
