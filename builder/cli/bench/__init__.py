@@ -11,7 +11,13 @@ COMMANDS = {
     "verifier": "Count the faults that verification finds, and its false alarms.",
 }
 
+_EPILOG = """\b
+Examples:
+  torch2triton bench executor --only matmul
+  torch2triton bench verifier --data data/demo --mutants 600 --verifications 240
+"""
 
-@click.command("bench", cls=LazyGroup, package=__name__, summaries=COMMANDS)
+
+@click.command("bench", cls=LazyGroup, package=__name__, summaries=COMMANDS, epilog=_EPILOG)
 def command() -> None:
     """Measure the executor and the verifier themselves."""
