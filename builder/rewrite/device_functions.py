@@ -247,6 +247,45 @@ def sort_with_index(x, index, count, axis: tl.constexpr, descending: tl.constexp
     return x, index
 
 
+@triton.constexpr_function
+def sorted_last(dtype, descending):
+    """The value after which no other is sorted; NaN is greatest."""
+    if dtype.is_floating():
+        return float("-inf") if descending else float("nan")
+    if dtype.is_int_unsigned():
+        return 0 if descending else (1 << dtype.primitive_bitwidth) - 1
+    top = 1 << (dtype.primitive_bitwidth - 1)
+    return -top if descending else top - 1
+
+
+@triton.jit
+def sort_values(x, count, axis: tl.constexpr, descending: tl.constexpr = False):
+    """Sorts each row with a bitonic network (Batcher 1968).
+
+    NaN is greatest, and places from ``count`` on come last.  Every element fetches its partner, so
+    that nothing is unrolled.
+    """
+    tl.static_assert(axis == 1 and len(x.shape) == 2, "only rows of a matrix can be sorted")
+    position = tl.broadcast_to(tl.arange(0, x.shape[1])[None, :], x.shape)
+    if count is not None:
+        x = tl.where(position < count, x, sorted_last(x.dtype, descending))
+    stages: tl.constexpr = log2_exact(x.shape[1])
+    for stage in range(1, stages + 1):
+        for step in range(stage):
+            distance = 1 << (stage - 1 - step)
+            other = tl.gather(x, position ^ distance, axis)
+            ascending = (position & (1 << stage)) == 0
+            takes_first = ((position & distance) == 0) == ascending
+            first = tl.where(takes_first, x, other)
+            second = tl.where(takes_first, other, x)
+            if descending:
+                misplaced = (second > first) | ((second != second) & (first == first))
+            else:
+                misplaced = (second < first) | ((first != first) & (second == second))
+            x = tl.where(misplaced, other, x)
+    return x
+
+
 FUNCTIONS = {
     "promote_to_tensor": "as_tensor",
     "div_floor_integer": "floor_divide",

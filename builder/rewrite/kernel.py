@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
+from builder.rewrite import device_functions
 from builder.rewrite.device_functions import FUNCTIONS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
+from builder.rewrite.unread import sort_values_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +63,6 @@ class _Standalone(ast.NodeTransformer):
     def __init__(self, kernel: str, renamed: Mapping[str, str]) -> None:
         self._kernel = kernel
         self._renamed = renamed
-        self.functions: set[str] = set()
         self.imports: set[str] = set()
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
@@ -94,7 +95,6 @@ class _Standalone(ast.NodeTransformer):
                 f"kernel {self._kernel}, line {node.lineno}: no standalone form of "
                 f"triton_helpers.{node.attr}",
             )
-        self.functions.add(name)
         return ast.Name(name, node.ctx)
 
 
@@ -121,6 +121,12 @@ def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
             if name in parameters and isinstance(value, int):
                 sizes[name] = value
     return sizes
+
+
+def _called(functions: Sequence[ast.FunctionDef]) -> set[str]:
+    """The device functions that are called by name, or handed to a reduction or a scan."""
+    names = {n.id for one in functions for n in ast.walk(one) if isinstance(n, ast.Name)}
+    return names & {name for name, value in vars(device_functions).items() if hasattr(value, "fn")}
 
 
 def _is_unused_assignment(statement: ast.stmt, used: set[str]) -> bool:
@@ -231,6 +237,7 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     transform = _Standalone(kernel.name, renamed)
     transform.visit(function)
     fold(function)
+    sort_values_only(function)
     _drop_unused(function)
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
     parts = []
@@ -245,7 +252,7 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
         name=name,
         launcher=launcher,
         text="\n\n\n".join([*parts, _launcher(kernel, name, launcher, parameters, grid)]),
-        functions=frozenset(transform.functions),
+        functions=frozenset(_called([*combines, function])),
         imports=frozenset(transform.imports),
         dropped=dropped,
     )

@@ -202,6 +202,11 @@ class Prepared:
         with costs.of("rest"), self.surroundings():
             return self._question(index, costs, question.replaced + 1)
 
+    def declared_inputs(self, index: int) -> list[Any]:
+        """What the program gives for an input set, before a draw changes it."""
+        draw, variant = self._sets[index]
+        return self._inputs(derived_seed(self.seed, "declared", draw, variant), variant)
+
     # -- input sets ------------------------------------------------------------------------
 
     def _inputs(self, seed: int, variant: int | None) -> list[Any]:

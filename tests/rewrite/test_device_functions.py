@@ -83,6 +83,48 @@ def test_sort_is_torchs_stable_sort(width, descending):
 
 
 @triton.jit
+def sort_values_kernel(
+    x_ptr, out_ptr, height, width, count,
+    HEIGHT: tl.constexpr, WIDTH: tl.constexpr, DESCENDING: tl.constexpr,
+):  # fmt: skip
+    row = tl.arange(0, HEIGHT)[:, None]
+    cols = tl.arange(0, WIDTH)[None, :]
+    inside = (row < height) & (cols < width)
+    x = tl.load(x_ptr + row * width + cols, inside, other=0)
+    out = functions.sort_values(x, count, 1, DESCENDING)
+    tl.store(out_ptr + row * width + cols, out, inside)
+
+
+def integers(dtype, width):
+    info = torch.iinfo(dtype)
+    x = torch.randint(info.min, min(info.max, 1 << 40), (7, width)).to(dtype)
+    x[:, 0], x[:, -1] = info.min, info.max
+    return x
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("width", [53, 64, 1, 2, 3])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.int8, torch.int64, torch.uint8]
+)
+def test_sorted_values_are_torchs(dtype, width, descending):
+    is_float = dtype.is_floating_point
+    x = rows(width=max(width, 10)).to(dtype) if is_float else integers(dtype, max(width, 10))
+    x = x[:, :width].contiguous()
+    if is_float and width > 4:
+        x[1, 2], x[2, 3], x[3, :3] = float("inf"), float("-inf"), float("nan")
+    out = torch.empty_like(x)
+    block = triton.next_power_of_2(width)
+    count = None if block == width else width
+    run(
+        sort_values_kernel, (1,), x, out, 7, width, count,
+        HEIGHT=8, WIDTH=block, DESCENDING=descending,
+    )  # fmt: skip
+    expected = torch.sort(x, dim=1, descending=descending).values
+    torch.testing.assert_close(out, expected, equal_nan=True, rtol=0, atol=0)
+
+
+@triton.jit
 def moments_kernel(x_ptr, mean_ptr, m2_ptr, width, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     cols = tl.arange(0, BLOCK)[None, :]

@@ -18,23 +18,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from builder.bench.mutants.declared import declared_bounds
+from builder.bench.mutants.term_constants import constant_term
 from builder.bench.mutants.term_machine import Budget, TermMachine
 from builder.bench.mutants.term_memory import Memory, Storage
 from builder.bench.mutants.terms import (
     Address,
     Known,
-    Term,
     Unprovable,
     Value,
     Words,
-    float_constant,
     wrapped,
 )
-from builder.bench.mutants.trace import HostTrace, KernelLaunch, TensorPlace, trace_host
+from builder.bench.mutants.trace import ALLOCATION, HostTrace, KernelLaunch, TensorPlace, trace_host
 from builder.verify.modules import imported_text
 from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.bench.mutants.declared import Bounds
     from builder.execute.ir import Type
     from builder.verify.preparation import Prepared
 
@@ -64,7 +67,8 @@ def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | N
         if shapes in seen:
             continue
         seen.add(shapes)
-        traces = [_trace(prepared, index, text) for text in (original, mutant)]
+        bounds = declared_bounds(prepared, index)
+        traces = [_trace(prepared, index, text, bounds) for text in (original, mutant)]
         proof = _proof(*traces)
         if proof is None:
             return None
@@ -80,9 +84,11 @@ def _proof(first: HostTrace, second: HostTrace) -> str | None:
     return FINITE_TERMS if _same_results(first, second, finite=True) else None
 
 
-def _trace(prepared: Prepared, index: int, text: str) -> HostTrace:
+def _trace(prepared: Prepared, index: int, text: str, bounds: Mapping[str, Bounds]) -> HostTrace:
     with prepared.surroundings(), imported_text(text) as module:
-        return trace_host(prepared, prepared.question(index), module)
+        trace = trace_host(prepared, prepared.question(index), module)
+    trace.bounds = dict(bounds)
+    return trace
 
 
 def _same_results(first: HostTrace, second: HostTrace, *, finite: bool) -> bool:
@@ -95,14 +101,16 @@ def _same_results(first: HostTrace, second: HostTrace, *, finite: bool) -> bool:
     return all(
         _same_storage(*pair)
         for pair in zip(*(memory.storages for memory in memories), strict=False)
-        if pair[0].label == pair[1].label and not pair[0].label.startswith("allocation")
+        if pair[0].label == pair[1].label and not pair[0].label.startswith(ALLOCATION)
     )
 
 
 def _run(trace: HostTrace, *, finite: bool) -> Memory:
     memory, budget = Memory(), Budget()
     for label, nbytes, zero in trace.storages:
-        memory.add(Storage(label, nbytes, zero))
+        bounds = (0, 0) if zero else trace.bounds.get(label)
+        blank = label.startswith(ALLOCATION) and not zero
+        memory.add(Storage(label, nbytes, zero, bounds=bounds, blank=blank))
     for event in trace.events:
         if isinstance(event, KernelLaunch):
             module = event.program.module
@@ -114,6 +122,7 @@ def _run(trace: HostTrace, *, finite: bool) -> Memory:
         else:
             storage = memory.storages[event.storage]
             storage.cells, storage.zero, storage.finite = None, True, True
+            storage.bounds, storage.blank = (0, 0), False
     return memory
 
 
@@ -125,7 +134,7 @@ def _argument(argument: TensorPlace | float, kind: Type) -> Value:
             raise Unprovable("a pointer to elements of another size")
         return address
     if kind.is_float:
-        return Term(np.full(1, float_constant(kind.element, argument)))
+        return constant_term(np.full(1, argument, dtype=np.float64), kind.element)
     return Known(wrapped(np.full(1, int(argument), dtype=np.int64), kind.bits))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.mutants.term_bounds import joined_bounds
 from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
 from builder.bench.mutants.terms import (
     Address,
@@ -225,6 +226,7 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             _joined(words, left, right),
             parts=chosen_parts(takes, left, right),
             exact=_chosen_exact(takes, left, right),
+            constant=_chosen_constant(takes, left, right),
         )
     ours, theirs, given = as_words(left), as_words(right), as_words(condition)
     chosen_words = combined(name_hash("select"), [_strict(given, ours, theirs), ours, theirs])
@@ -242,6 +244,14 @@ def _chosen_exact(takes: np.ndarray, left: Value, right: Value) -> tuple[str, Wo
     if left.exact is None or right.exact is None or left.exact[0] != right.exact[0]:
         return None
     return left.exact[0], np.where(takes, left.exact[1], right.exact[1])
+
+
+def _chosen_constant(takes: np.ndarray, left: Value, right: Value) -> np.ndarray | None:
+    if not isinstance(left, Term) or not isinstance(right, Term):
+        return None
+    if left.constant is None or right.constant is None:
+        return None
+    return np.where(takes, left.constant, right.constant)
 
 
 def _strict(given: Words, left: Words, right: Words) -> Words:
@@ -268,4 +278,5 @@ def _joined(words: Words, left: Value, right: Value) -> Term:
         all(side.finite for side in sides),
         positive=all(side.positive for side in sides),
         numbers=all(side.numbers for side in sides),
+        bounds=joined_bounds(left, right),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.mutants.term_algebra import select
+from builder.bench.mutants.term_bounds import bounds_of
 from builder.bench.mutants.terms import (
     Address,
     Known,
@@ -23,6 +24,8 @@ from builder.bench.mutants.terms import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from builder.bench.mutants.declared import Bounds
 
 _UNDEFINED = name_hash("undefined")
 
@@ -40,12 +43,16 @@ class Storage:
         scattered: sum of the hashes of stores to addresses that depend on data.
         written: a kernel that runs now has stored to it.
         finite: nothing stored to it has an infinite constant behind it.
+        bounds: of the integers in it, the least and the greatest, if they are known.
+        blank: nothing has been written to it yet, so that there is nothing to load.
     """
 
     label: str
     nbytes: int
     zero: bool = False
     finite: bool = True
+    bounds: Bounds | None = None
+    blank: bool = False
     cells: Words | None = None
     itemsize: int = 0
     scattered: np.uint64 = field(default_factory=lambda: np.uint64(0))
@@ -115,11 +122,14 @@ class Memory:
             found = self._load_anywhere(storage, cells, address.offset)
         else:
             found = _load_at(cells, address.offset, mask)
+        loaded = Term(found, storage.finite, numbers=storage.finite, bounds=storage.bounds)
         if mask is None:
-            return Term(found, storage.finite, numbers=storage.finite)
-        undefined = Term(np.full((1,) * found.ndim, _UNDEFINED))
-        background = undefined if other is None else Term(as_words(other), _is_finite(other))
-        return select(mask, Term(found, storage.finite, numbers=storage.finite), background)
+            return loaded
+        # what a lane that loads nothing holds reaches no result, so it may be within the bounds
+        background = Term(np.full((1,) * found.ndim, _UNDEFINED), bounds=storage.bounds)
+        if other is not None:
+            background = Term(as_words(other), _is_finite(other), bounds=bounds_of(other))
+        return select(mask, loaded, background)
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
@@ -134,6 +144,7 @@ class Memory:
         assert isinstance(address, Address)
         words = as_words(value)
         storage.finite = storage.finite and _is_finite(value)
+        self._widen_bounds(storage, value)
         if isinstance(address.offset, Term):
             self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
             return
@@ -151,6 +162,7 @@ class Memory:
         storage, cells = self._target(address)
         assert isinstance(address, Address)
         words = as_words(value)
+        storage.bounds = None
         if isinstance(address.offset, Term) or isinstance(mask, Term):
             offset = as_words(address.offset)
             self._scatter(storage, ("atomic", kind), [offset, words], mask)
@@ -159,6 +171,19 @@ class Memory:
         _check_bounds(places, cells.size)
         self._log_cells(cells, places)
         np.add.at(cells, places, combined(name_hash("atomic", kind), [lanes]))
+
+    @staticmethod
+    def _widen_bounds(storage: Storage, value: Value) -> None:
+        """What is stored may be loaded, and what was there before."""
+        stored = bounds_of(value)
+        before = storage.bounds
+        if storage.blank:
+            storage.bounds = stored
+        elif before is not None and stored is not None:
+            storage.bounds = min(before[0], stored[0]), max(before[1], stored[1])
+        else:
+            storage.bounds = None
+        storage.blank = False
 
     def _target(self, address: Value) -> tuple[Storage, Words]:
         if not isinstance(address, Address):

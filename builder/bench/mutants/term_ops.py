@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ import numpy as np
 import torch
 
 from builder.bench.mutants.term_algebra import select, term
+from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
+from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.terms import (
     Address,
     Integers,
@@ -19,7 +20,6 @@ from builder.bench.mutants.terms import (
     Unprovable,
     Value,
     as_words,
-    float_constant,
     unsigned,
     wrapped,
 )
@@ -131,7 +131,15 @@ def pointwise(
         known = _integers(function, op, [value.data for value in args if isinstance(value, Known)])
         if known is not None:
             return Known(wrapped(known, kind.bits))
-    return term(function, op, args, kind, finite=finite)
+    found = computed(function, op, args, kind)
+    if found is None and op.name == "arith.cmpi":
+        found = settled_comparison(function, op, args)
+    if found is not None:
+        return found
+    made = term(function, op, args, kind, finite=finite)
+    if isinstance(made, Term) and not kind.is_float and not kind.is_pointer:
+        return replace(made, bounds=result_bounds(function, op, args, kind))
+    return made
 
 
 def _constant(literal: str, kind: Type) -> Value:
@@ -143,8 +151,7 @@ def _constant(literal: str, kind: Type) -> Value:
         if held is None:
             raise Unprovable(f"a constant of {kind.element}")
         number = float(held.to(torch.float64).reshape(-1)[0])
-        hashes = np.full(shape, float_constant(kind.element, number))
-        return Term(hashes, math.isfinite(number), positive=number >= 0 or number == -math.inf)
+        return constant_term(np.full(shape, number), kind.element)
     value = int(literal == "true") if literal in ("true", "false") else int(literal, 0)
     return Known(wrapped(np.full(shape, value, dtype=np.int64), kind.bits))
 
@@ -184,13 +191,17 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
     if isinstance(value, Known):
         return Known(view(value.data))
     if isinstance(value, Term):
-        parts, exact = value.parts, value.exact
+        parts, exact, constant = value.parts, value.exact, value.constant
         if parts is not None:
             columns = np.moveaxis(parts.words, -1, 0)
             parts = replace(parts, words=np.stack([view(words) for words in columns], axis=-1))
         if exact is not None:
             exact = exact[0], view(exact[1])
-        return replace(value, hashes=view(value.hashes), parts=parts, exact=exact)
+        if constant is not None:
+            constant = view(constant)
+        return replace(
+            value, hashes=view(value.hashes), parts=parts, exact=exact, constant=constant
+        )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)
     return value.with_offset(offset)

@@ -62,6 +62,8 @@ class Term:
         numbers: no element is NaN because of infinite constants; so where it only selects them.
         parts: of a maximum and the like of several operands.
         exact: as terms of a narrower type, what was extended to it without a loss.
+        constant: the numbers themselves where they depend on no data.
+        bounds: of integers, the least and the greatest, if they are known.
     """
 
     hashes: Words
@@ -70,6 +72,8 @@ class Term:
     numbers: bool = True
     parts: Parts | None = None
     exact: tuple[str, Words] | None = None
+    constant: npt.NDArray[np.float64] | None = None
+    bounds: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +125,13 @@ def combined(name: np.uint64, operands: list[Words], *, commutes: bool = False) 
 
 def float_constant(element: str, value: float) -> np.uint64:
     """The term of a float of a type."""
-    return name_hash("float", element, repr(float(value)))
+    return np.uint64(float_constants(element, np.full(1, value, dtype=np.float64))[0])
+
+
+def float_constants(element: str, values: npt.NDArray[np.float64]) -> Words:
+    """The terms of floats of a type; every NaN is the same."""
+    bits = np.where(np.isnan(values), np.nan, values).view(np.uint64)
+    return mixed(bits + name_hash("float", element))
 
 
 def as_words(value: Value) -> Words:

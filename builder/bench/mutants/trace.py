@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from triton.runtime.jit import JITFunction
 
+    from builder.bench.mutants.declared import Bounds
     from builder.verify.preparation import Prepared, Question
 
+ALLOCATION = "allocation"
 _ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
 _EMPTY = frozenset({"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"})
 
@@ -77,12 +79,14 @@ class HostTrace:
         events: launches and ``zero_`` calls, in order.
         outputs: the leaves: places of tensors, and other values.
         nesting: text of the outputs' nesting.
+        bounds: of the integers in storages, by label, as the program declares them.
     """
 
     storages: list[tuple[str, int, bool]] = field(default_factory=list)
     events: list[KernelLaunch | Zeroed] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     nesting: str = ""
+    bounds: dict[str, Bounds] = field(default_factory=dict)
 
     def identity(self) -> str:
         """Equal for traces that do the same, whatever the data."""
@@ -183,7 +187,7 @@ class _Recorder(seams.TorchDispatchMode):
             return
         if name not in _ZEROS | _EMPTY:
             raise Unprovable(f"{name} on the host")
-        label = f"allocation {len(self.trace.storages)}"
+        label = f"{ALLOCATION} {len(self.trace.storages)}"
         self._add(label, tensor, zero=name in _ZEROS)
 
     def _zeroed(self, tensor: torch.Tensor) -> None:
