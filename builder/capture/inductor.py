@@ -17,7 +17,7 @@ import torch._inductor.config as inductor_config
 import torch.fx
 from functorch.compile import make_boxed_func
 from torch._inductor import compile_fx as inductor
-from torch._inductor.fx_passes import fuse_attention
+from torch._inductor.fx_passes import fuse_attention, joint_graph
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
@@ -220,6 +220,34 @@ def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., An
     return backend
 
 
+_SCALED_SOFTMAX = frozenset({"mul_softmax_pattern", "div_softmax_pattern"})
+
+
+@contextlib.contextmanager
+def _softmax_as_written() -> Iterator[None]:
+    """Leaves the scaled softmax alone.
+
+    ``torch/_inductor/fx_passes/joint_graph.py`` takes the scale out of the maximum, and computes
+    the row a second time, as written, in case that an element is not finite.
+    """
+    changed = []
+    for patterns in joint_graph.pass_patterns:
+        for key, entries in patterns.patterns.items():
+            kept = [e for e in entries if _handler_name(e) not in _SCALED_SOFTMAX]
+            if len(kept) < len(entries):
+                changed.append((patterns.patterns, key, entries))
+                patterns.patterns[key] = kept
+    try:
+        yield
+    finally:
+        for table, key, entries in changed:
+            table[key] = entries
+
+
+def _handler_name(entry: Any) -> str:
+    return getattr(getattr(entry, "handler", None), "__name__", "")
+
+
 def compile_for(
     function: Callable[..., Any], arguments: Sequence[Any], target: Target, seed: int
 ) -> tuple[Any, GraphRecord]:
@@ -238,6 +266,7 @@ def compile_for(
         dynamo_config.patch(specialize_float=True),
         # Attention in its math form stays as written: no pattern makes it a library call.
         mock.patch.object(fuse_attention, "_sfdp_init"),
+        _softmax_as_written(),
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
         torch.no_grad(),
     ):

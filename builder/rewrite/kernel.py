@@ -12,7 +12,7 @@ from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
 from builder.rewrite.device_functions import FUNCTIONS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
-from builder.rewrite.unread import sort_values_only
+from builder.rewrite.unread import values_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,6 +121,10 @@ def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
             if name in parameters and isinstance(value, int):
                 sizes[name] = value
     return sizes
+
+
+def _reads(function: ast.FunctionDef, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
 
 
 def _called(functions: Sequence[ast.FunctionDef]) -> set[str]:
@@ -237,13 +241,15 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     transform = _Standalone(kernel.name, renamed)
     transform.visit(function)
     fold(function)
-    sort_values_only(function)
+    for combine in combines:
+        combine.name = renamed[combine.name]
+    values_only(function, combines)
     _drop_unused(function)
+    combines = [combine for combine in combines if _reads(function, combine.name)]
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
     parts = []
     for combine in combines:
         transform.visit(combine)
-        combine.name = renamed[combine.name]
         combine.decorator_list = [ast.parse("triton.jit", mode="eval").body]
         parts.append(ast.unparse(ast.fix_missing_locations(combine)))
     parts.append(ast.unparse(ast.fix_missing_locations(function)))

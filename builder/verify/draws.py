@@ -10,8 +10,9 @@ of the floating inputs:
   do not cancel and in which roundings do not average out;
 * ``mixed``: slices of one dimension of ordinary, large, tiny and vanishing size side by side; the
   last are below any constant that keeps a norm from being zero;
-* ``tiny``: a thousandth, of one sign: constants that are added, and exponents near one; nothing
-  cancels, so that eager's own error leaves no room for a lower precision.  Of several tensors one
+* ``tiny``: a thousandth, each slice of one sign (the first input's, for a maximum whose padding is
+  zero, by turns): constants that are added, and exponents near one; nothing cancels, so that
+  eager's own error leaves no room for a lower precision.  Of several tensors one
   that has one sign (weights, counts) vanishes as a whole, of the others the last slice: what keeps
   a divisor from being zero;
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
@@ -20,14 +21,15 @@ of the floating inputs:
   parameters have no sign, so that products of them keep to one side as well;
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
-  zero.  In two of three slices each row has one spike far above the rest: a maximum that misses it
-  cannot stabilise an exponential.  A single row that is added to all others has none: its spike
-  would be the maximum of each of them.  Parameters lie on grids too: sums and products are exact,
-  and tie;
+  zero.  Of four slices one is so, two have in each row one spike far above the rest (a maximum that
+  misses it cannot stabilise an exponential), and one is moved away from zero, still on the grid: a
+  mean that is large beside what varies has to be right in more places than the result shows.  A
+  single row that is added to all others has none: its spike would be the maximum of each of them.
+  Parameters lie on grids too: sums and products are exact, and tie;
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
-except in ``large``, where they have slices of only the lower value and of only the higher.  NaN is
-in no program's domain.
+except in ``large``, where they have slices of only the lower value, of only the higher, and with
+one higher value in each row.  NaN is in no program's domain.
 
 Where eager does not survive such a draw, others follow (``Strength``): one in which masks are as
 drawn, nothing small vanishes and narrow spikes are lower; then one less large (``LARGE``) and
@@ -37,7 +39,8 @@ Where small values matter, a parameter or buffer that is zero stays zero: a bias
 
 Inputs stay in the program's value domain as far as it shows: signs that draw 0 does not have do not
 appear, values in [-1, 1] stay there, a tensor that a new seed does not change is a constant and is
-left alone, and so are other integers and tensors that overlap themselves.
+left alone, and so are tensors that overlap themselves and other integers, but for two elements of
+those that ``torch.randint`` gave, which are set to the ends of its range.
 """
 
 from __future__ import annotations
@@ -69,6 +72,8 @@ GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
 HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
+OFFSETS = (16.0, 4.0, 0.0)
+"""By strength; so near that bfloat16 still holds the grid there, and twice the offset's."""
 _COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
@@ -118,6 +123,11 @@ class Domain:
     @property
     def has_signs(self) -> bool:
         return self.lowest < 0.0 < self.highest
+
+    @property
+    def is_unit(self) -> bool:
+        """Its values fill [-1, 1] or a half of it, and stay there."""
+        return UNIT_REACHED < max(abs(self.lowest), abs(self.highest)) <= 1.0
 
     @property
     def is_free(self) -> bool:
@@ -231,14 +241,19 @@ def _vanishing(free: Sequence[Domain], seed: int) -> int | None:
 
 
 def _sided(tensor: Tensor, domain: Domain) -> Tensor:
-    """Slices as drawn, of the lower value and of the higher, by turns."""
-    values, turn = computable(tensor), _turn(tensor, 3, 2)
-    values = torch.where(turn == 1, domain.lowest, values)
-    return torch.where(turn == 2, domain.highest, values)
+    """Slices as drawn, of the lower value, of the higher, of one higher a row, by turns."""
+    rows = tensor[..., :1] if tensor.dim() > 1 else tensor
+    values, turn = computable(tensor), _turn(rows, 4, 2)
+    values = torch.where((turn == 1) | (turn == 3), domain.lowest, values)
+    values = torch.where(turn == 2, domain.highest, values)
+    if tensor.dim() > 1:
+        is_one = torch.arange(tensor.shape[-1]) == tensor.shape[-1] // 2
+        values = torch.where((turn == 3) & is_one, domain.highest, values)
+    return values
 
 
 def _put(tensor: Tensor, domain: Domain, values: Tensor) -> None:
-    if UNIT_REACHED < max(abs(domain.lowest), abs(domain.highest)) <= 1.0:
+    if domain.is_unit:
         values = values.clamp(-1.0, 1.0)
     with torch.no_grad():
         tensor.copy_(values)
@@ -247,9 +262,11 @@ def _put(tensor: Tensor, domain: Domain, values: Tensor) -> None:
 def _turn(tensor: Tensor, count: int, least: int | None = None) -> Tensor:
     """Which of ``count`` turns each slice takes, along the first dimension with room.
 
-    There is room for all turns, or for the first ``least``.
+    There is room for all turns, or, if there is none, for the first ``least``.
     """
-    roomy = [dim for dim, extent in enumerate(tensor.shape) if extent >= (least or count)]
+    roomy = [dim for dim, extent in enumerate(tensor.shape) if extent >= count]
+    if least and not roomy:
+        roomy = [dim for dim, extent in enumerate(tensor.shape) if extent >= least]
     if not roomy:
         return torch.zeros((), dtype=torch.int64)
     shape = [1] * tensor.dim()
@@ -313,6 +330,8 @@ class _Draw:
 
     def _tiny(self) -> Tensor:
         values = self.values.abs() if self.domain.has_signs else self.values
+        if self.domain.has_signs and self.side < 0.0:
+            values = torch.where(_turn(values, 2) == 1, -values, values)
         if self.strength is not Strength.FULL:
             return values * TINY
         smallest = self._held(VANISHING[-1])
@@ -352,6 +371,7 @@ class _Draw:
         length = values.shape[-1] if values.dim() else 1
         if length < _ROW:
             return values
+        turn = _turn(values[..., :1], 4, 2)
         rows = values.reshape(-1, length)
         start = torch.rand(1, generator=self.generator, dtype=torch.float64)
         turns = torch.arange(rows.shape[0], dtype=torch.float64)
@@ -362,9 +382,12 @@ class _Draw:
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
         is_spike = is_spike.reshape(values.shape)
         if rows.shape[0] > 1:
-            is_spike &= _turn(values[..., :1], 3, 2) != 0
+            is_spike &= (turn == 1) | (turn == 2)
         size = self._spike()
-        return values.masked_fill(is_spike, size if self.domain.highest > 0 else -size)
+        values = values.masked_fill(is_spike, size if self.domain.highest > 0 else -size)
+        if not self.domain.has_signs or self.domain.is_unit:
+            return values
+        return torch.where(turn == 3, values + OFFSETS[self.strength], values)
 
     def _spike(self) -> float:
         if torch.finfo(self.domain.model.dtype).max >= SPIKES[0] ** 2:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from builder.verify.drift import roundings
 from builder.verify.norm import Errors, Yardstick
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class Expected:
         reference: the same in float64 (integers as eager has them).
         history: operations and types behind it.
         ties: set for indices whose order among ties is open.
+        moved: the largest epsilon by which an input of this run was moved, 0 if none was.
     """
 
     eager: Tensor
     reference: Tensor
     history: History
     ties: Ties | None = None
+    moved: float = 0.0
 
     @cached_property
     def yardstick(self) -> Yardstick:
@@ -42,6 +45,11 @@ class Expected:
     def eager_errors(self) -> Errors:
         """How far eager is from the reference."""
         return self.yardstick.errors(self.eager)
+
+    @cached_property
+    def eager_roundings(self) -> dict[str, float]:
+        """How eager's elements are rounded, see ``drift``."""
+        return roundings(self.eager, self.reference)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ with library operations taken apart (a right module may round between a product 
 on inputs moved by one ulp, each run held against its own reference. The largest of these errors,
 and of their quantiles, is eager's; and an element passes that is at most ``REACH_FACTOR`` times as
 far from the reference as one of those moves shifts the reference there: the moves round once, at
-the inputs, where a computation rounds at every step.
+the inputs, where a computation rounds at every step. (Of the shift by an ulp of a narrow type the
+part counts that one of float32 would make.)
+
+Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
@@ -31,6 +34,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.verify.bits import bits_equal
+from builder.verify.drift import can_drift, floor_of, message, roundings
 from builder.verify.expected import Expected, Outcome, is_float
 from builder.verify.floors import epsilon, is_wide, median_floor
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
@@ -102,6 +106,7 @@ class FloatComparison:
         self.noise = noise
         is_eager = bits_equal(actual, expected.eager)
         self.errors = expected.eager_errors if is_eager else expected.yardstick.errors(actual)
+        self.samples = [expected]
         self.eager = [expected.eager_errors]
         self.is_inflated = expected.eager_errors.worst > ILL_CONDITIONED
         self.reach: Tensor | None = None
@@ -135,14 +140,24 @@ class FloatComparison:
 
     def _hear(self, sample: Expected) -> None:
         """Takes another run of eager into account."""
+        self.samples.append(sample)
         self.eager.append(sample.eager_errors)
         self._set_tolerance()
         if self.expected.history.decided:  # a decision that flips would shift anything
             return
-        shift = gaps(sample.reference, self.reference)
+        shift = gaps(sample.reference, self.reference) * self._share_of_move(sample)
         if self.is_inflated:
             shift = torch.maximum(shift, gaps(sample.eager, sample.reference))
         self.reach = shift if self.reach is None else torch.maximum(self.reach, shift)
+
+    def _share_of_move(self, other: Expected) -> float:
+        """What of a move's shift one rounding to float32 explains.
+
+        Inputs of a narrow type can only be moved by its ulp, which says nothing of a computation
+        in float32; where the computation itself is narrow, eager's own errors say it.
+        """
+        finest = min(epsilon(self.expected.history.rounding), epsilon(torch.float32))
+        return min(1.0, finest / other.moved) if other.moved else 1.0
 
     def _judged(self, answers: Iterable[Expected]) -> Outcome:
         if any(_is_noise(errors, self.noise) for errors in self.eager):
@@ -157,7 +172,7 @@ class FloatComparison:
             if bool(wrong.any()):
                 return self._wrong(wrong)
             errors = errors.without(beyond)
-        return self._spread(errors) or self._result(errors, None, "")
+        return self._spread(errors) or self._drift(errors) or self._result(errors, None, "")
 
     def _result(
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
@@ -180,7 +195,8 @@ class FloatComparison:
             if decided:
                 wrong = wrong & ~self._agrees(other)
             else:
-                reach = torch.maximum(reach, gaps(other.reference, self.reference))
+                shift = gaps(other.reference, self.reference) * self._share_of_move(other)
+                reach = torch.maximum(reach, shift)
                 wrong = wrong & ~_within(gap, EAGER_FACTOR * reach)
             if not bool(wrong.any()):
                 break
@@ -210,6 +226,22 @@ class FloatComparison:
                     f"above {theirs:.3g}, allowed {allowed:.3g}"
                 )
                 return self._result(errors, "wrong_values", message, errors.values > allowed)
+        return None
+
+    def _drift(self, errors: Errors) -> Outcome | None:
+        """A failure if elements are rounded as eager's are not (see ``drift``)."""
+        if not can_drift(self.expected) or not errors.all_finite or self.is_inflated:
+            return None
+        for figure, ours in roundings(self.actual, self.reference).items():
+            lowest = floor_of(figure, self.actual)
+            if ours <= lowest:
+                continue
+            theirs = max(sample.eager_roundings[figure] for sample in self.samples)
+            allowed = max(EAGER_FACTOR * theirs, lowest)
+            if ours > allowed:
+                self.excess = ours / allowed
+                text = message(figure, ours, theirs, allowed)
+                return self._result(errors, "wrong_values", text, errors.values > 0)
         return None
 
     def _wrong(self, wrong: Tensor) -> Outcome:

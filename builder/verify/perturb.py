@@ -9,14 +9,18 @@ from builder.verify.draws import derived_seed
 Tensor = torch.Tensor
 
 
-def perturb(tensors: list[Tensor], pattern: int, seed: int) -> None:
+def perturb(tensors: list[Tensor], pattern: int, seed: int) -> float:
     """Moves floating tensors by one ulp, in place; zeros stay.
 
     Args:
         tensors: inputs and state; other types are left alone.
         pattern: 0 moves every value away from zero, 1 towards it, others at random.
         seed: of the random patterns.
+
+    Returns:
+        the largest epsilon of the types moved, 0 if there was nothing to move.
     """
+    largest = 0.0
     generator = torch.Generator().manual_seed(derived_seed(seed, "perturb", pattern))
     seen: set[int] = set()
     for tensor in tensors:
@@ -28,6 +32,8 @@ def perturb(tensors: list[Tensor], pattern: int, seed: int) -> None:
             continue
         with torch.no_grad():
             tensor.copy_(_moved(tensor.detach(), pattern, generator))
+        largest = max(largest, torch.finfo(tensor.dtype).eps)
+    return largest
 
 
 def _moved(tensor: Tensor, pattern: int, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,9 @@ from builder.programs.gates import check_dependence
 from builder.programs.load import LoadedProgram, load_program
 from builder.verify.bits import all_finite
 from builder.verify.costs import Costs
+from builder.verify.declared import DeclaredIntegers, put_ends
 from builder.verify.draws import (
+    Domain,
     Strength,
     derived_seed,
     distribution_of,
@@ -41,11 +43,12 @@ from builder.verify.runner import (
     run_original,
 )
 from builder.verify.state import reshape_state
-from builder.verify.structure import cloned
+from builder.verify.structure import cloned, tensors_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from builder.verify.declared import Bounds
     from builder.verify.floors import History
 
 Attempt = Strength | None
@@ -202,10 +205,15 @@ class Prepared:
         with costs.of("rest"), self.surroundings():
             return self._question(index, costs, question.replaced + 1)
 
-    def declared_inputs(self, index: int) -> list[Any]:
-        """What the program gives for an input set, before a draw changes it."""
+    def declared_bounds(self, index: int) -> dict[str, Bounds]:
+        """The bounds of an input set's integers, by the input's name, as far as they follow from
+        how the program makes them.
+        """
         draw, variant = self._sets[index]
-        return self._inputs(derived_seed(self.seed, "declared", draw, variant), variant)
+        with self.surroundings(), DeclaredIntegers() as declared:
+            inputs = self._inputs(derived_seed(self.seed, "declared", draw, variant), variant)
+        found = {f"input {n}": declared.bounds(t) for n, t in enumerate(tensors_in(inputs))}
+        return {name: bounds for name, bounds in found.items() if bounds is not None}
 
     # -- input sets ------------------------------------------------------------------------
 
@@ -258,14 +266,26 @@ class Prepared:
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
         strength = attempts[attempt] if variant is None else None
         distribution = "plain" if strength is None else distribution_of(draw)
-        inputs = self._inputs(seed, variant)
+        with DeclaredIntegers() as declared:
+            inputs = self._inputs(seed, variant)
         reshape_inputs(inputs, self._domains, distribution, seed, strength or Strength.FULL)
+        if distribution != "plain":
+            _put_ends(inputs, self._domains, declared, seed)
         module = cloned(self.original)
         if attempt < len(attempts) - 1:
             state_seed = derived_seed(seed, "state")
-            mild = strength is Strength.MILD
-            reshape_state(module, distribution, state_seed, mild=mild)
+            reshape_state(module, distribution, state_seed, strength or Strength.FULL)
         return Case(module, inputs, seed)
+
+
+def _put_ends(
+    inputs: list[Any], first: Sequence[Domain], declared: DeclaredIntegers, seed: int
+) -> None:
+    """Lets drawn integers reach both ends of their range: the first row, the last, no more."""
+    for place, (tensor, domain) in enumerate(zip(tensors_in(inputs), first, strict=True)):
+        bounds = declared.free_bounds(tensor)
+        if bounds is not None and not domain.has_two:
+            put_ends(tensor, bounds, derived_seed(seed, "ends", place))
 
 
 def _asked(

@@ -127,8 +127,9 @@ def run_original(case: Case, plan: Plan = Plan()) -> Original:
 def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | None:
     """None if mkldnn ran an operation that has no float64 form; without it the parts have."""
     module, inputs = cloned((case.module, case.inputs))
+    moved = 0.0
     if plan.pattern is not None:
-        perturb(list(held_tensors(module, inputs).values()), plan.pattern, case.seed)
+        moved = perturb(list(held_tensors(module, inputs).values()), plan.pattern, case.seed)
     torch.default_generator.manual_seed(0)
     reference = Reference(own_decisions=plan.own_decisions, taken_apart=plan.taken_apart)
     with torch.no_grad(), reference:
@@ -142,6 +143,7 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
             reference.twin(tensor),
             reference.history(tensor),
             reference.ties.get(tensor.untyped_storage().data_ptr()),
+            moved,
         )
         for name, tensor in run.values.items()
     }

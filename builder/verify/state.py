@@ -9,15 +9,19 @@ import torch
 from torch import nn
 
 from builder.verify.bits import all_finite
-from builder.verify.draws import SMALL, computable
+from builder.verify.draws import SMALL, TINY, Strength, computable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Tensor = torch.Tensor
 
+VANISHED = TINY**2
 
-def reshape_state(module: nn.Module, distribution: str, seed: int, *, mild: bool = False) -> None:
+
+def reshape_state(
+    module: nn.Module, distribution: str, seed: int, strength: Strength = Strength.FULL
+) -> None:
     """Gives parameters and persistent floating buffers other values, in place.
 
     Values move by up to a quarter of their size; a zero becomes a small positive number, so that
@@ -25,22 +29,40 @@ def reshape_state(module: nn.Module, distribution: str, seed: int, *, mild: bool
 
     Args:
         module: whose state it is.
-        distribution: ``large`` takes signs away, ``sparse`` rounds to grids.
+        distribution: ``large`` takes signs away, ``sparse`` rounds to grids, ``tiny`` shrinks
+            what is added and what a norm divides by.
         seed: of the values.
-        mild: keeps signs.
+        strength: ``MILD`` keeps signs; only ``FULL`` shrinks.
     """
     from_zero = 0.0 if distribution in SMALL else 0.2
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for tensor in _distinct_state(module):
+        buffers = {name for name, _ in module.named_buffers()}
+        for name, tensor in _distinct_state(module):
             values = computable(tensor)
             noise = torch.rand(values.shape, generator=generator)
             moved = torch.where(values == 0, from_zero * noise, values * (0.75 + 0.5 * noise))
-            if distribution == "large" and not mild and bool((values > 0).any()):
+            if (
+                distribution == "large"
+                and strength is not Strength.MILD
+                and bool((values > 0).any())
+            ):
                 moved = moved.abs()
             if distribution == "sparse":
                 moved = _on_a_grid(moved)
+            if distribution == "tiny" and strength is Strength.FULL:
+                moved = moved * _shrunk(moved, is_buffer=name in buffers)
             tensor.copy_(moved)
+
+
+def _shrunk(values: Tensor, *, is_buffer: bool) -> float:
+    """The factor for a vector: biases would drown small inputs, variances a norm's epsilon."""
+    if values.dim() != 1 or values.numel() < 2:
+        return 1.0
+    is_positive = bool((values >= 0).all())
+    if is_buffer:
+        return VANISHED if is_positive else TINY
+    return 1.0 if is_positive else TINY
 
 
 def _on_a_grid(values: Tensor) -> Tensor:
@@ -53,13 +75,13 @@ def _on_a_grid(values: Tensor) -> Tensor:
     return torch.where(rounded == 0, values.sign() * step, rounded)
 
 
-def _distinct_state(module: nn.Module) -> Iterator[Tensor]:
+def _distinct_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     seen: set[int] = set()
-    for tensor in module.state_dict(keep_vars=True).values():
+    for name, tensor in module.state_dict(keep_vars=True).items():
         if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
             continue
         address = tensor.untyped_storage().data_ptr()
         if address in seen or not all_finite(tensor):
             continue
         seen.add(address)
-        yield tensor
+        yield name, tensor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from builder.bench.mutants.declared import declared_bounds
 from builder.bench.mutants.equivalence import SAME_TERMS, proven_equivalent
 from builder.verify import Prepared, prepare
 
@@ -59,12 +58,12 @@ def rows() -> Prepared:
 
 
 def test_bounds_follow_from_how_inputs_are_made(rows: Prepared) -> None:
-    assert declared_bounds(rows, 0) == {"input 1": (0, 11), "input 2": (2, 4)}
+    assert rows.declared_bounds(0) == {"input 1": (0, 11), "input 2": (2, 4)}
 
 
 def test_a_tensor_written_in_place_has_no_bounds() -> None:
     text = PROGRAM.replace("(10,))\n", "(10,))\n    index[0] = -1\n", 1)
-    assert "input 1" not in declared_bounds(prepare(text, "Rows", draws=1), 0)
+    assert "input 1" not in prepare(text, "Rows", draws=1).declared_bounds(0)
 
 
 @pytest.mark.parametrize(

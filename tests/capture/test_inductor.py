@@ -2,10 +2,11 @@
 
 import torch
 from torch import nn
-from torch._inductor.fx_passes import fuse_attention
+from torch._inductor.fx_passes import fuse_attention, joint_graph
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics.triton import BaseConfigHeuristic
 
+from builder.capture import inductor
 from builder.capture.inductor import compile_for
 from builder.capture.targets import TARGETS
 
@@ -19,6 +20,25 @@ def test_the_seams_exist_and_are_left_as_they_were():
     before = [getattr(owner, name) for owner, name in seams]
     compile_for(nn.Linear(64, 48), [torch.randn(32, 64)], TARGETS["cuda:90"], 0)
     assert [getattr(owner, name) for owner, name in seams] == before
+
+
+def softmax_handlers():
+    entries = [e for p in joint_graph.pass_patterns for es in p.patterns.values() for e in es]
+    names = [inductor._handler_name(entry) for entry in entries]
+    return [name for name in names if name in inductor._SCALED_SOFTMAX]
+
+
+def test_a_scaled_softmax_is_computed_once_as_written():
+    before = softmax_handlers()
+    assert set(before) == {"mul_softmax_pattern", "div_softmax_pattern"}
+
+    def scaled(x):
+        return torch.softmax(x * 0.1, dim=-1)
+
+    _, record = compile_for(scaled, [torch.randn(32, 64)], TARGETS["cuda:90"], 0)
+    assert record.sources[0].count("triton_helpers.max2(") == 1
+    assert "float('inf')" not in record.sources[0]
+    assert softmax_handlers() == before
 
 
 def test_one_graph_is_recorded_with_the_very_tensors_it_was_called_with():

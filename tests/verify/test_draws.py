@@ -121,10 +121,10 @@ def test_masks_have_slices_of_either_value_in_large_draws_only(dtype, distributi
         assert torch.equal(mask, mask_before)
         assert torch.equal(pair, pair_before)
         return
-    assert torch.equal(mask[::3], mask_before[::3])
+    assert torch.equal(mask[::4], mask_before[::4])
     assert (mask[1] == 0).all()
-    assert (mask[4] == 0).all()
     assert (mask[2] == 1).all()
+    assert mask[3].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
     assert torch.equal(pair[0], pair_before[0])
     assert (pair[1] == 0).all()
 
@@ -146,6 +146,17 @@ def test_gentle_draws_are_tried_where_they_differ():
     assert has_gentle(masked, "large")
 
 
+def by_turns(x):
+    """Rows of one sign, every other one negative."""
+    return torch.where(torch.arange(len(x))[:, None] % 2 == 1, -x.abs(), x.abs())
+
+
+def test_only_the_first_input_of_tiny_draws_has_negative_rows():
+    (x, y), (x_before, y_before) = drawn(lambda: [torch.randn(4, 9), torch.randn(4, 9)], "tiny")
+    assert torch.equal(x.sign(), by_turns(x_before).sign())
+    assert torch.equal(y.sign(), y_before.abs().sign())
+
+
 def test_one_tensor_of_one_sign_vanishes_in_tiny_draws():
     def make():
         return [torch.randn(4, 9), torch.rand(4, 9) + 0.1, -torch.rand(4, 9) - 0.1]
@@ -153,8 +164,8 @@ def test_one_tensor_of_one_sign_vanishes_in_tiny_draws():
     vanished = set()
     for seed in range(1, 9):
         (x, *others), (plain, *before) = drawn(make, "tiny", seed)
-        assert torch.equal(x[:-1], plain[:-1].abs() * 2**-10)
-        assert torch.equal(x[-1], plain[-1].abs() * 2**-48)
+        assert torch.equal(x[:-1], by_turns(plain)[:-1] * 2**-10)
+        assert torch.equal(x[-1], by_turns(plain)[-1] * 2**-48)
         whole = [torch.equal(b, a * 2**-48) for b, a in zip(others, before, strict=True)]
         assert sum(whole) == 1
         vanished.add(whole.index(True))
@@ -168,12 +179,12 @@ def test_nothing_vanishes_in_gentle_draws_nor_all_there_is():
         return [torch.randn(4, 9), torch.rand(4, 9) + 0.1]
 
     gentle, plain = drawn(both, "tiny", strength=Strength.GENTLE)
-    assert torch.equal(gentle[0], plain[0].abs() * 2**-10)
+    assert torch.equal(gentle[0], by_turns(plain[0]) * 2**-10)
     assert torch.equal(gentle[1], plain[1] * 2**-10)
     (alone,), (before,) = drawn(lambda: [torch.rand(40) + 0.1], "tiny")
     assert torch.equal(alone, before * 2**-10)
     (half,), (before,) = drawn(lambda: [torch.randn(4, 9).half()], "tiny")
-    assert torch.equal(half, before.abs() * 2**-10)
+    assert torch.equal(half, by_turns(before) * 2**-10)
 
 
 def test_a_row_that_is_added_to_others_has_no_spike():
@@ -278,18 +289,39 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
         return [torch.randn(40, 50), torch.rand(40, 50) + 1, -torch.rand(40, 50) - 1]
 
     (x, positive, negative), _ = drawn(make, "sparse")
+    moved = x[3::4] - 16
+    assert (moved.abs() < 8).all()
+    x[3::4] = moved
     kept = (x != 0) & (x != 1024)
     assert 0.05 < kept.double().mean() < 0.15
     assert torch.equal(x * 2, torch.round(x * 2))
     spikes = (x == 1024).sum(1)
-    assert (spikes[::3] == 0).all()
-    assert (spikes[1::3] == 1).all()
-    assert (spikes[2::3] == 1).all()
+    assert (spikes[::4] == 0).all()
+    assert (spikes[1::4] == 1).all()
+    assert (spikes[2::4] == 1).all()
+    assert (spikes[3::4] == 0).all()
     assert torch.equal((negative == -1024).sum(1), spikes)
     assert (positive == positive.flatten().mode().values).double().mean() > 0.8
     assert positive.min() >= 1
     assert (negative == negative.flatten().mode().values).double().mean() > 0.8
     assert negative.max() <= -1
+
+
+def test_no_slice_of_a_unit_domain_is_moved_away():
+    (x,), _ = drawn(lambda: [torch.rand(40, 50) * 2 - 1], "sparse")
+    assert (x[3::4] == 0).double().mean() > 0.5
+
+
+def test_tiny_state_shrinks_biases_and_variances_but_no_weights():
+    module = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6))
+    reshape_state(module, "tiny", 3)
+    assert module[0].weight.abs().max() > 0.1
+    assert 0 < module[0].bias.abs().max() < 2**-10
+    assert module[1].weight.min() > 0.7
+    assert module[1].running_var.max() < 2**-19
+    gentle = nn.Linear(8, 6)
+    reshape_state(gentle, "tiny", 3, Strength.GENTLE)
+    assert gentle.bias.abs().max() > 0.01
 
 
 def test_sparse_state_lies_on_a_grid_and_keeps_its_signs():
@@ -309,7 +341,7 @@ def test_large_state_has_one_sign():
         module.bias.fill_(-1.0)
     mild = nn.Linear(8, 8)
     reshape_state(module, "large", 3)
-    reshape_state(mild, "large", 3, mild=True)
+    reshape_state(mild, "large", 3, Strength.MILD)
     assert (module.weight > 0).all()
     assert (module.bias < 0).all()
     assert (mild.weight < 0).any()

@@ -222,3 +222,33 @@ def test_program_that_ignores_a_parameter_is_refused():
     assert verdict.kind in ("ignores_input", "state_dict")
     with pytest.raises(Rejected, match="gain"):
         prepare(python, "Loss").question(0)
+
+
+INDEXED = """
+import torch
+from torch import nn
+
+
+class Indexed(nn.Module):
+    def forward(self, x, index, order):
+        return x[index] + x[order][:40]
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    index = torch.randint(0, 5000, (40,))
+    order, _ = torch.randint(0, 5000, (50,)).sort()
+    return [torch.randn(5000, 4), index.to(torch.int32), order]
+"""
+
+
+def test_drawn_integers_reach_the_ends_of_their_range_but_in_plain_draws():
+    prepared = prepare(INDEXED, "Indexed", draws=6)
+    for number in range(6):
+        _, index, order = prepared.question(number).case.inputs
+        assert ((int(index.min()), int(index.max())) == (0, 4999)) == (number > 0)
+        assert torch.equal(order, order.sort().values)
+    assert prepared.declared_bounds(0) == {"input 1": (0, 4999), "input 2": (0, 4999)}

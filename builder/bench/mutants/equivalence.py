@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from builder.bench.mutants.declared import declared_bounds
 from builder.bench.mutants.term_constants import constant_term
 from builder.bench.mutants.term_machine import Budget, TermMachine
 from builder.bench.mutants.term_memory import Memory, Storage
@@ -37,8 +36,8 @@ from builder.verify.structure import tensors_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.bench.mutants.declared import Bounds
     from builder.execute.ir import Type
+    from builder.verify.declared import Bounds
     from builder.verify.preparation import Prepared
 
 IDENTICAL = "identical_ttir"
@@ -67,7 +66,7 @@ def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | N
         if shapes in seen:
             continue
         seen.add(shapes)
-        bounds = declared_bounds(prepared, index)
+        bounds = prepared.declared_bounds(index)
         traces = [_trace(prepared, index, text, bounds) for text in (original, mutant)]
         proof = _proof(*traces)
         if proof is None:

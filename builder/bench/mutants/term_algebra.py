@@ -9,6 +9,7 @@ selected, lane by lane.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,9 @@ _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVola
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
+_KEEPS_INFINITY = frozenset({"arith.negf", "math.absf"})
+_KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
+_LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
 _FLOATS = ("f32", "f16", "bf16", "f64")
 _REVERSED, _NEGATED = np.uint64(1 << 63), np.uint64(1 << 62)
@@ -69,11 +73,32 @@ def term(
     hashes = _special(function, op, words, kind)
     if hashes is None:
         hashes = _plain(function, op, words)
-    elif finite and op.name == "arith.mulf":
+    elif finite and op.name in ("arith.mulf", "arith.subf"):
         zero = float_constant(kind.element, 0.0)
-        hashes = np.where((words[0] == zero) | (words[1] == zero), zero, hashes)
+        vanishes = (words[0] == words[1]) & all(_is_finite(value) for value in args)
+        if op.name == "arith.mulf":
+            vanishes = (words[0] == zero) | (words[1] == zero)
+        hashes = np.where(vanishes, zero, hashes)
     is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
-    return Term(hashes, is_finite, positive=_is_positive(op, args), numbers=is_finite)
+    return Term(
+        hashes,
+        is_finite,
+        positive=_is_positive(op, args),
+        numbers=is_finite,
+        masked=op.name in _KEEPS_INFINITY and all(_is_masked(value) for value in args),
+        factors=_factors(op, args, words, finite=finite),
+    )
+
+
+def _factors(
+    op: Operation, args: list[Value], words: list[Words], *, finite: bool
+) -> tuple[Words, ...]:
+    """Operands that make the result zero where they are zero; others must be finite for that."""
+    if op.name == "arith.mulf":
+        sides = zip(words, reversed(args), strict=True)
+        return tuple(w for w, other in sides if finite or _is_number(other))
+    keeps_zero = op.name in _KEEPS_ZERO or op.attributes.get("symbol") in _LIBRARY_KEEPS_ZERO
+    return (words[0],) if keeps_zero else ()
 
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
@@ -89,7 +114,10 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
         return words[0] ^ _NEGATED
     if op.name == "math.absf":
         sizes = combined(operation_name(function, op), [words[0] & _SIZE])
-        zero = float_constant(kind.element, 0.0)
+        zero, infinite, negative = (
+            float_constant(kind.element, number) for number in (0.0, math.inf, -math.inf)
+        )
+        sizes = np.where((words[0] == infinite) | (words[0] == negative), infinite, sizes)
         return np.where(words[0] == zero, zero, sizes)
     if op.name not in _NEUTRAL:
         return None
@@ -132,6 +160,7 @@ def _converted(function: Function, op: Operation, value: Value, kind: Type) -> T
     return Term(
         result,
         is_finite,
+        masked=_is_masked(value),
         positive=_is_positive(op, [value]),
         numbers=is_finite,
         exact=(source, words) if op.name == "arith.extf" else None,
@@ -140,6 +169,15 @@ def _converted(function: Function, op: Operation, value: Value, kind: Type) -> T
 
 def _is_finite(value: Value) -> bool:
     return isinstance(value, Term) and value.finite
+
+
+def _is_number(value: Value) -> bool:
+    """A finite constant."""
+    return isinstance(value, Term) and value.constant is not None and value.finite
+
+
+def _is_masked(value: Value) -> bool:
+    return isinstance(value, Term) and value.is_masked
 
 
 def _is_positive(op: Operation, args: list[Value]) -> bool:
@@ -177,7 +215,7 @@ def _flipped(args: list[Value], words: list[Words]) -> Value | None:
 def _finite_comparison(
     function: Function, op: Operation, args: list[Value], words: list[Words]
 ) -> Value | None:
-    """A finite value equals itself, and no infinity."""
+    """A finite value equals itself, and no infinity; an infinite constant does."""
     predicate = op.attributes["words"][0]
     if predicate not in _EQUAL:
         return None
@@ -186,13 +224,14 @@ def _finite_comparison(
     if numbers and bool((words[0] == words[1]).all()):
         return Known(np.full(shape, int(_EQUAL[predicate]), dtype=np.int64))
     element = function.types[op.operands[0]].element
-    for constant, value in ((words[0], args[1]), (words[1], args[0])):
+    for constant, other in ((0, 1), (1, 0)):
         is_infinite = [
-            bool((constant == float_constant(element, number)).all())
-            for number in (float("inf"), float("-inf"))
+            bool((words[constant] == float_constant(element, number)).all())
+            for number in (math.inf, -math.inf)
         ]
-        if any(is_infinite) and _is_finite(value):
-            return Known(np.full(shape, int(not _EQUAL[predicate]), dtype=np.int64))
+        if any(is_infinite) and _is_masked(args[other]):
+            same = np.broadcast_to(words[0] == words[1], shape)
+            return Known(np.where(same, _EQUAL[predicate], not _EQUAL[predicate]).astype(np.int64))
     return None
 
 
@@ -229,7 +268,8 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             constant=_chosen_constant(takes, left, right),
         )
     ours, theirs, given = as_words(left), as_words(right), as_words(condition)
-    chosen_words = combined(name_hash("select"), [_strict(given, ours, theirs), ours, theirs])
+    given = _strict_at_zero(_strict(given, ours, theirs), left, right)
+    chosen_words = combined(name_hash("select"), [given, ours, theirs])
     for number, side in ((0, theirs), (1, ours)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         chosen_words = np.where(settled, side, chosen_words)
@@ -266,6 +306,39 @@ def _strict(given: Words, left: Words, right: Words) -> Words:
     return given
 
 
+def _strict_at_zero(given: Words, left: Value, right: Value) -> Words:
+    """Likewise ``x > 0`` and ``x >= 0`` where both sides are zero if ``x`` is."""
+    candidates = [words for side in (left, right) for words in _zeros(side)]
+    for words in candidates:
+        vanishes = _vanishes(left, words) & _vanishes(right, words)
+        if not bool(vanishes.any()):
+            continue
+        for element in _FLOATS:
+            zero = np.full(1, float_constant(element, 0.0))
+            for first, second in ((zero, words), (words, zero)):
+                loose, tight = (
+                    combined(_comparison(predicate, element), [first, second])
+                    for predicate in ("ole", "olt")
+                )
+                given = np.where(vanishes & (given == loose), tight, given)
+    return given
+
+
+def _zeros(value: Value) -> tuple[Words, ...]:
+    """Terms that make a value zero where they are: itself, and its factors."""
+    return (value.hashes, *value.factors) if isinstance(value, Term) else ()
+
+
+def _vanishes(value: Value, words: Words) -> np.ndarray:
+    """Where a value is zero if the term of those words is."""
+    found = np.zeros(1, dtype=bool)
+    for one in _zeros(value):
+        found = found | (one == words)
+    for element in _FLOATS:
+        found = found | (as_words(value) == float_constant(element, 0.0))
+    return found
+
+
 def _comparison(predicate: str, element: str) -> np.uint64:
     attributes = repr([("words", [predicate])])
     return name_hash("arith.cmpf", attributes, element, element, "i1")
@@ -279,4 +352,5 @@ def _joined(words: Words, left: Value, right: Value) -> Term:
         positive=all(side.positive for side in sides),
         numbers=all(side.numbers for side in sides),
         bounds=joined_bounds(left, right),
+        masked=all(side.is_masked for side in sides),
     )

@@ -15,8 +15,8 @@ from builder.bench.mutants.terms import Known, Term, Value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.bench.mutants.declared import Bounds
     from builder.execute.ir import Function, Operation, Type
+    from builder.verify.declared import Bounds
 
 _SAME = frozenset({"arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast"})
 _ENDS: dict[str, Callable[[Bounds, Bounds], tuple[int, ...]]] = {

@@ -74,6 +74,7 @@ def constant_term(values: Floats, element: str) -> Term:
         positive=bool(((values >= 0) | (values == -np.inf)).all()),
         numbers=not bool(np.isnan(values).any()),
         constant=values,
+        masked=not bool(np.isnan(values).any()),
     )
 
 

@@ -25,7 +25,7 @@ from builder.bench.mutants.terms import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.bench.mutants.declared import Bounds
+    from builder.verify.declared import Bounds
 
 _UNDEFINED = name_hash("undefined")
 

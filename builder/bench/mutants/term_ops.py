@@ -200,7 +200,12 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
         if constant is not None:
             constant = view(constant)
         return replace(
-            value, hashes=view(value.hashes), parts=parts, exact=exact, constant=constant
+            value,
+            hashes=view(value.hashes),
+            parts=parts,
+            exact=exact,
+            constant=constant,
+            factors=tuple(map(view, value.factors)),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

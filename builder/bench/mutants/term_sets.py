@@ -37,6 +37,7 @@ IDEMPOTENT = (
     MAXIMA | _MINIMA | _BITWISE
     | {"arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui"}
 )  # fmt: skip
+_INFINITIES = (float("inf"), float("-inf"))
 _MOST_WORDS = 1 << 22
 
 
@@ -137,11 +138,20 @@ def _term(name: str, words: Words, args: list[Value], kind: Type, *, finite: boo
     positive = name in MAXIMA and all(value.positive for value in terms)
     neutral = _neutral(name, kind, positive=positive, finite=finite and numbers)
     words = _normal(words, neutral)
+    is_finite = all(value.finite for value in terms)
+    is_masked = kind.is_float and all(value.is_masked for value in terms)
+    if is_masked and not is_finite:
+        infinite = [float_constant(kind.element, number) for number in _INFINITIES]
+        has_infinity = np.isin(words, np.array(infinite, dtype=np.uint64))
+        is_finite = not bool(has_infinity.any())
+        # elsewhere an infinite constant among others is no constant
+        is_masked = not bool((has_infinity.any(axis=-1) & ~has_infinity.all(axis=-1)).any())
     return Term(
         set_words(name, kind.element, words),
-        all(value.finite for value in terms),
+        is_finite,
         positive=positive,
         numbers=numbers,
+        masked=is_masked,
         parts=Parts(name, words) if words.shape[-1] > 1 and words.size <= _MOST_WORDS else None,
     )
 

@@ -58,12 +58,14 @@ class Term:
     Attributes:
         hashes: one for each element.
         finite: no infinite or NaN constant is among the operands, directly or not.
+        masked: likewise, but for elements that are an infinite constant themselves.
         positive: no element is below zero, but for the constant minus infinity.
         numbers: no element is NaN because of infinite constants; so where it only selects them.
         parts: of a maximum and the like of several operands.
         exact: as terms of a narrower type, what was extended to it without a loss.
         constant: the numbers themselves where they depend on no data.
         bounds: of integers, the least and the greatest, if they are known.
+        factors: terms of which each makes this one zero where it is zero.
     """
 
     hashes: Words
@@ -74,6 +76,12 @@ class Term:
     exact: tuple[str, Words] | None = None
     constant: npt.NDArray[np.float64] | None = None
     bounds: tuple[int, int] | None = None
+    masked: bool = False
+    factors: tuple[Words, ...] = ()
+
+    @property
+    def is_masked(self) -> bool:
+        return self.finite or self.masked
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from triton.runtime.jit import JITFunction
 
-    from builder.bench.mutants.declared import Bounds
+    from builder.verify.declared import Bounds
     from builder.verify.preparation import Prepared, Question
 
 ALLOCATION = "allocation"

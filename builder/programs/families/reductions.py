@@ -165,7 +165,9 @@ def masked_pooling(rng: Random) -> Draft:
         mask = draft.integers("mask", "batch seq", "2")
     y = x if draft.dtype == "float32" else f"{x}.float()"
     total = draft.pick(f"({y} * weights).sum(dim=1)", f"torch.sum({y} * weights, dim=1)")
-    count = draft.pick("weights.sum(dim=1).clamp(min=1.0)", "weights.sum(dim=1) + 1e-6")
+    count = draft.pick(
+        "weights.sum(dim=1).clamp(min=1.0)", "torch.clamp(weights.sum(dim=1), min=1.0)"
+    )
     draft.forward(
         f"weights = {mask}.unsqueeze(-1).{draft.pick('float()', 'to(torch.float32)')}",
         f"total = {total}",

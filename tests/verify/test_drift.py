@@ -1,0 +1,68 @@
+"""Narrow results that are off to one side, or rounded twice, and those that are not."""
+
+import pytest
+import torch
+
+from builder.verify.compare import compare
+from builder.verify.drift import roundings
+from builder.verify.expected import Expected
+from builder.verify.floors import History, Operation
+
+ROWS = (64, 768)
+
+
+def expected_of(exact, dtype, *, eager=None, decided=False):
+    eager = exact.to(dtype) if eager is None else eager
+    return Expected(eager, exact, History(dtype, Operation.REDUCTION, decided))
+
+
+@pytest.fixture
+def exact():
+    return torch.randn(ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_is_rounded_once_passes_and_what_is_computed_in_float32_too(exact, dtype):
+    expected = expected_of(exact, dtype)
+    assert compare(exact.to(dtype), expected).kind is None
+    assert compare((exact.float() * 3 / 3).to(dtype), expected).kind is None
+
+
+def test_a_constant_that_is_off_by_less_than_a_rounding_is_found(exact):
+    wrong = (exact * (512 / 513) ** 0.5).to(torch.bfloat16)
+    outcome = compare(wrong, expected_of(exact, torch.bfloat16))
+    assert outcome.kind == "wrong_values"
+    assert "of the elements are not the rounded result" in outcome.message
+
+
+def test_a_row_whose_mean_was_rounded_is_found(exact):
+    shift = torch.zeros(ROWS[0], 1, dtype=torch.float64)
+    shift[7] = 2.0**-11
+    outcome = compare((exact + shift).to(torch.bfloat16), expected_of(exact, torch.bfloat16))
+    assert outcome.kind == "wrong_values"
+    assert "a row are off to one side" in outcome.message
+
+
+def test_a_value_that_went_through_another_narrow_type_is_found(exact):
+    twice = exact.to(torch.float16).to(torch.bfloat16)
+    outcome = compare(twice, expected_of(exact, torch.bfloat16))
+    assert outcome.kind == "wrong_values"
+
+
+def test_rounding_as_often_as_eager_passes(exact):
+    third = (exact / 3).to(torch.bfloat16)
+    eager = third * 3
+    other = ((exact * 2 / 3).to(torch.bfloat16).double() * 1.5).to(torch.bfloat16)
+    assert compare(other, expected_of(exact, torch.bfloat16, eager=eager)).kind is None
+
+
+def test_decisions_and_wide_types_are_left_to_other_rules(exact):
+    wrong = (exact * (512 / 513) ** 0.5).to(torch.bfloat16)
+    assert compare(wrong, expected_of(exact, torch.bfloat16, decided=True)).kind is None
+    narrow_inside = Expected(exact.float(), exact, History(torch.bfloat16, Operation.REDUCTION))
+    assert compare(wrong.float(), narrow_inside).kind is None
+
+
+def test_few_elements_have_no_figures():
+    few = torch.randn(10, dtype=torch.float64)
+    assert roundings(few.to(torch.bfloat16), few) == {}
