@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.bench.mutants.equivalence import SAME_TERMS, proven_equivalent
+from builder.bench.mutants.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
 from builder.verify import Prepared, prepare
 
 PROGRAM = """
@@ -96,3 +96,174 @@ def test_a_table_without_a_range_proves_nothing() -> None:
     text = PROGRAM.replace("index = torch.randint(0, 12, (10,))", "index = torch.randn(10).long()")
     prepared = prepare(text, "Rows", draws=1)
     assert proven_equivalent(prepared, ROWS, ROWS.replace("place + 12", "place + 13")) is None
+
+
+PEAK_PROGRAM = """
+import torch
+from torch import nn
+
+
+class Peak(nn.Module):
+    def forward(self, x, slope):
+        peak = x.logsumexp(1, keepdim=True)
+        return torch.where(x > 0, x, x * slope) + peak
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(6, 10), torch.randn(10)]
+"""
+PEAK = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def peak_kernel(x_ptr, slope_ptr, out_ptr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    col = tl.arange(0, COLS)[None, :]
+    inside = (row < 6) & (col < 10)
+    x = tl.load(x_ptr + row * 10 + col, inside, other=0.0)
+    slope = tl.load(slope_ptr + col, col < 10, other=0.0)
+    top = tl.reduce(tl.where(inside, x, float("-inf")), 1, maximum)[:, None]
+    shift = tl.where(tl.abs(top) == float("inf"), 0.0, top)
+    total = tl.sum(tl.where(inside, tl.exp(x - shift), 0.0), 1)[:, None]
+    leaky = tl.where(x > 0, x, x * slope)
+    nothing = (x - x) * total
+    tl.store(out_ptr + row * 10 + col, leaky + tl.log(total) + shift + nothing, inside)
+
+
+class PeakNew(nn.Module):
+    def forward(self, x, slope):
+        out = torch.empty((6, 10), dtype=torch.float32, device=x.device)
+        peak_kernel[(2,)](x, slope, out, ROWS=4, COLS=16)
+        return out
+"""
+
+
+@pytest.fixture(scope="module")
+def peak() -> Prepared:
+    return prepare(PEAK_PROGRAM, "Peak", draws=1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        # a maximum over a row and its padding is finite, though rows beyond the last are not
+        ('float("inf"), 0.0, top', 'float("inf"), 1.0, top', FINITE_TERMS),
+        ("tl.abs(top) ==", "tl.abs(x - x) ==", FINITE_TERMS),
+        ("tl.abs(top) ==", "tl.abs(top) !=", None),
+        # at zero, both sides are zero
+        ("x > 0, x, x * slope", "x >= 0, x, x * slope", FINITE_TERMS),
+        ("x > 0, x, x * slope", "x >= 0, x, slope", None),
+        ("x > 0, x, x * slope", "x > 1, x, x * slope", None),
+        # nothing is left of a number without itself
+        ("(x - x) * total", "(x - x) * top", FINITE_TERMS),
+        ("(x - x) * total", "(x - slope) * total", None),
+    ],
+)
+def test_proofs_for_finite_numbers(peak: Prepared, old: str, new: str, proof: str | None) -> None:
+    assert old in PEAK
+    assert proven_equivalent(peak, PEAK, PEAK.replace(old, new)) == proof
+
+
+def test_a_constant_slope_needs_no_such_assumption(peak: Prepared) -> None:
+    fixed = PEAK.replace("x * slope)", "x * 0.1 + 0.0 * slope)")
+    constant = PEAK.replace("x > 0, x, x * slope", "x > 0, x, x * 0.1")
+    loose = constant.replace("x > 0", "x >= 0")
+    assert proven_equivalent(peak, constant, loose) == SAME_TERMS
+    assert proven_equivalent(peak, constant, fixed) == FINITE_TERMS
+
+
+QUANTISED_PROGRAM = """
+import torch
+from torch import nn
+
+
+class Quantised(nn.Module):
+    def forward(self, x):
+        scale = x.abs().amax(1, keepdim=True).clamp(min=1e-5) / 127.0
+        return torch.clamp(torch.round(x / scale), -128, 127)
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(6, 10)]
+"""
+QUANTISED = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def minimum(a, b):
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def quantise_kernel(x_ptr, out_ptr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    col = tl.arange(0, COLS)[None, :]
+    inside = (row < 6) & (col < 10)
+    x = tl.load(x_ptr + row * 10 + col, inside, other=0.0)
+    size = tl.where(inside, tl.abs(x), float("-inf"))
+    scale = maximum(tl.reduce(size, 1, maximum)[:, None], 1e-5) / 127.0
+    rounded = libdevice.nearbyint(x / scale)
+    clamped = minimum(maximum(rounded, -128.0), 127.0)
+    tl.store(out_ptr + row * 10 + col, clamped, inside)
+
+
+class QuantisedNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty((6, 10), dtype=torch.float32, device=x.device)
+        quantise_kernel[(2,)](x, out, ROWS=4, COLS=16)
+        return out
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("-128.0", "-256.0", FINITE_TERMS),
+        ("-128.0), 127.0", "-127.0), 127.5", FINITE_TERMS),
+        ("minimum(maximum(rounded, -128.0), 127.0)", "rounded", FINITE_TERMS),
+        ("-128.0", "-126.0", None),
+        ("127.0)", "126.0)", None),
+        # a maximum of other values bounds nothing, nor does one without sizes
+        ("x / scale", "(x + 1.0) / scale", None),
+        ("tl.abs(x)", "x", None),
+        ("/ 127.0", "/ 128.0", None),
+    ],
+)
+def test_clamps_that_a_quotient_never_comes_to(old: str, new: str, proof: str | None) -> None:
+    assert old in QUANTISED
+    prepared = prepare(QUANTISED_PROGRAM, "Quantised", draws=1)
+    assert proven_equivalent(prepared, QUANTISED, QUANTISED.replace(old, new)) == proof
+
+
+@pytest.mark.parametrize("change", ["(x + 1.0) / scale", "x / (scale * 0.5)"])
+def test_a_clamp_that_a_quotient_comes_to_stays(change: str) -> None:
+    prepared = prepare(QUANTISED_PROGRAM, "Quantised", draws=1)
+    text = QUANTISED.replace("x / scale", change)
+    assert proven_equivalent(prepared, text, text.replace("-128.0", "-256.0")) is None

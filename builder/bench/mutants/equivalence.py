@@ -1,6 +1,7 @@
 """Proofs that a mutant computes what the original computes, for all inputs of the declared shapes.
 
-Two proofs, neither of which draws inputs:
+Integers are of the declared ranges, where ``get_inputs`` shows them (``verify.declared``). Two
+proofs, neither of which draws inputs:
 
 * ``identical_ttir``: every launch has the same canonical TTIR, the same grid and the same
   arguments, and the host does the same;
@@ -9,7 +10,7 @@ Two proofs, neither of which draws inputs:
   for every lane of every program instance; what depends on data becomes an expression.  If each
   element of each output is the same expression, outputs are equal bit for bit, whatever the data,
   but for signs of zeros and the order in which a reduction adds.
-  ``constant_mask`` is the case in which the mutant only differs in a mask.
+  ``same_terms_if_finite`` takes values for finite numbers besides.
 """
 
 from __future__ import annotations

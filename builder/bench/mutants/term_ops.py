@@ -12,6 +12,7 @@ import torch
 from builder.bench.mutants.term_algebra import select, term
 from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
 from builder.bench.mutants.term_constants import computed, constant_term
+from builder.bench.mutants.term_reach import with_reach
 from builder.bench.mutants.terms import (
     Address,
     Integers,
@@ -139,7 +140,7 @@ def pointwise(
     made = term(function, op, args, kind, finite=finite)
     if isinstance(made, Term) and not kind.is_float and not kind.is_pointer:
         return replace(made, bounds=result_bounds(function, op, args, kind))
-    return made
+    return with_reach(op, args, made, kind) if finite and isinstance(made, Term) else made
 
 
 def _constant(literal: str, kind: Type) -> Value:
@@ -206,6 +207,8 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             exact=exact,
             constant=constant,
             factors=tuple(map(view, value.factors)),
+            cover=value.cover and value.cover.viewed(view),
+            reach=value.reach and value.reach.viewed(view),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -14,10 +14,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from builder.bench.mutants.term_reach import Cover, Reach
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -66,6 +69,8 @@ class Term:
         constant: the numbers themselves where they depend on no data.
         bounds: of integers, the least and the greatest, if they are known.
         factors: terms of which each makes this one zero where it is zero.
+        cover: what it is at least.
+        reach: the size that no element exceeds, as far as it is known.
     """
 
     hashes: Words
@@ -78,6 +83,8 @@ class Term:
     bounds: tuple[int, int] | None = None
     masked: bool = False
     factors: tuple[Words, ...] = ()
+    cover: Cover | None = None
+    reach: Reach | None = None
 
     @property
     def is_masked(self) -> bool:
