@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from builder.verify.norm import rounded
-
 if TYPE_CHECKING:
     from builder.verify.expected import Expected
 
@@ -54,15 +52,25 @@ def roundings(actual: Tensor, reference: Tensor) -> dict[str, float]:
     """
     if actual.numel() < LEAST:
         return {}
-    away = actual.to(torch.float64) - rounded(reference, actual.dtype)
-    sizes = reference.abs()
-    found = {
-        "misrounded": float(away.count_nonzero()) / away.numel(),
-        "whole": float(_relative(away.mean(), sizes.mean())),
-    }
-    if actual.shape[-1] >= LEAST:
-        found["row"] = float(_relative(away.mean(-1), sizes.mean(-1)).max())
+    has_rows = actual.shape[-1] >= LEAST
+    wanted = reference.to(actual.dtype)
+    is_off = actual != wanted
+    count = int(is_off.count_nonzero())
+    found = {"misrounded": count / actual.numel(), "whole": 0.0}
+    found |= {"row": 0.0} if has_rows else {}
+    if not count:
+        return found
+    away = actual[is_off].to(torch.float64) - wanted[is_off].to(torch.float64)
+    found["whole"] = _ratio(away.sum(), torch.linalg.vector_norm(reference, 1))
+    if has_rows:
+        found["row"] = _largest_of_rows(actual, wanted, reference, is_off)
     return found
+
+
+def _largest_of_rows(actual: Tensor, wanted: Tensor, reference: Tensor, is_off: Tensor) -> float:
+    rows = is_off.any(-1)
+    away = (actual[rows].to(torch.float64) - wanted[rows].to(torch.float64)).sum(-1)
+    return _ratio(away, torch.linalg.vector_norm(reference[rows], 1, dim=-1))
 
 
 def floor_of(figure: str, actual: Tensor) -> float:
@@ -85,5 +93,5 @@ def message(figure: str, ours: float, theirs: float, allowed: float) -> str:
     return f"the elements of {which} are off to one side by {ours:.3g} of their size; {held}"
 
 
-def _relative(away: Tensor, sizes: Tensor) -> Tensor:
-    return away.abs() / sizes.clamp(min=torch.finfo(torch.float64).tiny)
+def _ratio(away: Tensor, sizes: Tensor) -> float:
+    return float((away.abs() / sizes.clamp(min=torch.finfo(torch.float64).tiny)).max())

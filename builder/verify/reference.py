@@ -95,12 +95,17 @@ class Reference(TorchDispatchMode):
 
     Args:
         own_decisions: integers and masks follow from float64 values, not from eager.
+        nudge: epsilons by which the operand of a rounding to integers, or of a comparison, is
+            moved away from zero before it decides; others than eager may be off by some.
         taken_apart: eager runs library operations as several (``rules.taken_apart``).
     """
 
-    def __init__(self, *, own_decisions: bool = False, taken_apart: bool = False) -> None:
+    def __init__(
+        self, *, own_decisions: bool = False, taken_apart: bool = False, nudge: float = 0.0
+    ) -> None:
         super().__init__()
         self.own_decisions = own_decisions
+        self.nudge = nudge
         self.taken_apart = taken_apart
         self.shadows: dict[int, Shadow] = {}
         self.ties: dict[int, Ties] = {}
@@ -200,6 +205,9 @@ class Reference(TorchDispatchMode):
         run = rules.twin_rule(call.func, own_args, out, follow=not self.own_decisions)
         if run is None:
             return None
+        if self.nudge and rules.decides(call.func) and isinstance(args[0], Tensor):
+            nudged = rules.nudged(args[0], own_args[0].dtype, self.nudge)
+            args = (nudged, *args[1:])
         try:
             with _double_by_default():
                 return run(call.func, args, kwargs, out)

@@ -32,6 +32,7 @@ CASTS = frozenset({"_to_copy", "copy", "copy_"})
 DISCONTINUOUS = names(
     "ceil fix floor floor_divide heaviside round sign sgn signbit trunc"
 ) | frozenset({"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"})
+DECISIONS = frozenset({"ceil", "floor", "round", "trunc", "gt", "ge", "lt", "le"})
 SAWTOOTH = frozenset({"fmod", "remainder"})
 UNDEFINED = names(
     "empty empty_like empty_permuted empty_strided new_empty new_empty_strided"
@@ -125,6 +126,16 @@ def twin_rule(func: Any, args: tuple[Any, ...], out: Any, *, follow: bool) -> Ru
     if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
         return None
     return _SPECIAL.get(name, _plain)
+
+
+def decides(func: Any) -> bool:
+    """Whether an operation rounds to integers or compares, by floats that are rounded."""
+    return name_of(func) in DECISIONS
+
+
+def nudged(operand: Tensor, dtype: torch.dtype, epsilons: float) -> Tensor:
+    """An operand in float64, moved by epsilons of the type that the program has it in."""
+    return operand * (1.0 + epsilons * epsilon(dtype)) if operand.is_floating_point() else operand
 
 
 def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 PERTURBATIONS = 24
+NUDGES = (4.0, -4.0)
 SAMPLES = 9
 
 
@@ -101,11 +102,13 @@ class Plan:
     Attributes:
         own_decisions: see ``Reference``.
         taken_apart: see ``Reference``.
+        nudge: see ``Reference``.
         pattern: moves inputs and state by one ulp.
     """
 
     own_decisions: bool = False
     taken_apart: bool = False
+    nudge: float = 0.0
     pattern: int | None = None
 
 
@@ -131,7 +134,9 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
     if plan.pattern is not None:
         moved = perturb(list(held_tensors(module, inputs).values()), plan.pattern, case.seed)
     torch.default_generator.manual_seed(0)
-    reference = Reference(own_decisions=plan.own_decisions, taken_apart=plan.taken_apart)
+    reference = Reference(
+        own_decisions=plan.own_decisions, taken_apart=plan.taken_apart, nudge=plan.nudge
+    )
     with torch.no_grad(), reference:
         out = module(*inputs)
     if not last and any("mkldnn" in name for name in reference.unreferenced):
@@ -188,9 +193,10 @@ class Reruns:
 
 
 def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
-    """Answers besides the first: float64's own decisions, alone and on inputs moved by an ulp."""
-    patterns = (None, *range(PERTURBATIONS))
-    return Reruns(case, [Plan(own_decisions=True, pattern=which) for which in patterns], costs)
+    """Answers besides the first: float64's own decisions, alone, nudged and on moved inputs."""
+    plans = [Plan(own_decisions=True, nudge=nudge) for nudge in (0.0, *NUDGES)]
+    plans += [Plan(own_decisions=True, pattern=which) for which in range(PERTURBATIONS)]
+    return Reruns(case, plans, costs)
 
 
 def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:

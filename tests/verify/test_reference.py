@@ -193,6 +193,20 @@ def test_rounding_to_integers_follows_eager():
     assert reference.history(out).decided
 
 
+@pytest.mark.parametrize(("nudge", "rounded"), [(0.0, 2.0), (4.0, 3.0), (-4.0, 2.0)])
+def test_a_nudge_lets_what_lies_near_a_tie_fall_to_the_other_side(nudge, rounded):
+    near, far = 2.5 - 2.0**-22, 2.5 - 2.0**-10  # 2.5 itself would be rounded to even
+
+    def program(x):
+        return x.round(), x * 1.0
+
+    (out, kept), reference = run(
+        program, torch.tensor([near, far, 0.0]), own_decisions=True, nudge=nudge
+    )
+    assert reference.twin(out).tolist() == [rounded, 2.0, 0.0]
+    assert reference.twin(kept).tolist() == [near, far, 0.0]
+
+
 def test_random_numbers_are_eagers():
     out, reference = run(lambda x: F.dropout(x, 0.5) + torch.rand(4), torch.ones(4))
     torch.testing.assert_close(reference.twin(out), out.double(), rtol=1e-6, atol=1e-6)

@@ -123,8 +123,9 @@ def _written_loss(draft: Draft, form: str, operand: str, dims: str) -> list[str]
         loss = "torch.maximum($quantile * diff, ($quantile - 1) * diff)"
         return [f"return {reduced(draft, loss)}"]
     weight = draft.positive(("weight", "confidence"), dims)
+    widen = [] if draft.dtype == "float32" else [f"{weight} = {weight}.float()"]
     total = f"{weight}.sum().clamp(min=1e-6)"
-    return [f"weighted = {weight} * diff.pow(2)", f"return weighted.sum() / {total}"]
+    return [*widen, f"weighted = {weight} * diff.pow(2)", f"return weighted.sum() / {total}"]
 
 
 @family(level=2)
