@@ -84,7 +84,8 @@ def _points_at_equals(actual: Tensor, expected: Expected, dot_precision: str) ->
     distinct = ours.sort(ties.dim).values.diff(dim=ties.dim) > 0
     wanted = ties.reference.gather(ties.dim, theirs)
     eager = ties.eager.gather(ties.dim, theirs)
-    picked = ties.reference.gather(ties.dim, ours)
+    tied = ties.eager.gather(ties.dim, ours) == eager
+    picked = torch.where(tied, wanted, ties.reference.gather(ties.dim, ours))
     lowest = floor(ties.history, dot_precision)
     outcome = FloatComparison(picked, Expected(eager, wanted, ties.history), lowest).outcome(())
     return outcome.kind is None and bool(distinct.all())

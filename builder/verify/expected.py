@@ -28,6 +28,7 @@ class Expected:
         history: operations and types behind it.
         ties: set for indices whose order among ties is open.
         moved: the largest epsilon by which an input of this run was moved, 0 if none was.
+        as_written: casts round in the reference.
     """
 
     eager: Tensor
@@ -35,6 +36,7 @@ class Expected:
     history: History
     ties: Ties | None = None
     moved: float = 0.0
+    as_written: bool = True
 
     @cached_property
     def yardstick(self) -> Yardstick:
@@ -46,10 +48,14 @@ class Expected:
         """How far eager is from the reference."""
         return self.yardstick.errors(self.eager)
 
+    def roundings(self, actual: Tensor) -> dict[str, float]:
+        """How a result's elements are rounded, see ``drift``."""
+        return roundings(actual, self.reference, self.yardstick.scale)
+
     @cached_property
     def eager_roundings(self) -> dict[str, float]:
         """How eager's elements are rounded, see ``drift``."""
-        return roundings(self.eager, self.reference)
+        return self.roundings(self.eager)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ with library operations taken apart (a right module may round between a product 
 on inputs moved by one ulp, each run held against its own reference. The largest of these errors,
 and of their quantiles, is eager's; and an element passes that is at most ``REACH_FACTOR`` times as
 far from the reference as one of those moves shifts the reference there: the moves round once, at
-the inputs, where a computation rounds at every step. (Of the shift by an ulp of a narrow type the
-part counts that one of float32 would make.)
+the inputs, where a computation rounds at every step. (Of the shift by an ulp of a narrower type
+than the program computes in, the part counts that the finer type's ulp would make.)
 
 Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
 
@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.verify.bits import bits_equal
-from builder.verify.drift import can_drift, floor_of, message, roundings
+from builder.verify.drift import OFTEN, can_drift, floor_of, message
 from builder.verify.expected import Expected, Outcome, is_float
 from builder.verify.floors import epsilon, is_wide, median_floor
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
@@ -107,6 +107,7 @@ class FloatComparison:
         is_eager = bits_equal(actual, expected.eager)
         self.errors = expected.eager_errors if is_eager else expected.yardstick.errors(actual)
         self.samples = [expected]
+        self.uncast: list[Expected] = []
         self.eager = [expected.eager_errors]
         self.is_inflated = expected.eager_errors.worst > ILL_CONDITIONED
         self.reach: Tensor | None = None
@@ -140,6 +141,9 @@ class FloatComparison:
 
     def _hear(self, sample: Expected) -> None:
         """Takes another run of eager into account."""
+        if not sample.as_written:
+            self.uncast.append(sample)
+            return
         self.samples.append(sample)
         self.eager.append(sample.eager_errors)
         self._set_tolerance()
@@ -151,12 +155,11 @@ class FloatComparison:
         self.reach = shift if self.reach is None else torch.maximum(self.reach, shift)
 
     def _share_of_move(self, other: Expected) -> float:
-        """What of a move's shift one rounding to float32 explains.
+        """What of a move's shift one rounding of the computation explains.
 
-        Inputs of a narrow type can only be moved by its ulp, which says nothing of a computation
-        in float32; where the computation itself is narrow, eager's own errors say it.
+        Inputs of a narrow type can only be moved by its ulp, though the program computes with more.
         """
-        finest = min(epsilon(self.expected.history.rounding), epsilon(torch.float32))
+        finest = epsilon(self.expected.history.rounding)
         return min(1.0, finest / other.moved) if other.moved else 1.0
 
     def _judged(self, answers: Iterable[Expected]) -> Outcome:
@@ -183,8 +186,7 @@ class FloatComparison:
         """What is left of the wrong elements after the other answers were heard."""
         gap = gaps(self.actual, self.reference)
         if self.reach is not None:
-            factor = EAGER_FACTOR if self.is_inflated else REACH_FACTOR
-            wrong = wrong & ~_within(gap, factor * self.reach)
+            wrong = wrong & ~self._is_in_reach()
         decided = self.expected.history.decided
         if not bool(wrong.any()) or not (decided or self.is_inflated):
             return wrong
@@ -202,6 +204,12 @@ class FloatComparison:
                 break
         return wrong
 
+    def _is_in_reach(self) -> Tensor:
+        """Elements no further off than a few roundings of the inputs would take them."""
+        assert self.reach is not None
+        factor = EAGER_FACTOR if self.is_inflated else REACH_FACTOR
+        return _within(gaps(self.actual, self.reference), factor * self.reach)
+
     def _agrees(self, other: Expected) -> Tensor:
         """Elements within the tolerance of another answer, on the first answer's scale."""
         allowed = self.tolerance * (other.reference.abs() + self.expected.yardstick.scale)
@@ -212,6 +220,8 @@ class FloatComparison:
         """A failure if the bulk of the elements is worse than eager's, though none is too bad."""
         if errors.worst <= self.median_floor:
             return None
+        if self.reach is not None:
+            errors = errors.without(self._is_in_reach())
         for share in errors.shares():
             lowest = self.median_floor if share == MEDIAN else self.floor
             if not errors.quantile_exceeds(share, lowest):
@@ -232,14 +242,19 @@ class FloatComparison:
         """A failure if elements are rounded as eager's are not (see ``drift``)."""
         if not can_drift(self.expected) or not errors.all_finite or self.is_inflated:
             return None
-        for figure, ours in roundings(self.actual, self.reference).items():
-            lowest = floor_of(figure, self.actual)
-            if ours <= lowest:
+        found = [one.roundings(self.actual) for one in (self.expected, *self.uncast)]
+        for figure in found[0]:
+            # whether a cast inside the program rounds, or is left out, is a compiler's to choose
+            ours = min(one[figure] for one in found)
+            if ours <= floor_of(figure, self.actual):
                 continue
-            theirs = max(sample.eager_roundings[figure] for sample in self.samples)
+            eager = [sample.eager_roundings for sample in self.samples]
+            often = max(one["misrounded"] for one in eager) > OFTEN
+            lowest = floor_of(figure, self.actual, often=often)
+            theirs = max(one[figure] for one in eager)
             allowed = max(EAGER_FACTOR * theirs, lowest)
             if ours > allowed:
-                self.excess = ours / allowed
+                self.excess = NEAR  # however many: a reference without casts may have none
                 text = message(figure, ours, theirs, allowed)
                 return self._result(errors, "wrong_values", text, errors.values > 0)
         return None

@@ -26,8 +26,8 @@ six input sets each: beyond twice eager's error they need at most 1.8 epsilons, 
 0.3 in the median; with a quarter of the wide factors one of 240 was refused.
 
 The median element of many is held to less: half an epsilon where the result is narrow (one
-rounding has an error of at most a half, of a quarter in the median), an eighth of the floor where
-it is wide.
+rounding has an error of at most a half, of a quarter in the median), a quarter of the floor where
+it is wide: a scale that is rounded once may shift every element by an ulp.
 
 Wide types are float32 and float64, narrow ones float16, bfloat16 and the 8-bit types.  tf32 has an
 epsilon of 2**-10 (NVIDIA, "TF32 Tensor Cores").
@@ -105,9 +105,9 @@ def coarser(first: torch.dtype | None, second: torch.dtype | None) -> torch.dtyp
 
 
 def median_floor(history: History, lowest: float) -> float:
-    """The floor of the median element's error: half an epsilon for narrow types, else an eighth."""
+    """The floor of the median element's error: half an epsilon for narrow types, else a quarter."""
     if is_wide(history.rounding):
-        return lowest / 8
+        return lowest / 4
     return min(lowest, epsilon(history.rounding) / 2)
 
 

@@ -97,15 +97,22 @@ class Reference(TorchDispatchMode):
         own_decisions: integers and masks follow from float64 values, not from eager.
         nudge: epsilons by which the operand of a rounding to integers, or of a comparison, is
             moved away from zero before it decides; others than eager may be off by some.
+        casts_round: as written; without, values keep float64's precision through casts.
         taken_apart: eager runs library operations as several (``rules.taken_apart``).
     """
 
     def __init__(
-        self, *, own_decisions: bool = False, taken_apart: bool = False, nudge: float = 0.0
+        self,
+        *,
+        own_decisions: bool = False,
+        taken_apart: bool = False,
+        nudge: float = 0.0,
+        casts_round: bool = True,
     ) -> None:
         super().__init__()
         self.own_decisions = own_decisions
         self.nudge = nudge
+        self.casts_round = casts_round
         self.taken_apart = taken_apart
         self.shadows: dict[int, Shadow] = {}
         self.ties: dict[int, Ties] = {}
@@ -202,7 +209,13 @@ class Reference(TorchDispatchMode):
         """The operation's result in float64; None where eager's values must stand."""
         args, kwargs = tree_unflatten(twins, call.spec)
         own_args, _ = tree_unflatten(call.flat, call.spec)
-        run = rules.twin_rule(call.func, own_args, out, follow=not self.own_decisions)
+        run = rules.twin_rule(
+            call.func,
+            own_args,
+            out,
+            follow=not self.own_decisions,
+            casts_round=self.casts_round,
+        )
         if run is None:
             return None
         if self.nudge and rules.decides(call.func) and isinstance(args[0], Tensor):

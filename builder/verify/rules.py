@@ -106,7 +106,9 @@ def written_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return marks
 
 
-def twin_rule(func: Any, args: tuple[Any, ...], out: Any, *, follow: bool) -> Rule | None:
+def twin_rule(
+    func: Any, args: tuple[Any, ...], out: Any, *, follow: bool, casts_round: bool = True
+) -> Rule | None:
     """How the operation runs in float64; None where eager's values stand for the reference.
 
     Args:
@@ -114,13 +116,15 @@ def twin_rule(func: Any, args: tuple[Any, ...], out: Any, *, follow: bool) -> Ru
         args: the program's own positional arguments.
         out: the program's own result.
         follow: rounding operations decide as eager did.
+        casts_round: casts between float types round as written.
     """
     name = base_name(func)
     if name in UNDEFINED or _is_random(func, name):
         return None
     if name in CASTS:
         source = args[0] if name == "_to_copy" else args[1]
-        return _cast if source.dtype != out.dtype else _plain
+        rounds = casts_round or not _is_between_floats(source, out)
+        return _cast if rounds and source.dtype != out.dtype else _plain
     if follow and name in SAWTOOTH:
         return _sawtooth
     if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
@@ -136,6 +140,10 @@ def decides(func: Any) -> bool:
 def nudged(operand: Tensor, dtype: torch.dtype, epsilons: float) -> Tensor:
     """An operand in float64, moved by epsilons of the type that the program has it in."""
     return operand * (1.0 + epsilons * epsilon(dtype)) if operand.is_floating_point() else operand
+
+
+def _is_between_floats(source: Tensor, out: Tensor) -> bool:
+    return source.dtype.is_floating_point and out.dtype.is_floating_point
 
 
 def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:

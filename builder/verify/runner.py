@@ -103,12 +103,14 @@ class Plan:
         own_decisions: see ``Reference``.
         taken_apart: see ``Reference``.
         nudge: see ``Reference``.
+        casts_round: see ``Reference``.
         pattern: moves inputs and state by one ulp.
     """
 
     own_decisions: bool = False
     taken_apart: bool = False
     nudge: float = 0.0
+    casts_round: bool = True
     pattern: int | None = None
 
 
@@ -135,7 +137,10 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         moved = perturb(list(held_tensors(module, inputs).values()), plan.pattern, case.seed)
     torch.default_generator.manual_seed(0)
     reference = Reference(
-        own_decisions=plan.own_decisions, taken_apart=plan.taken_apart, nudge=plan.nudge
+        own_decisions=plan.own_decisions,
+        taken_apart=plan.taken_apart,
+        nudge=plan.nudge,
+        casts_round=plan.casts_round,
     )
     with torch.no_grad(), reference:
         out = module(*inputs)
@@ -149,6 +154,7 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
             reference.history(tensor),
             reference.ties.get(tensor.untyped_storage().data_ptr()),
             moved,
+            plan.casts_round,
         )
         for name, tensor in run.values.items()
     }
@@ -200,9 +206,13 @@ def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
 
 
 def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:
-    """Other samples of eager's rounding: operations taken apart, alone and on moved inputs."""
+    """Other samples of eager's rounding: operations taken apart, alone and on moved inputs.
+
+    The first is as written, against a reference in which casts do not round.
+    """
     patterns = (None, *range(SAMPLES - 1))
-    return Reruns(case, [Plan(taken_apart=True, pattern=which) for which in patterns], costs)
+    plans = [Plan(taken_apart=True, pattern=which) for which in patterns]
+    return Reruns(case, [Plan(casts_round=False), *plans], costs)
 
 
 def run_triton(

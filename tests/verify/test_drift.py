@@ -65,4 +65,4 @@ def test_decisions_and_wide_types_are_left_to_other_rules(exact):
 
 def test_few_elements_have_no_figures():
     few = torch.randn(10, dtype=torch.float64)
-    assert roundings(few.to(torch.bfloat16), few) == {}
+    assert roundings(few.to(torch.bfloat16), few, 0.1) == {}
