@@ -21,10 +21,11 @@ of the floating inputs:
   parameters have no sign, so that products of them keep to one side as well;
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
-  zero.  Of four slices one is so, two have in each row one spike far above the rest (a maximum that
-  misses it cannot stabilise an exponential), and one is moved away from zero, still on the grid: a
-  mean that is large beside what varies has to be right in more places than the result shows.  A
-  single row that is added to all others has none: its spike would be the maximum of each of them.
+  zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
+  is twice as high (a maximum that misses it cannot stabilise an exponential), and one is moved away
+  from zero, still on the grid: a mean that is large beside what varies has to be right in more
+  places than the result shows.  A single row that is added to all others has none: its spike would
+  be the maximum of each of them.
   Parameters lie on grids too: sums and products are exact, and tie;
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
@@ -384,7 +385,11 @@ class _Draw:
         if rows.shape[0] > 1:
             is_spike &= (turn == 1) | (turn == 2)
         size = self._spike()
-        values = values.masked_fill(is_spike, size if self.domain.highest > 0 else -size)
+        size = size if self.domain.highest > 0 else -size
+        values = values.masked_fill(is_spike, size)
+        if abs(size) == SPIKES[0] and bool(is_spike.any()):
+            highest = is_spike.flatten().nonzero()[int(is_spike.sum()) // 2]
+            values = values.flatten().index_fill(0, highest, 2 * size).reshape(values.shape)
         if not self.domain.has_signs or self.domain.is_unit:
             return values
         return torch.where(turn == 3, values + OFFSETS[self.strength], values)

@@ -267,3 +267,75 @@ def test_a_clamp_that_a_quotient_comes_to_stays(change: str) -> None:
     prepared = prepare(QUANTISED_PROGRAM, "Quantised", draws=1)
     text = QUANTISED.replace("x / scale", change)
     assert proven_equivalent(prepared, text, text.replace("-128.0", "-256.0")) is None
+
+
+MISH_PROGRAM = """
+import torch
+from torch import nn
+
+
+class Mish(nn.Module):
+    def forward(self, x, y):
+        return nn.functional.mish(x) / y.abs().clamp(min=1e-3)
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(40), torch.randn(40)]
+"""
+MISH = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def mish_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, i < n, other=0.0)
+    y = tl.load(y_ptr + i, i < n, other=0.0)
+    curve = tl.where(x > 20.0, x, libdevice.log1p(libdevice.exp(x)))
+    found = x * libdevice.tanh(curve) / maximum(tl.abs(y), 1e-3)
+    padding = tl.sum(tl.where(i < n, 0.0, tl.where(i < n, x, 0.0) / maximum(tl.abs(y), 1e-3)), 0)
+    tl.store(out_ptr + i, found + padding, i < n)
+
+
+class MishNew(nn.Module):
+    def forward(self, x, y):
+        out = torch.empty_like(x)
+        mish_kernel[(1,)](x, y, out, 40, BLOCK=64)
+        return out
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("x > 20.0", "x > 40.0", SAME_TERMS),
+        ("x > 20.0", "x >= 21.25", SAME_TERMS),
+        ("tl.where(x > 20.0, x, libdevice.log1p(libdevice.exp(x)))",
+         "libdevice.log1p(libdevice.exp(x))", SAME_TERMS),
+        ("x > 20.0", "x > 9.0", None),
+        ("x > 20.0", "x < 20.0", None),
+        ("libdevice.tanh(curve)", "libdevice.tanh(x)", None),
+        # nothing over what cannot be nothing
+        ("tl.where(i < n, 0.0, tl.where(i < n, x, 0.0) / maximum(tl.abs(y), 1e-3))",
+         "tl.where(i < n, 0.0, 0.0)", FINITE_TERMS),
+        ("tl.where(i < n, x, 0.0) / maximum(tl.abs(y), 1e-3)",
+         "tl.where(i < n, x, 0.0) / tl.abs(y)", None),
+    ],
+)  # fmt: skip
+def test_saturated_and_empty_quotients(old: str, new: str, proof: str | None) -> None:
+    assert old in MISH
+    prepared = prepare(MISH_PROGRAM, "Mish", draws=1)
+    assert proven_equivalent(prepared, MISH, MISH.replace(old, new)) == proof

@@ -189,14 +189,14 @@ def test_nothing_vanishes_in_gentle_draws_nor_all_there_is():
 
 def test_a_row_that_is_added_to_others_has_no_spike():
     (x, bias), _ = drawn(lambda: [torch.randn(8, 50), torch.randn(50)], "sparse")
-    assert x.max() == 1024
+    assert x.max() == 2048
     assert bias.max() < 8
     for others in ([], [(8, 1)], [(50,)]):
         sizes = [(50,), *others]
         (alone, *_), _ = drawn(lambda s=sizes: [torch.randn(*size) for size in s], "sparse")
-        assert (alone == 1024).sum() == 1
+        assert (alone >= 1024).sum() == 1
     (pair,), _ = drawn(lambda: [torch.randn(2, 50)], "sparse")
-    assert (pair == 1024).sum(1).tolist() == [0, 1]
+    assert (pair >= 1024).sum(1).tolist() == [0, 1]
 
 
 def test_narrow_spikes_are_higher_where_eager_survives_them():
@@ -292,15 +292,16 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     moved = x[3::4] - 16
     assert (moved.abs() < 8).all()
     x[3::4] = moved
-    kept = (x != 0) & (x != 1024)
+    kept = (x != 0) & (x < 1024)
     assert 0.05 < kept.double().mean() < 0.15
     assert torch.equal(x * 2, torch.round(x * 2))
-    spikes = (x == 1024).sum(1)
+    assert (x == 2048).sum() == 1
+    spikes = (x >= 1024).sum(1)
     assert (spikes[::4] == 0).all()
     assert (spikes[1::4] == 1).all()
     assert (spikes[2::4] == 1).all()
     assert (spikes[3::4] == 0).all()
-    assert torch.equal((negative == -1024).sum(1), spikes)
+    assert torch.equal((negative <= -1024).sum(1), spikes)
     assert (positive == positive.flatten().mode().values).double().mean() > 0.8
     assert positive.min() >= 1
     assert (negative == negative.flatten().mode().values).double().mean() > 0.8

@@ -106,10 +106,17 @@ def wrong_reduction_axis(source: Source) -> Iterator[Candidate]:
             if not (name.startswith("tl.") or name in names):
                 continue
             for item in call.args[1:]:
-                if isinstance(item, ast.Constant) and item.value in (0, 1) and _reduces(name):
-                    edits = [source.replace(item, str(1 - item.value))]
+                axis = _axis(item)
+                if axis is not None and _reduces(name):
+                    edits = [source.replace(item, str(1 - axis))]
                     edits += _turned_result(source, function, call)
                     yield Candidate(function.name, call.lineno, tuple(edits))
+
+
+def _axis(node: ast.expr) -> int | None:
+    """0 or 1, written as an integer: ``False`` is a flag."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if type(value) is int and value in (0, 1) else None
 
 
 def _reduces(name: str) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 
 from builder.bench.mutants.term_bounds import joined_bounds
 from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
+from builder.bench.mutants.term_softplus import softplus_of
 from builder.bench.mutants.terms import (
     Address,
     Known,
@@ -218,7 +219,7 @@ def _finite_comparison(
     """A finite value equals itself, and no infinity; an infinite constant does."""
     predicate = op.attributes["words"][0]
     if predicate not in _EQUAL:
-        return None
+        return _infinite_order(function, op, args, words)
     shape = np.broadcast_shapes(words[0].shape, words[1].shape)
     numbers = all(isinstance(value, Term) and value.numbers for value in args)
     if numbers and bool((words[0] == words[1]).all()):
@@ -232,6 +233,28 @@ def _finite_comparison(
         if any(is_infinite) and _is_masked(args[other]):
             same = np.broadcast_to(words[0] == words[1], shape)
             return Known(np.where(same, _EQUAL[predicate], not _EQUAL[predicate]).astype(np.int64))
+    return None
+
+
+def _infinite_order(
+    function: Function, op: Operation, args: list[Value], words: list[Words]
+) -> Value | None:
+    """Finite values lie between the infinities; an infinite constant may be one of them."""
+    predicate = op.attributes["words"][0]
+    element = function.types[op.operands[0]].element
+    if predicate not in ("olt", "ole", "ogt", "oge"):
+        return None
+    low, high = (0, 1) if predicate in ("olt", "ole") else (1, 0)
+    same = predicate in ("ole", "oge")
+    for place, number, answer in (
+        (low, -math.inf, True), (high, math.inf, True),
+        (low, math.inf, False), (high, -math.inf, False),
+    ):  # fmt: skip
+        is_infinite = bool((words[place] == float_constant(element, number)).all())
+        if is_infinite and _is_masked(args[1 - place]):
+            shape = np.broadcast_shapes(words[0].shape, words[1].shape)
+            equal = np.broadcast_to(words[0] == words[1], shape)
+            return Known(np.where(equal, same, answer).astype(np.int64))
     return None
 
 
@@ -274,6 +297,7 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         chosen_words = np.where(settled, side, chosen_words)
     chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
+    chosen = replace(chosen, exponent=softplus_of(condition, left, right))
     # a maximum of it cannot see whether it is the infinity that counts as positive
     return replace(chosen, positive=chosen.positive and chosen.finite)
 

@@ -75,6 +75,7 @@ def constant_term(values: Floats, element: str) -> Term:
         numbers=not bool(np.isnan(values).any()),
         constant=values,
         masked=not bool(np.isnan(values).any()),
+        least=float(values.min()) if values.size and not np.isnan(values).any() else None,
     )
 
 

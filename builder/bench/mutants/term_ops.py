@@ -13,6 +13,7 @@ from builder.bench.mutants.term_algebra import select, term
 from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
 from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_reach import with_reach
+from builder.bench.mutants.term_softplus import with_exponent
 from builder.bench.mutants.terms import (
     Address,
     Integers,
@@ -138,9 +139,12 @@ def pointwise(
     if found is not None:
         return found
     made = term(function, op, args, kind, finite=finite)
-    if isinstance(made, Term) and not kind.is_float and not kind.is_pointer:
+    if not isinstance(made, Term):
+        return made
+    made = with_exponent(op, args, made, kind)
+    if not kind.is_float and not kind.is_pointer:
         return replace(made, bounds=result_bounds(function, op, args, kind))
-    return with_reach(op, args, made, kind) if finite and isinstance(made, Term) else made
+    return with_reach(op, args, made, kind) if finite else made
 
 
 def _constant(literal: str, kind: Type) -> Value:
@@ -209,6 +213,8 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             factors=tuple(map(view, value.factors)),
             cover=value.cover and value.cover.viewed(view),
             reach=value.reach and value.reach.viewed(view),
+            exponent=value.exponent and (value.exponent[0], view(value.exponent[1])),
+            above=value.above and (view(value.above[0]), value.above[1]),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from builder.bench.mutants.terms import Term, Value, Words, combined, name_hash
+from builder.bench.mutants.terms import Term, Value, Words, combined, float_constant, name_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +83,9 @@ def with_reach(op: Operation, args: list[Value], result: Term, kind: Type) -> Te
 
 def _clamped(op: Operation, args: list[Value], result: Term) -> Term:
     """A maximum or minimum; with a constant that the other never comes to, it is the other."""
+    least = [v.least for v in args if isinstance(v, Term) and v.least is not None]
+    if least and op.name in _MAXIMA:
+        result = replace(result, least=max(least))
     covers = [value.cover for value in args if isinstance(value, Term) and value.cover]
     if covers and op.name in _MAXIMA:
         result = replace(result, cover=covers[0])
@@ -97,9 +100,23 @@ def _clamped(op: Operation, args: list[Value], result: Term) -> Term:
     return result
 
 
+def nothing_over(args: list[Value], element: str) -> npt.NDArray[np.bool_] | None:
+    """Where a quotient is zero over what cannot be zero."""
+    first, second = args
+    if not isinstance(first, Term) or not isinstance(second, Term):
+        return None
+    if second.least is None or second.least <= 0.0:
+        return None
+    return np.asarray(first.hashes == float_constant(element, 0.0))
+
+
 def _scaled(op: Operation, args: list[Value], result: Term, element: str) -> Term:
     """A cover times a constant, or a value over its cover."""
     first, second = args
+    zero = nothing_over(args, element) if op.name in _DIVISIONS else None
+    if zero is not None:
+        hashes = np.where(zero, float_constant(element, 0.0), result.hashes)
+        result = replace(result, hashes=hashes)
     for value, other in ((first, second), (second, first)):
         number, cover = _constant(other), _cover(value)
         if number is None or number <= 0 or cover is None:

@@ -71,6 +71,9 @@ class Term:
         factors: terms of which each makes this one zero where it is zero.
         cover: what it is at least.
         reach: the size that no element exceeds, as far as it is known.
+        least: a number that no element is below.
+        exponent: of an exponential, and of one plus it in a logarithm: the terms of ``x``.
+        above: of a comparison, the terms and the constant that they are above.
     """
 
     hashes: Words
@@ -85,6 +88,9 @@ class Term:
     factors: tuple[Words, ...] = ()
     cover: Cover | None = None
     reach: Reach | None = None
+    least: float | None = None
+    exponent: tuple[str, Words] | None = None
+    above: tuple[Words, float] | None = None
 
     @property
     def is_masked(self) -> bool:
