@@ -31,6 +31,8 @@ OFTEN = 1.0 / 16.0
 MISROUNDED = 1.0 / 128.0
 LEAST = 256
 _CHANCE = 4.0
+_DISTINCT = 16
+_MOST_ROWS = 64
 
 
 def can_drift(expected: Expected) -> bool:
@@ -58,20 +60,37 @@ def roundings(actual: Tensor, reference: Tensor, scale: float) -> dict[str, floa
     has_rows = actual.shape[-1] >= LEAST
     wanted = reference.to(actual.dtype)
     is_off = actual != wanted
-    count = int(is_off.count_nonzero())
-    found = {"misrounded": count / actual.numel(), "whole": 0.0}
-    found |= {"row": 0.0} if has_rows else {}
-    if not count:
+    found = {"misrounded": 0.0, "whole": 0.0} | ({"row": 0.0} if has_rows else {})
+    off = wanted[is_off]
+    if not _vary(off):
         return found
-    away = actual[is_off].to(torch.float64) - wanted[is_off].to(torch.float64)
+    found["misrounded"] = off.numel() / actual.numel()
+    away = actual[is_off].to(torch.float64) - off.to(torch.float64)
     sizes = torch.linalg.vector_norm(reference, 1) + scale * actual.numel()
     found["whole"] = float(away.sum().abs() / sizes)
     if has_rows:
-        rows = is_off.any(-1)
-        away = (actual[rows].to(torch.float64) - wanted[rows].to(torch.float64)).sum(-1)
-        sizes = torch.linalg.vector_norm(reference[rows], 1, dim=-1) + scale * actual.shape[-1]
-        found["row"] = float((away.abs() / sizes).max())
+        found["row"] = _worst_row(actual, wanted, reference, scale, is_off)
     return found
+
+
+def _worst_row(
+    actual: Tensor, wanted: Tensor, reference: Tensor, scale: float, is_off: Tensor
+) -> float:
+    """The largest drift of a row, of those whose roundings vary."""
+    rows = is_off.any(-1)
+    actual, wanted, is_off = actual[rows], wanted[rows], is_off[rows]
+    away = (actual.to(torch.float64) - wanted.to(torch.float64)).sum(-1).abs()
+    sizes = torch.linalg.vector_norm(reference[rows], 1, dim=-1) + scale * actual.shape[-1]
+    ratios, order = (away / sizes).flatten().sort(descending=True)
+    for ratio, place in zip(ratios[:_MOST_ROWS].tolist(), order.tolist(), strict=False):
+        if _vary(wanted[place][is_off[place]]):
+            return float(ratio)
+    return 0.0
+
+
+def _vary(off: Tensor) -> bool:
+    """Whether elements are off at several values: equal ones are all rounded to the same side."""
+    return off.numel() >= _DISTINCT and off.unique().numel() >= _DISTINCT
 
 
 def floor_of(figure: str, actual: Tensor, *, often: bool = False) -> float:

@@ -15,7 +15,8 @@ on inputs moved by one ulp, each run held against its own reference. The largest
 and of their quantiles, is eager's; and an element passes that is at most ``REACH_FACTOR`` times as
 far from the reference as one of those moves shifts the reference there: the moves round once, at
 the inputs, where a computation rounds at every step. (Of the shift by an ulp of a narrower type
-than the program computes in, the part counts that the finer type's ulp would make.)
+than the program computes in, the part counts that the finer type's ulp would make.)  Such elements
+count in no quantile either.
 
 Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
 

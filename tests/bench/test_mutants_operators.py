@@ -160,3 +160,14 @@ def test_a_module_of_another_pair_takes_the_name() -> None:
     (found,) = [m for m in mutants if m.operator == "borrowed_module"]
     assert "class RowSumNew" in found.text
     assert "CurveNew" not in found.text
+
+
+def test_a_flag_is_no_axis() -> None:
+    text = ROW_SUM.replace("tl.sum(_tmp5, 1)", "tl.sum(_tmp5, 1, False)")
+    mutants = [
+        source_text
+        for candidate in OPERATORS["wrong_reduction_axis"].candidates(Source(text, "RowSum"))
+        for source_text in [Source(text, "RowSum").apply(candidate)]
+    ]
+    assert len(mutants) == 1
+    assert "tl.sum(_tmp5, 0, False)" in mutants[0]

@@ -157,3 +157,29 @@ def test_errors_are_stored_as_powers_of_two(value, power):
 def test_empty_outputs_pass():
     empty = torch.empty(0)
     assert compare(empty, Expected(empty, empty.double(), FLOAT)).kind is None
+
+
+def test_indices_may_point_at_what_eager_itself_has_equal():
+    """float64 tells apart what the program's own roundings have made equal."""
+    exact = torch.tensor([5.0, 1.0, 5.01, 2.0], dtype=torch.float64)
+    eager = torch.tensor([5.0, 1.0, 5.0, 2.0])
+    ties = Ties(eager, exact, 0, FLOAT)
+    assert compare(torch.tensor([2, 0]), discrete([0, 2], ties)).kind is None
+    assert compare(torch.tensor([3, 0]), discrete([0, 2], ties)).kind == "wrong_discrete"
+
+
+def moved(values, other, epsilon):
+    """Eager on inputs moved by an ulp of a type, and its own reference."""
+    reference = torch.tensor(other, dtype=torch.float64)
+    return Expected(torch.tensor(values), reference, FLOAT, None, epsilon)
+
+
+def test_a_move_excuses_by_what_an_ulp_of_float32_shifts():
+    good = expected([1.0, 1.0, 1.0])
+    actual = torch.tensor([1.0 + 2.0**-17, 1.0, 1.0])
+    far = [1.0 + 2.0**-16, 1.0, 1.0]
+    assert compare(actual, good).kind == "wrong_values"
+    samples = [moved(far, far, torch.finfo(torch.float32).eps)]
+    assert compare(actual, good, samples=samples).kind is None
+    samples = [moved(far, far, torch.finfo(torch.bfloat16).eps)]
+    assert compare(actual, good, samples=samples).kind == "wrong_values"

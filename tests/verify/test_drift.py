@@ -66,3 +66,12 @@ def test_decisions_and_wide_types_are_left_to_other_rules(exact):
 def test_few_elements_have_no_figures():
     few = torch.randn(10, dtype=torch.float64)
     assert roundings(few.to(torch.bfloat16), few, 0.1) == {}
+
+
+def test_equal_elements_near_a_tie_all_fall_to_one_side():
+    near = torch.tensor(1.0 + 2.0**-8 - 2.0**-30, dtype=torch.float64)
+    exact = torch.randn(ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    exact[5] = near
+    actual = exact.to(torch.bfloat16)
+    actual[5] = 1.0 + 2.0**-7
+    assert compare(actual, expected_of(exact, torch.bfloat16)).kind is None
