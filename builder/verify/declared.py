@@ -36,7 +36,7 @@ class DeclaredIntegers(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[int, Bounds] = {}
+        self._known: dict[int, tuple[torch.dtype, Bounds]] = {}
         self._independent: set[int] = set()
         self._kept: list[torch.UntypedStorage] = []
 
@@ -46,7 +46,8 @@ class DeclaredIntegers(TorchDispatchMode):
             return None
         if tensor.dtype == torch.bool:
             return (0, 1)
-        return self._known.get(_key(tensor))
+        dtype, bounds = self._known.get(_key(tensor), (None, None))
+        return bounds if dtype == tensor.dtype else None  # of the same bits read as another type
 
     def free_bounds(self, tensor: torch.Tensor) -> Bounds | None:
         """Likewise, if each element may be any of them: drawn, not sorted or put together."""
@@ -57,7 +58,7 @@ class DeclaredIntegers(TorchDispatchMode):
         if func.is_view:
             return out
         if any(a.alias_info is not None and a.alias_info.is_write for a in schema_arguments(func)):
-            for tensor in tensors_in(list(args)):
+            for tensor in tensors_in([*args, *(kwargs or {}).values()]):
                 self._known.pop(_key(tensor), None)
             return out
         made = [t for t in tensors_in(out) if not t.dtype.is_floating_point]
@@ -68,7 +69,7 @@ class DeclaredIntegers(TorchDispatchMode):
 
     def _note(self, tensor: torch.Tensor, bounds: Bounds, *, is_drawn: bool) -> None:
         self._kept.append(tensor.untyped_storage())  # so that its address is not given to another
-        self._known[_key(tensor)] = bounds
+        self._known[_key(tensor)] = tensor.dtype, bounds
         if is_drawn:
             self._independent.add(_key(tensor))
 

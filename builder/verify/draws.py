@@ -12,9 +12,9 @@ of the floating inputs:
   last are below any constant that keeps a norm from being zero;
 * ``tiny``: a thousandth, each slice of one sign (the first input's, for a maximum whose padding is
   zero, by turns): constants that are added, and exponents near one; nothing cancels, so that
-  eager's own error leaves no room for a lower precision.  Of several tensors one
-  that has one sign (weights, counts) vanishes as a whole, of the others the last slice: what keeps
-  a divisor from being zero;
+  eager's own error leaves no room for a lower precision.  Of several tensors one that has one sign
+  (weights, counts) vanishes as a whole, of the others the last slice: what keeps a divisor from
+  being zero;
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
   all it pads is below zero); the first input has the one where the others have the other, and
@@ -25,8 +25,7 @@ of the floating inputs:
   is twice as high (a maximum that misses it cannot stabilise an exponential), and one is moved away
   from zero, still on the grid: a mean that is large beside what varies has to be right in more
   places than the result shows.  A single row that is added to all others has none: its spike would
-  be the maximum of each of them.
-  Parameters lie on grids too: sums and products are exact, and tie;
+  be the maximum of each.  Parameters lie on grids too: sums and products are exact, and tie;
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
 except in ``large``, where they have slices of only the lower value, of only the higher, and with

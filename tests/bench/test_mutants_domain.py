@@ -339,3 +339,31 @@ def test_saturated_and_empty_quotients(old: str, new: str, proof: str | None) ->
     assert old in MISH
     prepared = prepare(MISH_PROGRAM, "Mish", draws=1)
     assert proven_equivalent(prepared, MISH, MISH.replace(old, new)) == proof
+
+
+def test_an_infinity_that_data_chooses_is_not_taken_for_padding(peak: Prepared) -> None:
+    """A row may be masked as a whole, and then its maximum is infinite."""
+    masked = PEAK.replace("tl.where(inside, x, float", "tl.where(inside & (slope > 0), x, float")
+    guarded = masked.replace("0.0, top)", "1.0, top)")
+    assert masked != guarded
+    assert proven_equivalent(peak, masked, guarded) is None
+
+
+def test_an_infinity_turned_round_is_one(peak: Prepared) -> None:
+    text = PEAK.replace("tl.where(inside, x, float", "-tl.where(inside, x, float")
+    other = text.replace("0.0, top)", "1.0, top)")
+    assert proven_equivalent(peak, text, other) is None
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "torch.randint(0, 12, (20,), dtype=torch.uint8).view(torch.int8)[:10].long()",
+        "torch.sub(torch.randint(0, 12, (10,)), 3, out=torch.zeros(10, dtype=torch.int64))",
+    ],
+)
+def test_bits_read_otherwise_and_results_written_have_no_bounds(made: str) -> None:
+    text = PROGRAM.replace("torch.randint(0, 12, (10,))\n", f"{made}\n")
+    assert made in text
+    text = text.replace("table[index]", "table[index % 12]")
+    assert "input 1" not in prepare(text, "Rows", draws=1).declared_bounds(0)

@@ -46,7 +46,6 @@ _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVola
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
-_KEEPS_INFINITY = frozenset({"arith.negf", "math.absf"})
 _KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
 _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
@@ -86,7 +85,7 @@ def term(
         is_finite,
         positive=_is_positive(op, args),
         numbers=is_finite,
-        masked=op.name in _KEEPS_INFINITY and all(_is_masked(value) for value in args),
+        masked=op.name == "math.absf" and _is_masked(args[0]),
         factors=_factors(op, args, words, finite=finite),
     )
 
@@ -97,7 +96,7 @@ def _factors(
     """Operands that make the result zero where they are zero; others must be finite for that."""
     if op.name == "arith.mulf":
         sides = zip(words, reversed(args), strict=True)
-        return tuple(w for w, other in sides if finite or _is_number(other))
+        return tuple(w for w, o in sides if (finite and _is_finite(o)) or _is_number(o))
     keeps_zero = op.name in _KEEPS_ZERO or op.attributes.get("symbol") in _LIBRARY_KEEPS_ZERO
     return (words[0],) if keeps_zero else ()
 
@@ -298,8 +297,8 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         chosen_words = np.where(settled, side, chosen_words)
     chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
     chosen = replace(chosen, exponent=softplus_of(condition, left, right))
-    # a maximum of it cannot see whether it is the infinity that counts as positive
-    return replace(chosen, positive=chosen.positive and chosen.finite)
+    # a maximum of it cannot see whether it is the infinity, which data chose
+    return replace(chosen, positive=chosen.positive and chosen.finite, masked=False)
 
 
 def _chosen_exact(takes: np.ndarray, left: Value, right: Value) -> tuple[str, Words] | None:

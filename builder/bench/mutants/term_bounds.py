@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.mutants.terms import Known, Term, Value
+from builder.bench.mutants.terms import Known, Term, Value, as_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +87,8 @@ def settled_comparison(function: Function, op: Operation, args: list[Value]) -> 
     answer = _answer(word if word in ("eq", "ne") else word[1:], first, second)
     if answer is None:
         return None
-    shapes = [v.data.shape if isinstance(v, Known) else v.hashes.shape for v in args]  # type: ignore[union-attr]
-    return Known(np.full(np.broadcast_shapes(*shapes), int(answer), dtype=np.int64))
+    shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
+    return Known(np.full(shape, int(answer), dtype=np.int64))
 
 
 def _answer(word: str, first: Bounds, second: Bounds) -> bool | None:

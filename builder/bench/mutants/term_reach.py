@@ -1,7 +1,8 @@
 """Quotients by a maximum: ``x / (max|x| / c)`` is at most ``c``, so that clamps beyond do nothing.
 
-That is how rows are quantised. Only finite numbers are spoken of: a row without any, or of zeros
-alone, is kept from a division by zero by another constant, which the maximum is compared with.
+That is how rows are quantised. Only finite numbers that do not underflow are spoken of: a row
+without any, or of zeros alone, is kept from a division by zero by another constant, which the
+maximum is compared with.
 """
 
 from __future__ import annotations
