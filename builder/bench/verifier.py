@@ -1,8 +1,10 @@
 """Who verifies the verifier: plants faults in verified pairs and counts which are found.
 
-Every fault that verification does not find is either proven to be none (``mutants.equivalence``) or
-listed.  Untouched pairs are verified again and again with other seeds; each failure is a false
-alarm.
+Every fault that verification does not find is either proven to be none (``mutants.equivalence``),
+or no loss of precision (``mutants.errors``: at most twice the original's error, or on no input set
+more than PyTorch's own; the latter are counted apart, and ``killed_share_strict`` takes them for
+survivors), or listed.  Untouched pairs are verified again and again with other seeds; each failure
+is a false alarm.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from builder.bench.mutants.choose import Chooser, Mutant, partner
-from builder.bench.verifier_steps import EQUIVALENT, INVALID, KILLED, SURVIVED
+from builder.bench.verifier_steps import (
+    EQUIVALENT,
+    INVALID,
+    KILLED,
+    PRECISION_OF_EAGER,
+    SURVIVED,
+)
 from builder.config import DRAWS, Limits
 from builder.errors import OperationFailed
 from builder.pipeline.build import PRELOAD
@@ -76,7 +84,8 @@ def measure(
         on_done: called with ``mutants`` or ``verifications`` and how many more are done.
 
     Returns:
-        ``pairs``, ``mutants``, ``killed``, ``equivalent``, ``equivalent_by``, ``killed_by``,
+        ``pairs``, ``mutants``, ``killed``, ``equivalent``, ``killed_share``,
+        ``killed_share_strict``, ``equivalent_by``, ``killed_by``,
         ``survivors``, ``operators``, ``categories``, ``verifications``, ``false_alarms``,
         ``false_alarm_reasons``, ``core_seconds_per_verification`` and ``core_seconds``.
 
@@ -197,6 +206,7 @@ def _report(rows: Sequence[Row], tally: _Tally) -> dict[str, Any]:
         "killed": outcomes[KILLED],
         "equivalent": outcomes[EQUIVALENT],
         "killed_share": _share(outcomes),
+        "killed_share_strict": _share(outcomes, more=proofs[PRECISION_OF_EAGER]),
         "equivalent_by": dict(proofs.most_common()),
         "killed_by": dict(kinds.most_common()),
         "survivors": [_survivor(rows, *item) for item in judged if item[2]["outcome"] == SURVIVED],
@@ -212,8 +222,14 @@ def _report(rows: Sequence[Row], tally: _Tally) -> dict[str, Any]:
     }
 
 
-def _share(outcomes: Mapping[str, int]) -> float | None:
-    faults = outcomes[KILLED] + outcomes[SURVIVED]
+def _share(outcomes: Mapping[str, int], more: int = 0) -> float | None:
+    """The share of the faults that were killed.
+
+    Args:
+        outcomes: how many had which.
+        more: mutants to count among the survivors.
+    """
+    faults = outcomes[KILLED] + outcomes[SURVIVED] + more
     return outcomes[KILLED] / faults if faults else None
 
 

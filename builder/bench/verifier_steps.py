@@ -14,9 +14,10 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from builder.bench.mutants.equivalence import proven_equivalent
+from builder.bench.mutants.equivalence import SAME_REALS, proven_equivalent
 from builder.bench.mutants.errors import errors_of, is_worse
 from builder.bench.mutants.precision import CATEGORY as PRECISION
 from builder.bench.mutants.terms import Unprovable
@@ -30,11 +31,14 @@ from builder.verify import Costs, Prepared, judge, prepare
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from builder.bench.mutants.errors import Exactness
+
 MUTANT_DEADLINE_S = 30.0
 MUTANT_MEMORY_BYTES = 3 << 30
 _READ_BYTES = 1 << 16
 
 KILLED, EQUIVALENT, SURVIVED, INVALID = "killed", "equivalent", "survived", "invalid"
+PRECISION_KEPT, PRECISION_OF_EAGER = "precision", "precision_of_eager"
 
 
 @in_stage("verify")
@@ -57,14 +61,14 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
     )
     prepared.evaluate()
     original = payload["triton_code"]
-    precise: dict[str, float] | None = None
+    exactness = lru_cache(partial(errors_of, prepared, original))
     results: list[dict[str, Any]] = []
     for mutant in payload["mutants"]:
         if sum(result["outcome"] != INVALID for result in results) >= payload["wanted"]:
             break
-        if mutant["category"] == PRECISION and precise is None:
-            precise = errors_of(prepared, original)
-        trial = _Trial(prepared, original, mutant, precise)
+        if mutant["category"] == PRECISION:
+            exactness()  # once, for all that are forked
+        trial = _Trial(prepared, original, mutant, exactness)
         results.append(in_fork(trial.results, MUTANT_DEADLINE_S, MUTANT_MEMORY_BYTES))
     return {"results": results}
 
@@ -77,12 +81,12 @@ class _Trial:
         prepared: Prepared,
         original: str,
         mutant: Mapping[str, Any],
-        precise: dict[str, float] | None,
+        exactness: Callable[[], Exactness | None],
     ) -> None:
         self._prepared = prepared
         self._original = original
         self._mutant = mutant
-        self._precise = precise
+        self._exactness = exactness
 
     def results(self) -> Iterator[dict[str, Any]]:
         """The verdict, then what is known after the proofs; each stands if nothing follows."""
@@ -112,16 +116,25 @@ class _Trial:
             return {"reason": f"no proof: {unprovable}"}
         except Exception as error:  # noqa: BLE001  (a proof that fails proves nothing)
             return {"reason": f"no proof: {type(error).__name__}: {error}"}
-        return {"outcome": EQUIVALENT, "proof": proof} if proof else {"reason": "no proof"}
+        if proof is None:
+            return {"reason": "no proof"}
+        if proof == SAME_REALS and not self._is_as_exact():
+            return {"reason": "the same in real numbers, but less exact"}
+        return {"outcome": EQUIVALENT, "proof": proof}
 
     def _precision(self) -> dict[str, Any]:
-        """A loss of precision that loses hardly any is none."""
-        if self._precise is None:
-            return {}
-        errors = errors_of(self._prepared, self._mutant["text"])
-        if errors is None or is_worse(errors, self._precise):
-            return {}
-        return {"outcome": EQUIVALENT, "proof": "precision"}
+        """A loss of precision that loses hardly any is none; nor is one that PyTorch has too."""
+        if self._is_as_exact():
+            return {"outcome": EQUIVALENT, "proof": PRECISION_KEPT}
+        mutant = errors_of(self._prepared, self._mutant["text"])
+        if mutant is not None and mutant.within_eager:
+            return {"outcome": EQUIVALENT, "proof": PRECISION_OF_EAGER}
+        return {}
+
+    def _is_as_exact(self) -> bool:
+        original = self._exactness()
+        mutant = errors_of(self._prepared, self._mutant["text"])
+        return original is not None and mutant is not None and not is_worse(mutant, original)
 
 
 def in_fork(

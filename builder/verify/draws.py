@@ -9,12 +9,13 @@ of the floating inputs:
   input all, so that inputs of one shape differ): ties, masks, divisions by nearly zero, sums that
   do not cancel and in which roundings do not average out;
 * ``mixed``: slices of one dimension of ordinary, large, tiny and vanishing size side by side; the
-  last are below any constant that keeps a norm from being zero;
-* ``tiny``: a thousandth, each slice of one sign (the first input's, for a maximum whose padding is
-  zero, by turns): constants that are added, and exponents near one; nothing cancels, so that
-  eager's own error leaves no room for a lower precision.  Of several tensors one that has one sign
-  (weights, counts) vanishes as a whole, of the others the last slice: what keeps a divisor from
-  being zero;
+  last are below any constant that keeps a norm from being zero.  What has one sign where others
+  have two is as drawn;
+* ``tiny``: a thousandth, each slice of one sign (the first input's by turns, and what is negative
+  is not near zero, for a maximum whose padding is): constants that are added, and exponents near
+  one; nothing cancels, so that eager's own error leaves no room for a lower precision.  Of several
+  tensors one that has one sign (weights, counts) vanishes as a whole, of the others one slice: what
+  keeps a divisor from being zero;
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
   all it pads is below zero); the first input has the one where the others have the other, and
@@ -65,8 +66,9 @@ SMALL = ("mixed", "tiny")
 FLIPPED_SHARES = (1.0, 0.4)
 LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
-FAR = 4.0
+FAR = (1024.0, 128.0)
 TINY = 2.0**-10
+AWAY = 1.0  # from zero, before it is made tiny: what is below zero has a maximum that is not zero
 VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
 GRID = 0.5
 GOLDEN = 0.6180339887498949
@@ -212,6 +214,7 @@ def reshape_inputs(
             generator,
             strength,
             side=1.0 if place else -1.0,
+            divides=not domain.has_signs and any(other.has_signs for _, other in free),
             vanishes=place == vanishing,
             has_spikes=_rows(tensor) > 1 or not several,
         )
@@ -224,8 +227,8 @@ def reshape_inputs(
 
 def has_gentle(first: Sequence[Domain], distribution: str) -> bool:
     """Whether a gentle draw differs from a full one."""
-    masks = distribution == "large" and any(domain.has_two for domain in first)
-    return masks or distribution in ("tiny", "sparse")
+    sided = any(domain.has_signs or domain.has_two for domain in first)
+    return sided if distribution == "large" else distribution in ("tiny", "sparse")
 
 
 def _rows(tensor: Tensor) -> int:
@@ -284,6 +287,7 @@ class _Draw:
         generator: of random choices.
         strength: see ``reshape_inputs``.
         side: the sign of the first slices that have one.
+        divides: it is of one sign where others are not, such as what others are divided by.
         vanishes: a full tiny draw is of vanishing size.
         has_spikes: a sparse draw has spikes.
     """
@@ -293,6 +297,7 @@ class _Draw:
     generator: torch.Generator
     strength: Strength
     side: float
+    divides: bool
     vanishes: bool
     has_spikes: bool
 
@@ -319,7 +324,12 @@ class _Draw:
         return values.masked_fill(values == 0, nearest)
 
     def _mixed(self) -> Tensor:
-        """Ordinary, large, tiny and, ever smaller, vanishing slices by turns."""
+        """Ordinary, large, tiny and, ever smaller, vanishing slices by turns.
+
+        What may divide others stays as drawn, or quotients would all be ordinary.
+        """
+        if self.divides:
+            return self.values
         sizes = [1.0, LARGE[self.mild], TINY]
         if not any(extent > len(sizes) for extent in self.values.shape):
             return self.values * torch.tensor(sizes, dtype=self.values.dtype)[_turn(self.values, 3)]
@@ -331,7 +341,7 @@ class _Draw:
     def _tiny(self) -> Tensor:
         values = self.values.abs() if self.domain.has_signs else self.values
         if self.domain.has_signs and self.side < 0.0:
-            values = torch.where(_turn(values, 2) == 1, -values, values)
+            values = torch.where(_turn(values, 2) == 1, -values - AWAY, values)
         if self.strength is not Strength.FULL:
             return values * TINY
         smallest = self._held(VANISHING[-1])
@@ -339,7 +349,7 @@ class _Draw:
             return values * smallest
         sizes = torch.full((values.shape[0] if values.dim() > 1 else 1,), TINY, dtype=values.dtype)
         if sizes.numel() > 1:
-            sizes[-1] = smallest
+            sizes[sizes.numel() // 4 * 2] = smallest  # not a negative one
         return values * sizes.reshape(-1, *[1] * (values.dim() - 1))
 
     def _held(self, size: float) -> float:
@@ -351,7 +361,7 @@ class _Draw:
         values = self.values * LARGE[self.mild]
         if self.mild or not self.domain.has_signs:
             return values
-        far, turn = self.side * (values.abs() + FAR * LARGE[0]), _turn(values, 3)
+        far, turn = self.side * (values.abs() + FAR[self.strength]), _turn(values, 3)
         return torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
 
     def _sparse(self) -> Tensor:
@@ -387,7 +397,7 @@ class _Draw:
         size = size if self.domain.highest > 0 else -size
         values = values.masked_fill(is_spike, size)
         if abs(size) == SPIKES[0] and bool(is_spike.any()):
-            highest = is_spike.flatten().nonzero()[int(is_spike.sum()) // 2]
+            highest = is_spike.flatten().nonzero()[-1]
             values = values.flatten().index_fill(0, highest, 2 * size).reshape(values.shape)
         if not self.domain.has_signs or self.domain.is_unit:
             return values

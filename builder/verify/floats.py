@@ -69,10 +69,18 @@ def usable(history: History, *, plain: bool = False) -> float:
     return narrow if plain else min(ILL_CONDITIONED, narrow * epsilon(history.rounding))
 
 
-def shows_nothing(expected: Expected, *, plain: bool = False) -> bool:
-    """Whether eager is so far from the reference that a draw is better replaced."""
+def shows_nothing(expected: Expected, *, plain: bool = False, sharp: bool = False) -> bool:
+    """Whether eager is so far from the reference that a draw is better replaced.
+
+    Args:
+        expected: of an output.
+        plain: the inputs are as drawn.
+        sharp: no element may be that far off.
+    """
     if expected.history.rounding is None or not is_float(expected.eager.dtype):
         return False
+    if sharp and expected.eager_errors.worst > ILL_CONDITIONED:
+        return True
     return _is_noise(expected.eager_errors, usable(expected.history, plain=plain))
 
 

@@ -240,17 +240,22 @@ class Prepared:
                 let_memory_failures_pass(error)
                 continue
             plain = variant is not None or attempts[attempt] is None
-            if self._is_usable(original, plain=plain):
+            sharp = attempts[attempt] is Strength.FULL and attempts[attempt + 1] is Strength.GENTLE
+            if self._is_usable(original, plain=plain, sharp=sharp):
                 return _asked(case, original, costs, attempt, plain=plain)
         message = f"eager is finite and near float64 on none of {len(attempts)} input sets"
         raise VerificationRejected("no_usable_draw", message)
 
-    def _is_usable(self, original: Original, *, plain: bool) -> bool:
-        """Whether eager is finite, unless it is not even on draw 0, and no mere rounding noise."""
+    def _is_usable(self, original: Original, *, plain: bool, sharp: bool) -> bool:
+        """Whether eager is finite, unless it is not even on draw 0, and no mere rounding noise.
+
+        Where it has to be sharp, no element may be.
+        """
         if self._first_is_finite and not is_finite(original.run):
             return False
         return not any(
-            shows_nothing(expected, plain=plain) for expected in original.expected.values()
+            shows_nothing(expected, plain=plain, sharp=sharp)
+            for expected in original.expected.values()
         )
 
     def _attempts(self, draw: int, variant: int | None) -> tuple[Attempt, ...]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.verify import rules
+from builder.verify.apart import taken_apart
 from builder.verify.floors import History
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.seams import TorchDispatchMode, negated_view, tree_flatten, tree_unflatten
@@ -98,7 +99,7 @@ class Reference(TorchDispatchMode):
         nudge: epsilons by which the operand of a rounding to integers, or of a comparison, is
             moved away from zero before it decides; others than eager may be off by some.
         casts_round: as written; without, values keep float64's precision through casts.
-        taken_apart: eager runs library operations as several (``rules.taken_apart``).
+        taken_apart: eager runs library operations as several (``apart``).
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Reference(TorchDispatchMode):
         call = Call(func, flat, spec, rules.written_arguments(func, args, kwargs))
         twins = None if func.is_view else self._twin_arguments(call)
         known = set(self.shadows)
-        apart = rules.taken_apart(func, args) if self.taken_apart and not func.is_view else None
+        apart = taken_apart(func, args) if self.taken_apart and not func.is_view else None
         out = (apart or func)(*args, **kwargs)
         if func.is_view:
             self._note_new_storages(out)

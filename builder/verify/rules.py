@@ -8,16 +8,13 @@ carry a type or a type's extreme in their arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 
 from builder.verify.allowed import names
 from builder.verify.floors import History, Operation, epsilon
-from builder.verify.memory import let_memory_failures_pass
 from builder.verify.seams import (
-    decomposition,
     overload_name,
     packet_name,
     schema_arguments,
@@ -53,7 +50,6 @@ DOTS = names(
     "convolution convolution_backward dot linear lstm mkldnn_rnn_layer mm mv vdot "
     "_weight_int8pack_mm _fused_sdp_choice"
 )
-ADDED_PRODUCTS = names("addmm addmv addbmm baddbmm")
 NORMS = frozenset({"linalg_vector_norm"})
 DOT_PREFIXES = ("_scaled_dot_product", "mkldnn_", "linalg_", "_linalg", "cholesky", "lu_")
 TIES_ARE_OPEN = frozenset({"sort", "topk", "kthvalue", "median", "mode"})
@@ -119,7 +115,7 @@ def twin_rule(
         casts_round: casts between float types round as written.
     """
     name = base_name(func)
-    if name in UNDEFINED or _is_random(func, name):
+    if name in UNDEFINED or is_random(func, name):
         return None
     if name in CASTS:
         source = args[0] if name == "_to_copy" else args[1]
@@ -144,57 +140,6 @@ def nudged(operand: Tensor, dtype: torch.dtype, epsilons: float) -> Tensor:
 
 def _is_between_floats(source: Tensor, out: Tensor) -> bool:
     return source.dtype.is_floating_point and out.dtype.is_floating_point
-
-
-def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """The operation as several, each rounded to its type; None if it is not known as such.
-
-    Libraries round once; a compiler that writes the operation itself may round in between, and
-    computes interpolation weights or variances by another formula.
-    """
-    name = name_of(func)
-    if name in ("convolution", "_convolution") and args[2] is not None:
-        return partial(_convolution_apart, func)
-    if name in ADDED_PRODUCTS:
-        return partial(_addmm_apart, func)
-    is_plain = not any(written.is_write for written in _aliases(func)) and not _is_random(
-        func, name
-    )
-    parts = decomposition(func) if is_plain else None
-    return partial(_decomposed, func, parts) if parts is not None else None
-
-
-def _aliases(func: Any) -> list[Any]:
-    return [a.alias_info for a in schema_arguments(func) if a.alias_info is not None]
-
-
-def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What the parts give, if it is the kind of result that the operation gives."""
-    whole = func(*args, **kwargs)
-    try:
-        found = parts(*args, **kwargs)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:
-        let_memory_failures_pass(error)
-        return whole
-    pairs = list(zip(tree_flatten(found)[0], tree_flatten(whole)[0], strict=False))
-    alike = all(
-        isinstance(a, Tensor) and isinstance(b, Tensor) and (a.dtype, a.shape) == (b.dtype, b.shape)
-        for a, b in pairs
-    )
-    same_count = len(tree_flatten(found)[0]) == len(tree_flatten(whole)[0])
-    return found if alike and same_count else whole
-
-
-def _convolution_apart(func: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
-    product: Tensor = func(x, weight, None, *rest)
-    return product + bias.reshape([-1] + [1] * (product.dim() - 2))
-
-
-def _addmm_apart(
-    func: Any, added: Tensor, *factors: Tensor, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    product: Tensor = func(added, *factors, beta=0, alpha=alpha)
-    return product + added * beta
 
 
 def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
@@ -224,7 +169,7 @@ def open_ties(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int |
     return dim % args[0].dim()
 
 
-def _is_random(func: Any, name: str) -> bool:
+def is_random(func: Any, name: str) -> bool:
     attention = name.startswith("_scaled_dot_product")
     return torch.Tag.nondeterministic_seeded in func.tags and not attention
 

@@ -93,6 +93,9 @@ def test_mixed_inputs_have_slices_of_every_size():
     assert min(many) == pytest.approx(2**-48)
     half = factors(lambda: [torch.randn(8, 9).half()])
     assert min(half) >= 2**-11
+    inputs, plain = drawn(lambda: [torch.randn(40, 3), torch.rand(40, 3)], "mixed")
+    assert (inputs[0].abs() < 2**-20).any()
+    assert torch.equal(inputs[1], plain[1])
     (narrow,), (plain,) = drawn(lambda: [torch.randn(2, 3)], "mixed")
     assert (narrow / plain)[0].tolist() == pytest.approx([1, 32, 2**-10])
 
@@ -140,15 +143,17 @@ def test_gentle_large_draws_leave_masks_alone_and_reshape_the_rest():
 
 
 def test_gentle_draws_are_tried_where_they_differ():
-    plain = domains([torch.randn(6, 5)])
-    masked = domains([torch.randn(6, 5), torch.rand(6, 5) > 0.5])
+    plain = domains([torch.rand(6, 5)])
+    signed = domains([torch.randn(6, 5)])
+    masked = domains([torch.rand(6, 5), torch.rand(6, 5) > 0.5])
     assert [name for name in DISTRIBUTIONS if has_gentle(plain, name)] == ["tiny", "sparse"]
+    assert has_gentle(signed, "large")
     assert has_gentle(masked, "large")
 
 
 def by_turns(x):
-    """Rows of one sign, every other one negative."""
-    return torch.where(torch.arange(len(x))[:, None] % 2 == 1, -x.abs(), x.abs())
+    """Rows of one sign, every other one negative and away from zero."""
+    return torch.where(torch.arange(len(x))[:, None] % 2 == 1, -x.abs() - 1, x.abs())
 
 
 def test_only_the_first_input_of_tiny_draws_has_negative_rows():
@@ -164,13 +169,13 @@ def test_one_tensor_of_one_sign_vanishes_in_tiny_draws():
     vanished = set()
     for seed in range(1, 9):
         (x, *others), (plain, *before) = drawn(make, "tiny", seed)
-        assert torch.equal(x[:-1], by_turns(plain)[:-1] * 2**-10)
-        assert torch.equal(x[-1], by_turns(plain)[-1] * 2**-48)
+        sizes = torch.tensor([2**-10, 2**-10, 2**-48, 2**-10])[:, None]
+        assert torch.equal(x, by_turns(plain) * sizes)
         whole = [torch.equal(b, a * 2**-48) for b, a in zip(others, before, strict=True)]
         assert sum(whole) == 1
         vanished.add(whole.index(True))
-        kept = others[not whole.index(True)]
-        assert torch.equal(kept[:-1], before[not whole.index(True)][:-1] * 2**-10)
+        other = not whole.index(True)
+        assert torch.equal(others[other], before[other] * sizes)
     assert vanished == {0, 1}
 
 

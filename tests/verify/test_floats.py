@@ -139,6 +139,27 @@ def test_operations_taken_apart_round_in_between():
         assert theirs <= ours < 0.1
 
 
+class Accumulate(nn.Module):
+    def forward(self, rows, places):
+        out = torch.zeros(3, rows.shape[1]).index_add(0, places, rows)
+        columns = places.unsqueeze(1).expand(-1, rows.shape[1] // 2)
+        return out, torch.zeros(3, rows.shape[1]).scatter_add_(0, columns, rows)
+
+
+def test_what_is_added_up_at_an_index_is_added_in_another_order():
+    rows = torch.randn(400, 10, generator=torch.Generator().manual_seed(1))
+    rows += torch.tensor([1024.0, -1024.0]).repeat(200)[:, None]
+    inputs = [rows, torch.arange(400) // 2 % 3]
+    whole, parts = (
+        run_original(Case(Accumulate(), inputs, 0), Plan(taken_apart=apart))
+        for apart in (False, True)
+    )
+    for name in ("output 0", "output 1"):
+        one, other = whole.expected[name], parts.expected[name]
+        assert torch.equal(one.reference, other.reference)
+        assert other.eager_errors.worst > 1.3 * one.eager_errors.worst > 0
+
+
 class Resize(nn.Module):
     def forward(self, x):
         y = nn.functional.interpolate(x, scale_factor=3, mode="bicubic")

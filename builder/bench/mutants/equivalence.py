@@ -10,7 +10,8 @@ proofs, neither of which draws inputs:
   for every lane of every program instance; what depends on data becomes an expression.  If each
   element of each output is the same expression, outputs are equal bit for bit, whatever the data,
   but for signs of zeros and the order in which a reduction adds.
-  ``same_terms_if_finite`` takes values for finite numbers besides.
+  ``same_terms_if_finite`` takes values for finite numbers besides, and ``same_reals`` for real
+  numbers (``term_field``): such outputs differ by how they are rounded.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from builder.bench.mutants.term_memory import Memory, Storage
 from builder.bench.mutants.terms import (
     Address,
     Known,
+    Reading,
     Unprovable,
     Value,
     Words,
@@ -44,7 +46,13 @@ if TYPE_CHECKING:
 IDENTICAL = "identical_ttir"
 SAME_TERMS = "same_terms"
 FINITE_TERMS = "same_terms_if_finite"
-_STRENGTH = (IDENTICAL, SAME_TERMS, FINITE_TERMS)
+SAME_REALS = "same_reals"
+_STRENGTH = (IDENTICAL, SAME_TERMS, FINITE_TERMS, SAME_REALS)
+_READINGS = {
+    SAME_TERMS: Reading.BITS,
+    FINITE_TERMS: Reading.FINITE,
+    SAME_REALS: Reading.REAL,
+}
 
 
 def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | None:
@@ -79,9 +87,10 @@ def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | N
 def _proof(first: HostTrace, second: HostTrace) -> str | None:
     if first.identity() == second.identity():
         return IDENTICAL
-    if _same_results(first, second, finite=False):
-        return SAME_TERMS
-    return FINITE_TERMS if _same_results(first, second, finite=True) else None
+    for proof, reading in _READINGS.items():
+        if _same_results(first, second, reading):
+            return proof
+    return None
 
 
 def _trace(prepared: Prepared, index: int, text: str, bounds: Mapping[str, Bounds]) -> HostTrace:
@@ -91,10 +100,10 @@ def _trace(prepared: Prepared, index: int, text: str, bounds: Mapping[str, Bound
     return trace
 
 
-def _same_results(first: HostTrace, second: HostTrace, *, finite: bool) -> bool:
+def _same_results(first: HostTrace, second: HostTrace, reading: Reading) -> bool:
     if first.nesting != second.nesting or len(first.outputs) != len(second.outputs):
         return False
-    memories = [_run(trace, finite=finite) for trace in (first, second)]
+    memories = [_run(trace, reading) for trace in (first, second)]
     outputs = zip(first.outputs, second.outputs, strict=True)
     if not all(_same_leaf(one, other, memories) for one, other in outputs):
         return False
@@ -105,7 +114,7 @@ def _same_results(first: HostTrace, second: HostTrace, *, finite: bool) -> bool:
     )
 
 
-def _run(trace: HostTrace, *, finite: bool) -> Memory:
+def _run(trace: HostTrace, reading: Reading) -> Memory:
     memory, budget = Memory(), Budget()
     for label, nbytes, zero in trace.storages:
         bounds = (0, 0) if zero else trace.bounds.get(label)
@@ -117,7 +126,9 @@ def _run(trace: HostTrace, *, finite: bool) -> Memory:
             kinds = [module.entry.types[slot] for slot in module.entry.arguments]
             arguments = [_argument(a, k) for a, k in zip(event.arguments, kinds, strict=True)]
             if 0 not in event.grid:
-                machine = TermMachine(module, event.grid, arguments, memory, budget, finite=finite)
+                machine = TermMachine(
+                    module, event.grid, arguments, memory, budget, reading=reading
+                )
                 machine.run()
         else:
             storage = memory.storages[event.storage]

@@ -1,8 +1,13 @@
-"""How far a Triton text is from the float64 reference, on the verifier's own draws."""
+"""How far a Triton text is from the float64 reference, on the verifier's own draws.
+
+A text that computes the same in real numbers, or in another precision, is another text only if it
+is less exact.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from builder.verify.compare import is_float
@@ -19,19 +24,35 @@ if TYPE_CHECKING:
 WORSE_FACTOR = 2.0
 
 
-def errors_of(prepared: Prepared, triton_code: str) -> dict[str, float] | None:
-    """The error of each output, its largest on any input set; None if the text fails somewhere.
+@dataclass
+class Exactness:
+    """The errors of a text.
 
-    For a float output that is the largest of its elements' errors in the verifier's norm, for a
+    For a float output an error is the largest of its elements' in the verifier's norm, for a
     discrete one the number of elements that differ from eager's.
+
+    Attributes:
+        largest: the error of each output, on the input set where it is largest.
+        within_eager: on no input set is an output's error larger than eager's own.
     """
-    found: dict[str, float] = {}
+
+    largest: dict[str, float] = field(default_factory=dict)
+    within_eager: bool = True
+
+
+def errors_of(prepared: Prepared, triton_code: str) -> Exactness | None:
+    """The errors of a text; None if it fails somewhere."""
+    found = Exactness()
     try:
         with prepared.surroundings(), imported_text(triton_code) as text:
             new = triton_module(prepared.program, text, prepared.original, 0)
             for index in range(len(prepared)):
-                for name, value in _errors(prepared.question(index), new).items():
-                    found[name] = max(value, found.get(name, 0.0))
+                question = prepared.question(index)
+                for name, value in _errors(question, new).items():
+                    found.largest[name] = max(value, found.largest.get(name, 0.0))
+                    expected = question.original.expected[name]
+                    eager = expected.eager_errors.worst if is_float(expected.eager.dtype) else 0.0
+                    found.within_eager &= value <= eager
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  (any failure to run is the verdict's to name)
@@ -58,8 +79,9 @@ def _error(actual: torch.Tensor, expected: Expected) -> float:
     return math.inf if math.isnan(largest) else largest
 
 
-def is_worse(errors: dict[str, float], originals: dict[str, float]) -> bool:
+def is_worse(mutant: Exactness, original: Exactness) -> bool:
     """Whether the error of any output is more than twice the original's."""
+    errors, originals = mutant.largest, original.largest
     if errors.keys() != originals.keys():
         return True
     return any(value > WORSE_FACTOR * originals[name] for name, value in errors.items())

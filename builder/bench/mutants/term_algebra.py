@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.mutants.term_bounds import joined_bounds
+from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
 from builder.bench.mutants.term_softplus import softplus_of
 from builder.bench.mutants.terms import (
@@ -199,8 +200,26 @@ def _settled(
                 return Term(np.where(passes, other, as_words(known)))
     if op.name == "arith.xori":
         return _flipped(args, words)
-    if op.name == "arith.cmpf" and finite:
-        return _finite_comparison(function, op, args, words)
+    if op.name == "arith.cmpf":
+        found = _finite_comparison(function, op, args, words) if finite else None
+        return found or _zero_comparison(function, op, args, words)
+    return None
+
+
+def _zero_comparison(
+    function: Function, op: Operation, args: list[Value], words: list[Words]
+) -> Term | None:
+    """Lanes where zero, such as what a masked load leaves, is compared with a constant."""
+    predicate = op.attributes["words"][0]
+    zero = float_constant(function.types[op.operands[0]].element, 0.0)
+    for place, other in ((0, 1), (1, 0)):
+        constant = getattr(args[other], "constant", None)
+        is_zero = words[place] == zero
+        if constant is None or predicate not in COMPARISONS or not bool(is_zero.any()):
+            continue
+        pair = (0.0, constant) if place == 0 else (constant, 0.0)
+        answers = constant_words(np.asarray(COMPARISONS[predicate](*pair), dtype=np.int64))
+        return Term(np.where(is_zero, answers, _plain(function, op, words)))
     return None
 
 

@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder.bench.mutants.term_algebra import operation_name
+from builder.bench.mutants.term_field import (
+    PRIME,
+    field_add,
+    field_elements,
+    field_sum,
+    with_constants,
+)
 from builder.bench.mutants.term_regions import (
     independent_parts,
     passed_places,
@@ -23,6 +30,7 @@ from builder.bench.mutants.term_sets import IDEMPOTENT, united_along
 from builder.bench.mutants.terms import (
     Integers,
     Known,
+    Reading,
     Term,
     Value,
     Words,
@@ -50,7 +58,12 @@ _KNOWN_REDUCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def along_axis(
-    function: Function, op: Operation, args: list[Value], outer: Outer, *, finite: bool = False
+    function: Function,
+    op: Operation,
+    args: list[Value],
+    outer: Outer,
+    *,
+    reading: Reading = Reading.BITS,
 ) -> list[Value]:
     """The results of ``tt.reduce``, ``tt.scan``, ``tt.dot`` or ``tt.gather``.
 
@@ -59,18 +72,18 @@ def along_axis(
         op: the operation.
         args: its operands.
         outer: values that its region may use.
-        finite: take values that are compared with themselves for numbers.
+        reading: what floats are taken for.
 
     Raises:
         Unprovable: a region that has no rule here.
     """
     if op.name == "tt.dot":
-        return [_dot(function, op, args)]
+        return [_dot(function, op, args, reading)]
     if op.name == "tt.gather":
         return [_gather(function, op, args)]
     if op.name == "tt.reduce":
-        return _reduce(function, op, args, outer, finite)
-    return _scan(function, op, args, outer, finite)
+        return _reduce(function, op, args, outer, reading)
+    return _scan(function, op, args, outer, reading)
 
 
 def _full(array: Any, kind: Type) -> Any:
@@ -85,7 +98,7 @@ def _lanes(function: Function, op: Operation, args: list[Value]) -> Words:
 
 
 def _reduce(
-    function: Function, op: Operation, args: list[Value], outer: Outer, assumed: bool
+    function: Function, op: Operation, args: list[Value], outer: Outer, reading: Reading
 ) -> list[Value]:
     axis = op.attributes["axis"] + 1
     kind = function.types[op.operands[0]]
@@ -94,9 +107,13 @@ def _reduce(
         data = _full(args[0].data, kind)
         return [Known(np.asarray(_KNOWN_REDUCTIONS[combine](data, axis=axis), dtype=np.int64))]
     if len(args) == 1 and combine in IDEMPOTENT:
-        return [united_along(combine, args[0], kind, axis, finite=assumed)]
+        return [united_along(combine, args[0], kind, axis, finite=reading >= Reading.FINITE)]
+    if len(args) == 1 and combine == "arith.addf" and reading is Reading.REAL and _finite(args[0]):
+        words = field_sum(_full(field_elements(args[0], kind.element), kind), axis)
+        total = Term(with_constants(words, kind.element), positive=_positive(args[0]))
+        return [total]
     parts = independent_parts(op.regions[0])
-    made = {part: _reduced(function, op, args, outer, assumed, part) for part in parts}
+    made = {part: _reduced(function, op, args, outer, reading, part) for part in parts}
     return [
         replace(
             made[part],
@@ -111,7 +128,7 @@ def _reduced(
     op: Operation,
     args: list[Value],
     outer: Outer,
-    assumed: bool,
+    reading: Reading,
     part: tuple[int, ...],
 ) -> Term:
     """All results of a part of a reduction that is one of its own."""
@@ -125,7 +142,7 @@ def _reduced(
     total = in_sequence(lanes, axis, skipped=neutral)
     rows = {number: _row(args[number], axis, kind) for number in part}
     places = passed_places(region, {n: row for n, row in rows.items() if row is not None})
-    numbers = assumed and _numbers(used)
+    numbers = reading >= Reading.FINITE and _numbers(used)
     name = region_hash(function, region, outer, finite=numbers, results=part, places=places)
     finite = all(isinstance(value, Known) or _finite(value) for value in used)
     positive = combine == "arith.addf" and finite and _positive(args[0])
@@ -159,12 +176,13 @@ def _positive(value: Value) -> bool:
 
 
 def _scan(
-    function: Function, op: Operation, args: list[Value], outer: Outer, assumed: bool
+    function: Function, op: Operation, args: list[Value], outer: Outer, reading: Reading
 ) -> list[Value]:
     lanes = _lanes(function, op, args)
     reverse = bool(op.attributes.get("reverse"))
     sums = prefixes(lanes, op.attributes["axis"] + 1, reverse=reverse)
-    region = int(region_hash(function, op.regions[0], outer, finite=assumed and _numbers(args)))
+    numbers = reading >= Reading.FINITE and _numbers(args)
+    region = int(region_hash(function, op.regions[0], outer, finite=numbers))
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     return [
         Term(combined(name_hash("scan", region, reverse, number), [sums]), finite, numbers=finite)
@@ -172,7 +190,7 @@ def _scan(
     ]
 
 
-def _dot(function: Function, op: Operation, args: list[Value]) -> Value:
+def _dot(function: Function, op: Operation, args: list[Value], reading: Reading) -> Value:
     kinds = [function.types[slot] for slot in op.operands[:2]]
     left, right = (_full(as_words(a), kind) for a, kind in zip(args[:2], kinds, strict=True))
     zeros = [float_constant(kind.element, 0.0) for kind in kinds]
@@ -187,9 +205,15 @@ def _dot(function: Function, op: Operation, args: list[Value]) -> Value:
     rows = np.expand_dims(in_sequence(left, left.ndim - 1, skipped=skips[0]), -1)
     columns = np.expand_dims(in_sequence(right, right.ndim - 2, skipped=skips[1]), -2)
     added_to = as_words(args[2])
-    product = combined(operation_name(function, op), [rows, columns, added_to])
     is_empty = nothing.all(axis=-1)[..., None, None]
     finite = all(_finite(value) for value in args[:3])
+    kind = function.types[op.operands[2]]
+    if reading is Reading.REAL and finite and kind.is_float:
+        product = combined(operation_name(function, op), [rows, columns])
+        product = field_add(product % PRIME, field_elements(args[2], kind.element))
+        product = with_constants(product, kind.element)
+    else:
+        product = combined(operation_name(function, op), [rows, columns, added_to])
     return Term(np.where(is_empty, added_to, product), finite, numbers=finite)
 
 

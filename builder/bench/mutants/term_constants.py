@@ -50,7 +50,7 @@ _LIBRARY: dict[str, Callable[..., Floats]] = {
     "__nv_nearbyintf": np.rint,
     "__nv_truncf": np.trunc,
 }
-_COMPARISONS: dict[str, Callable[[Floats, Floats], npt.NDArray[np.bool_]]] = {
+COMPARISONS: dict[str, Callable[[Floats, Floats], npt.NDArray[np.bool_]]] = {
     "oeq": np.equal,
     "une": np.not_equal,
     "olt": np.less,
@@ -111,7 +111,7 @@ def _calculated(op: Operation, values: list[Floats], element: str) -> Term | Non
 
 
 def _compared(op: Operation, values: list[Floats]) -> Known | None:
-    run = _COMPARISONS.get(op.attributes["words"][0])
+    run = COMPARISONS.get(op.attributes["words"][0])
     return None if run is None else Known(np.asarray(run(*values), dtype=np.int64))
 
 

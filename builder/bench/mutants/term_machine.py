@@ -17,6 +17,7 @@ from builder.bench.mutants.terms import (
     Address,
     Integers,
     Known,
+    Reading,
     Term,
     Unprovable,
     Value,
@@ -72,7 +73,7 @@ class TermMachine:
         arguments: of the entry function.
         memory: what the arguments point into.
         budget: shared by the launches of a run.
-        finite: take values that are compared with infinity, or with themselves, for finite.
+        reading: what floats are taken for.
     """
 
     def __init__(
@@ -83,14 +84,14 @@ class TermMachine:
         memory: Memory,
         budget: Budget,
         *,
-        finite: bool = False,
+        reading: Reading = Reading.BITS,
     ) -> None:
         self._module = module
         self._grid = grid
         self._arguments = list(arguments)
         self._memory = memory
         self._budget = budget
-        self._finite = finite
+        self._reading = reading
         self._stores = 0
 
     def run(self) -> None:
@@ -149,9 +150,9 @@ class TermMachine:
         if op.name in _IGNORED or op.name == "tt.assert":
             return []
         if op.name in _ALONG_AXIS:
-            results = along_axis(function, op, args, values, finite=self._finite)
+            results = along_axis(function, op, args, values, reading=self._reading)
         else:
-            results = pure(function, op, args, self._grid, ids, finite=self._finite)
+            results = pure(function, op, args, self._grid, ids, reading=self._reading)
         self._budget.spend(sum(_size(value) for value in results))
         return results
 

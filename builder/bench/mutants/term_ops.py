@@ -12,12 +12,14 @@ import torch
 from builder.bench.mutants.term_algebra import select, term
 from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
 from builder.bench.mutants.term_constants import computed, constant_term
+from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_reach import with_reach
 from builder.bench.mutants.term_softplus import with_exponent
 from builder.bench.mutants.terms import (
     Address,
     Integers,
     Known,
+    Reading,
     Term,
     Unprovable,
     Value,
@@ -86,7 +88,7 @@ def pure(
     grid: tuple[int, ...],
     ids: Integers,
     *,
-    finite: bool = False,
+    reading: Reading = Reading.BITS,
 ) -> list[Value]:
     """The results of an operation that touches no memory and has no control flow.
 
@@ -96,7 +98,7 @@ def pure(
         args: its operands.
         grid: program instances along x, y, z.
         ids: linear program ids, of shape (P,).
-        finite: take values that are compared with infinity, or with themselves, for finite.
+        reading: what floats are taken for.
 
     Raises:
         Unprovable: an operation that has no rule here.
@@ -111,7 +113,7 @@ def pure(
     if maker is not None:
         return maker(function, op, args)
     if op.name.startswith(("arith.", "math.")) or op.name in _POINTWISE:
-        return [pointwise(function, op, args, finite=finite)]
+        return [pointwise(function, op, args, reading=reading)]
     raise Unprovable(op.name)
 
 
@@ -119,7 +121,7 @@ def pure(
 
 
 def pointwise(
-    function: Function, op: Operation, args: list[Value], *, finite: bool = False
+    function: Function, op: Operation, args: list[Value], *, reading: Reading = Reading.BITS
 ) -> Value:
     """The result of an operation that works element by element."""
     kind = function.types[op.results[0]]
@@ -138,13 +140,24 @@ def pointwise(
         found = settled_comparison(function, op, args)
     if found is not None:
         return found
-    made = term(function, op, args, kind, finite=finite)
+    made = term(function, op, args, kind, finite=reading >= Reading.FINITE)
     if not isinstance(made, Term):
         return made
-    made = with_exponent(op, args, made, kind)
     if not kind.is_float and not kind.is_pointer:
+        made = with_exponent(op, args, made, kind)
         return replace(made, bounds=result_bounds(function, op, args, kind))
-    return with_reach(op, args, made, kind) if finite else made
+    return _float(function, op, args, made, reading)
+
+
+def _float(
+    function: Function, op: Operation, args: list[Value], made: Term, reading: Reading
+) -> Term:
+    """The result of an operation on floats, with what else is known of it."""
+    kind = function.types[op.results[0]]
+    if reading is Reading.REAL:
+        made = in_field(function, op, args, made, kind)
+    made = with_exponent(op, args, made, kind)
+    return with_reach(op, args, made, kind) if reading else made
 
 
 def _constant(literal: str, kind: Type) -> Value:

@@ -11,6 +11,7 @@ from builder.bench.mutants.terms import (
     Address,
     Integers,
     Known,
+    Reading,
     Term,
     Unprovable,
     Value,
@@ -85,13 +86,14 @@ def region_hash(
     if len(region.blocks) != 1:
         raise Unprovable("a region of several blocks")
     known = _symbols(region, places or {})
+    reading = Reading.FINITE if finite else Reading.BITS
     returned: list[Value] = []
     for op in region.entry.operations:
         args = [_inner(slot, known, outer) for slot in op.operands]
         if op.name.endswith(".return"):
             returned = args
         else:
-            known[op.results[0]] = pointwise(function, op, args, finite=finite)
+            known[op.results[0]] = pointwise(function, op, args, reading=reading)
     chosen = [returned[number] for number in results] if results else returned
     words = combined(name_hash("region"), [as_words(value) for value in chosen])
     return np.uint64(words[0] if words.size == 1 else in_sequence(words, 0))

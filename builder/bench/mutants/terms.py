@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,6 +29,14 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 _FIRST = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xD6E8FEB86659FD93)
 _SHIFT = np.uint64(32)
+
+
+class Reading(IntEnum):
+    """What floats are taken for: bit patterns, finite numbers, or real numbers."""
+
+    BITS = 0
+    FINITE = 1
+    REAL = 2
 
 
 class Unprovable(Exception):

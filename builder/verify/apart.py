@@ -1,0 +1,98 @@
+"""Library operations as several, for another sample of what rounding does.
+
+Libraries round once; a compiler that writes the operation itself may round in between, and computes
+interpolation weights or variances by another formula.  What is added up at an index has no order,
+so here another is taken: draws may alternate, and sums in their order be too good.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from builder.verify.allowed import names
+from builder.verify.memory import let_memory_failures_pass
+from builder.verify.rules import is_random, name_of
+from builder.verify.seams import decomposition, schema_arguments, tree_flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Tensor = torch.Tensor
+
+ADDED_PRODUCTS = names("addmm addmv addbmm baddbmm")
+
+
+def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """The operation as several, each rounded to its type; None if it is not known as such."""
+    name = name_of(func)
+    if name.rstrip("_") == "index_add":
+        return partial(_index_add_shuffled, func)
+    if name.rstrip("_") == "scatter_add":
+        return partial(_scatter_add_shuffled, func)
+    if name in ("convolution", "_convolution") and args[2] is not None:
+        return partial(_convolution_apart, func)
+    if name in ADDED_PRODUCTS:
+        return partial(_addmm_apart, func)
+    writes = any(written.is_write for written in _aliases(func))
+    is_plain = not writes and not is_random(func, name)
+    parts = decomposition(func) if is_plain else None
+    return partial(_decomposed, func, parts) if parts is not None else None
+
+
+def _aliases(func: Any) -> list[Any]:
+    return [a.alias_info for a in schema_arguments(func) if a.alias_info is not None]
+
+
+def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What the parts give, if it is the kind of result that the operation gives."""
+    whole = func(*args, **kwargs)
+    try:
+        found = parts(*args, **kwargs)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:
+        let_memory_failures_pass(error)
+        return whole
+    pairs = list(zip(tree_flatten(found)[0], tree_flatten(whole)[0], strict=False))
+    alike = all(
+        isinstance(a, Tensor) and isinstance(b, Tensor) and (a.dtype, a.shape) == (b.dtype, b.shape)
+        for a, b in pairs
+    )
+    same_count = len(tree_flatten(found)[0]) == len(tree_flatten(whole)[0])
+    return found if alike and same_count else whole
+
+
+def _convolution_apart(func: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
+    product: Tensor = func(x, weight, None, *rest)
+    return product + bias.reshape([-1] + [1] * (product.dim() - 2))
+
+
+def _addmm_apart(
+    func: Any, added: Tensor, *factors: Tensor, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    product: Tensor = func(added, *factors, beta=0, alpha=alpha)
+    return product + added * beta
+
+
+def _index_add_shuffled(
+    func: Any, added: Tensor, dim: int, index: Tensor, source: Tensor, **kwargs: Any
+) -> Any:
+    if not index.dim():
+        return func(added, dim, index, source, **kwargs)
+    order = _order(index.shape[0], source)
+    return func(added, dim, index[order], source.index_select(dim, order), **kwargs)
+
+
+def _scatter_add_shuffled(func: Any, added: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
+    if not index.dim():
+        return func(added, dim, index, source)
+    used = source[tuple(slice(extent) for extent in index.shape)]
+    order = _order(index.shape[dim], source)
+    return func(added, dim, index.index_select(dim, order), used.index_select(dim, order))
+
+
+def _order(count: int, source: Tensor) -> Tensor:
+    """An order that the data decides, so that each sample, whose inputs are moved, has its own."""
+    seed = int(source.flatten()[:64].to(torch.float64).view(torch.int64).sum())
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
