@@ -175,6 +175,9 @@ def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, A
         if isinstance(value, list):
             return f"[{inner}]"
         return f"({inner},)" if items else "()"
+    if type(value).__module__ == "torch.return_types":
+        items = [bind_result(item, results, named) for item in value]
+        return f"torch.return_types.{type(value).__name__}([{', '.join(items)}])"
     if type(value) is dict:
         pairs = (f"{key!r}: {bind_result(item, results, named)}" for key, item in value.items())
         return "{" + ", ".join(pairs) + "}"

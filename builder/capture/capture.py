@@ -12,7 +12,7 @@ from torch._ops import OpOverload
 
 from builder.capture import binding
 from builder.capture.inductor import GraphRecord, compile_for
-from builder.capture.kernels import Kernel, kernel_sources, read_kernel
+from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
 from builder.errors import CaptureRejected, Rejected
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Capture:
         training: the mode the module was captured in; None where it makes no difference.
         kernels: in the order of the module.
         aten_ops: overloads of the lowered graph, sorted.
+        fallback_ops: library calls that the module makes beside its kernels, sorted.
         target: the target's name.
     """
 
@@ -59,6 +60,7 @@ class Capture:
     training: bool | None
     kernels: tuple[Kernel, ...]
     aten_ops: tuple[str, ...]
+    fallback_ops: tuple[str, ...]
     target: str
 
 
@@ -85,7 +87,7 @@ def _user_line(error: BaseException) -> str:
 
 
 def _without_kernel(module: str) -> Rejected:
-    calls = sorted(set(re.findall(r"(?:extern_kernels|torch\.ops)\.[\w.]+(?=\()", module)))
+    calls = library_calls(module)
     if not calls:
         return CaptureRejected(
             "no_kernel", "forward only takes views, so no kernel comes of it; let it compute"
@@ -204,5 +206,6 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
         training=module.training if _has_modes(module) else None,
         kernels=tuple(read_kernel(name, text, target, seed) for name, text in sources.items()),
         aten_ops=_aten_ops(record.graphs[0]),
+        fallback_ops=library_calls(record.sources[0]),
         target=target.name,
     )

@@ -7,6 +7,8 @@ Everything in this module reaches into private parts of torch 2.11 to 2.13;
 from __future__ import annotations
 
 import contextlib
+import logging
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -17,14 +19,16 @@ import torch._inductor.config as inductor_config
 import torch.fx
 from functorch.compile import make_boxed_func
 from torch._inductor import compile_fx as inductor
-from torch._inductor.fx_passes import fuse_attention, joint_graph
+from torch._inductor.fx_passes import fuse_attention, joint_graph, reinplace
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
 from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+from torch.utils._pytree import tree_map
 
 from builder.capture import gemm
+from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ SETTINGS: dict[str, Any] = {
     "test_configs.max_mm_configs": 1,
 }
 """Inductor's settings during capture."""
+
+_NO_DRIVER = "not linked with support for cuda"
 
 
 class _SourceTaken(BaseException):
@@ -86,6 +92,33 @@ def _fake_mode(gm: torch.fx.GraphModule) -> FakeTensorMode:
     return FakeTensorMode()
 
 
+class _OnGpu(FakeTensorProp):
+    """Propagates the fake values of the GPU; what would ask its driver has the CPU's, moved.
+
+    Python's bindings of indexing and of ``copy_`` hold a device guard, which a torch that is not
+    built for the device refuses.
+    """
+
+    def __init__(
+        self, gm: torch.fx.GraphModule, mode: FakeTensorMode, moved: Callable[[Any], Any]
+    ) -> None:
+        super().__init__(gm, mode=mode)
+        self._moved = moved
+        self._known: Any = None
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        self._known = n.meta.get("val")
+        return super().run_node(n)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return super().call_function(target, args, kwargs)
+        except RuntimeError as error:
+            if _NO_DRIVER not in str(error) or self._known is None:
+                raise
+            return tree_map(self._moved, self._known)
+
+
 def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any], FakeTensorMode]:
     """Moves a CPU graph to the described GPU: device arguments, then every node's fake value."""
     mode = _fake_mode(gm)
@@ -103,7 +136,7 @@ def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any
         node.args = torch.fx.node.map_aggregate(node.args, renamed)
         node.kwargs = torch.fx.node.map_aggregate(node.kwargs, renamed)
     on_gpu = [moved(value) for value in inputs]
-    FakeTensorProp(gm, mode=mode).propagate_dont_convert_inputs(*on_gpu)
+    _OnGpu(gm, mode, moved).propagate_dont_convert_inputs(*on_gpu)
     gm.recompile()
     return on_gpu, mode
 
@@ -129,10 +162,26 @@ def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
         for patch in (
             mock.patch.object(GraphLowering, "compile_to_module", _take_source),
             mock.patch.object(heuristic, "preprocess_mm_configs", _ranked_configs(target, seed)),
+            mock.patch.object(reinplace, "_inplace_generalized_scatter", _generalized_scatter),
             described_gpu(target),
         ):
             stack.enter_context(patch)
         yield
+
+
+def _generalized_scatter(result: Any, source: Any, views: Sequence[Any]) -> Any:
+    """As ``torch/_inductor/fx_passes/reinplace.py`` has it, for fake tensors of a device that this
+    torch is not built for: the method ``copy_`` would ask for its driver, the operator does not.
+    """
+    view = result
+    for step in views:
+        args, kwargs = tree_map(
+            lambda node: node.meta["val"] if isinstance(node, torch.fx.Node) else node,
+            (step.args, step.kwargs),
+        )
+        view = step.target(view, *args, **kwargs)
+    torch.ops.aten.copy_.default(view, source)
+    return result
 
 
 @dataclass(frozen=True)
@@ -215,7 +264,9 @@ def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., An
         return make_boxed_func(run)
 
     def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
-        return inductor.compile_fx(gm, inputs, inner_compile=inner_compile)
+        return inductor.compile_fx(
+            gm, inputs, inner_compile=inner_compile, decompositions=decompositions()
+        )
 
     return backend
 
@@ -263,7 +314,9 @@ def compile_for(
     torch._dynamo.reset()  # noqa: SLF001
     with (
         inductor_config.patch(SETTINGS),
-        dynamo_config.patch(specialize_float=True),
+        dynamo_config.patch(
+            specialize_float=True, ignore_logging_functions={warnings.warn, logging.warning}
+        ),
         # Attention in its math form stays as written: no pattern makes it a library call.
         mock.patch.object(fuse_attention, "_sfdp_init"),
         _softmax_as_written(),

@@ -87,6 +87,12 @@ def kernel_sources(module: str) -> dict[str, str]:
     return sources
 
 
+def library_calls(module: str) -> tuple[str, ...]:
+    """What an Inductor module calls besides kernels, sorted."""
+    text = module.partition("\ndef call(")[2] or module
+    return tuple(sorted(set(re.findall(r"(?:extern_kernels|torch\.ops)\.[\w.]+(?=\()", text))))
+
+
 def _autotuner(name: str, source: str, target: Target) -> Any:
     """Executes a kernel's text, which gives Inductor's autotuner object for it."""
     module = types.ModuleType(f"inductor_kernel_{name}")

@@ -36,7 +36,11 @@ VIEW_FUNCTIONS = names(
     "select squeeze swapaxes swapdims t transpose unbind unflatten unsqueeze view_as_complex "
     "view_as_real chunk split tensor_split"
 )
-HOST_TORCH = frozenset(f"torch.{name}" for name in ALLOCATIONS | VIEW_FUNCTIONS) | names(
+RETURN_TYPES = names("aminmax cummax cummin frexp kthvalue max median min mode nanmedian sort topk")
+HOST_TORCH = frozenset(
+    f"torch.{name}"
+    for name in ALLOCATIONS | VIEW_FUNCTIONS | {f"return_types.{name}" for name in RETURN_TYPES}
+) | names(
     "torch.device torch.Size torch.is_tensor torch.is_grad_enabled torch.no_grad "
     "torch.enable_grad torch.initial_seed torch.finfo torch.iinfo torch.cuda.device "
     "torch.cuda.current_device torch.cuda.get_device_properties torch.get_default_dtype "

@@ -7,12 +7,14 @@ import click
 from builder.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "capture": "Count the operators of PyTorch that become verified Triton.",
     "executor": "Time kernels on the executor and under Triton's interpreter.",
     "verifier": "Count the faults that verification finds, and its false alarms.",
 }
 
 _EPILOG = """\b
 Examples:
+  torch2triton bench capture --only addmm
   torch2triton bench executor --only matmul
   torch2triton bench verifier --data data/demo --mutants 600 --verifications 240
 """
@@ -20,4 +22,4 @@ Examples:
 
 @click.command("bench", cls=LazyGroup, package=__name__, summaries=COMMANDS, epilog=_EPILOG)
 def command() -> None:
-    """Measure the executor and the verifier themselves."""
+    """Measure capture, the executor and the verifier themselves."""

@@ -1,0 +1,121 @@
+"""The step of ``bench capture``, as workers run it: one entry of the operator database."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from builder.bench import operators
+from builder.capture.capture import Capture, capture
+from builder.capture.targets import TARGETS, resolve_targets
+from builder.errors import BuilderError, Rejected
+from builder.pipeline.steps import in_stage
+from builder.programs.load import LoadedProgram, load_program
+from builder.rewrite import triton_module
+from builder.verify import judge, prepare
+from builder.verify.compile import compile_launches
+from builder.verify.modules import imported_text
+from builder.verify.modules import triton_module as new_module
+from builder.verify.runner import Case, run_triton
+
+LOWERED = frozenset({"library_call", "no_kernel"})
+"""Rejections of what Inductor did lower, but not to Triton."""
+
+
+@dataclass
+class Found:
+    """How far an entry came.
+
+    Attributes:
+        captured: Inductor lowered it whole.
+        with_triton: to at least one Triton kernel.
+        triton_only: and to nothing else.
+        compiled_all_targets: its kernels compile for every target.
+        verified: verification passed.
+        stage: where it ended; empty if it did not.
+        reason: why.
+        capture_core_s: core-seconds of its capture.
+    """
+
+    captured: bool = False
+    with_triton: bool = False
+    triton_only: bool = False
+    compiled_all_targets: bool = False
+    verified: bool = False
+    stage: str = ""
+    reason: str = ""
+    capture_core_s: float = 0.0
+
+
+@in_stage("capture")
+def warm_up() -> None:
+    """Imports the database before processes are forked."""
+    operators.listed()
+
+
+@in_stage("capture")
+def examine(payload: dict[str, Any]) -> dict[str, Any]:
+    """Captures an entry, compiles it for every target and verifies it.
+
+    Args:
+        payload: ``name``, ``scaled``, ``target`` and ``draws``.
+
+    Returns:
+        the fields of ``Found``.
+    """
+    found = Found()
+    python_code, entry_point = operators.program(payload["name"], scaled=payload["scaled"])
+    try:
+        program = load_program(python_code, entry_point, f"{entry_point}.py")
+        captured = _captured(program, payload["target"], found)
+        if found.triton_only:
+            _prove(program, captured, payload["draws"], found)
+    except (Rejected, BuilderError) as error:
+        stage = getattr(error, "stage", "program")
+        found.stage = found.stage or stage
+        kind = getattr(error, "kind", type(error).__name__)
+        found.reason = f"{kind}: {error}"
+        found.captured = found.captured or kind in LOWERED
+    return asdict(found)
+
+
+def _captured(program: LoadedProgram, target: str, found: Found) -> Capture:
+    module, inputs = program.make_module(), program.make_inputs(0)
+    start = time.process_time()
+    try:
+        captured = capture(module, inputs, resolve_targets([target])[0])
+    finally:
+        found.capture_core_s = time.process_time() - start
+    found.captured = found.with_triton = True
+    found.triton_only = not captured.fallback_ops
+    if captured.fallback_ops:
+        found.stage, found.reason = "capture", f"library_call: {', '.join(captured.fallback_ops)}"
+    return captured
+
+
+def _prove(program: LoadedProgram, captured: Capture, draws: int, found: Found) -> None:
+    name = program.entry_point
+    found.stage = "rewrite"
+    arguments = program.constructor_arguments()
+    text = triton_module(program.python_code, name, captured, arguments).text
+    prepared = prepare(program.python_code, name, draws=draws)
+    found.stage = "compile"
+    _compile(prepared, text)
+    found.compiled_all_targets = True
+    found.stage = "verify"
+    verdict = judge(prepared, text, targets=())
+    found.verified = verdict.agrees
+    if verdict.agrees:
+        found.stage = ""
+    else:
+        found.reason = f"{verdict.kind}: {verdict.reason}"
+
+
+def _compile(prepared: Any, triton_code: str) -> None:
+    """Compiles all kernels that one run launches, for all targets of the table."""
+    with prepared.surroundings(), imported_text(triton_code) as text:
+        new = new_module(prepared.program, text, prepared.original, 0)
+        case = Case(prepared.original, prepared.program.make_inputs(0), 0)
+        launches = run_triton(case, new).launches
+    compile_launches(launches, tuple(TARGETS.values()))

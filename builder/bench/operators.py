@@ -1,0 +1,159 @@
+"""PyTorch's own operator database as programs: one for each entry, on its largest sample.
+
+``torch.testing._internal.common_methods_invocations.op_db`` (torch 2.11 to 2.13) is private; its
+entries have ``sample_inputs``, which draws with the global generator.  It needs ``expecttest``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from builder.errors import OperationFailed
+
+SCALED_ELEMENTS = 4096
+"""What a scaled sample's largest tensor has at least."""
+
+_HOLE = object()
+_PROGRAM = '''"""``{name}`` of PyTorch's operator database."""
+
+import torch
+from torch import nn
+
+from builder.bench.operators import Entry
+
+ENTRY = Entry({name!r}, {scaled}, {needs_grad})
+
+
+class {entry_point}(nn.Module):
+    def forward(self, tensors):
+        return ENTRY(tensors)
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [ENTRY.tensors()]
+'''
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An entry of the database.
+
+    Attributes:
+        name: the operator's, with its variant after a colon.
+        has_gradient: autograd supports it.
+    """
+
+    name: str
+    has_gradient: bool
+
+
+def listed() -> list[Listed]:
+    """The entries that take float32 on the CPU, in the database's order.
+
+    Raises:
+        OperationFailed: the database cannot be imported.
+    """
+    return [
+        Listed(name, bool(operator.supports_autograd)) for name, operator in _operators().items()
+    ]
+
+
+def program(name: str, *, scaled: bool = False, needs_grad: bool = False) -> tuple[str, str]:
+    """An entry's program file and the name of its class.
+
+    Args:
+        name: of an entry.
+        scaled: its sample's dimensions are multiplied until it has ``SCALED_ELEMENTS``.
+        needs_grad: its floating inputs require gradients.
+    """
+    words = re.findall(r"[A-Za-z0-9]+", name)
+    entry_point = "Op" + "".join(word[:1].upper() + word[1:] for word in words)
+    text = _PROGRAM.format(name=name, scaled=scaled, needs_grad=needs_grad, entry_point=entry_point)
+    return text, entry_point
+
+
+class Entry:
+    """One operator with what its largest sample holds besides tensors.
+
+    Args:
+        name: of an entry.
+        scaled: see ``program``.
+        needs_grad: see ``program``.
+
+    Raises:
+        OperationFailed: it has no sample of that kind.
+    """
+
+    def __init__(self, name: str, scaled: bool, needs_grad: bool) -> None:
+        self._listed = _operators()[name]
+        self._scaled = scaled
+        self._needs_grad = needs_grad
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            samples = self._samples()
+        if not samples:
+            raise OperationFailed(f"{name} has no sample; leave it out")
+        self._place = max(range(len(samples)), key=lambda place: _elements(samples[place]))
+        leaves, self._spec = pytree.tree_flatten(_arguments(samples[self._place]))
+        self._constants = [_HOLE if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        self._operator = self._listed.op
+
+    def tensors(self) -> list[torch.Tensor]:
+        """The tensors of a fresh sample, drawn with the global generator."""
+        leaves = pytree.tree_leaves(_arguments(self._samples()[self._place]))
+        found = [leaf.detach() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        return [
+            tensor.requires_grad_(self._needs_grad and tensor.is_floating_point())
+            for tensor in found
+        ]
+
+    def __call__(self, tensors: list[torch.Tensor]) -> Any:
+        """The operator's result."""
+        remaining = iter(tensors)
+        leaves = [next(remaining) if leaf is _HOLE else leaf for leaf in self._constants]
+        first, args, kwargs = pytree.tree_unflatten(leaves, self._spec)
+        return self._operator(first, *args, **kwargs)
+
+    def _samples(self) -> list[Any]:
+        return list(self._listed.sample_inputs("cpu", torch.float32, set_seed=False))
+
+
+def _arguments(sample: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    return sample.input, tuple(sample.args), dict(sample.kwargs)
+
+
+def _elements(sample: Any) -> int:
+    leaves = pytree.tree_leaves(_arguments(sample))
+    return sum(leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor))
+
+
+def _called(operator: Any, *args: Any, **kwargs: Any) -> Any:
+    return operator(*args, **kwargs)
+
+
+@lru_cache(maxsize=1)
+def _operators() -> dict[str, Any]:
+    try:
+        from torch.testing._internal import common_methods_invocations as database  # noqa: PLC0415
+    except ImportError as error:
+        raise OperationFailed(
+            f"PyTorch's operator database cannot be imported ({error}); pip install expecttest"
+        ) from error
+    # Tests seed around a random operation, which no compiler traces; the operation is the same.
+    vars(database)["wrapper_set_seed"] = _called
+    found = {}
+    for operator in database.op_db:
+        if torch.float32 in operator.dtypes:
+            variant = f":{operator.variant_test_name}" if operator.variant_test_name else ""
+            found[f"{operator.name}{variant}"] = operator
+    return found

@@ -1,0 +1,128 @@
+"""Scatters and histograms as reductions over what falls on a place, without atomics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+Tensor = torch.Tensor
+aten = torch.ops.aten
+
+MOST_COMPARISONS = 1 << 26
+
+
+def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Any:
+    """``aten.masked_scatter``: the n-th place of the mask takes the source's n-th element."""
+    x, mask = torch.broadcast_tensors(x, mask)
+    if not x.numel() or not source.numel():
+        return NotImplemented
+    rank = mask.reshape(-1).to(torch.int64).cumsum(0) - 1
+    taken = source.reshape(-1)[rank.clamp(0, source.numel() - 1)]
+    return torch.where(mask, taken.reshape(mask.shape), x)
+
+
+def index_reduce(
+    x: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Any:
+    """``aten.index_reduce``: rows of a source, combined with the row that their index names."""
+    if x.dim() == 0 or not index.numel() or reduce not in _REDUCTIONS:
+        return NotImplemented
+    if source.numel() * x.shape[dim] > MOST_COMPARISONS or not x.is_floating_point():
+        return NotImplemented
+    neutral, combine = _REDUCTIONS[reduce]
+    rows, ours = source.movedim(dim, 0), x.movedim(dim, 0)
+    place = torch.arange(ours.shape[0], device=x.device)
+    falls = (index.unsqueeze(0) == place.unsqueeze(1)).reshape(
+        place.numel(), index.numel(), *[1] * (rows.dim() - 1)
+    )
+    parts = torch.where(falls, rows.unsqueeze(0), neutral)
+    if include_self:
+        parts = torch.cat((ours.unsqueeze(1), parts), 1)
+    found = combine(parts)
+    if reduce == "mean":
+        count = falls.sum(1) + int(include_self)
+        found = found / count.clamp(min=1)
+    result = found if include_self else torch.where(falls.any(1), found, ours)
+    return result.movedim(0, dim).contiguous()
+
+
+def scatter_reduce(
+    x: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Any:
+    """``aten.scatter_reduce``: elements of a source, combined with those that their index names.
+
+    A sum stays as it is: Inductor has atomic additions.
+    """
+    if x.dim() == 0 or not index.numel() or reduce not in _REDUCTIONS:
+        return NotImplemented
+    if index.numel() * x.shape[dim] > MOST_COMPARISONS or not x.is_floating_point():
+        return NotImplemented
+    neutral, combine = _REDUCTIONS[reduce]
+    used = source[tuple(slice(extent) for extent in index.shape)].movedim(dim, 0)
+    named, ours = index.movedim(dim, 0), x.movedim(dim, 0)
+    place = torch.arange(ours.shape[0], device=x.device).reshape(-1, *[1] * named.dim())
+    falls = named.unsqueeze(0) == place
+    whole = [
+        amount
+        for extent, all_of in zip(reversed(named.shape[1:]), reversed(ours.shape[1:]), strict=True)
+        for amount in (0, all_of - extent)
+    ]
+    parts = torch.where(falls, used.unsqueeze(0), neutral)
+    parts = aten.constant_pad_nd.default(parts, whole, neutral)
+    count = aten.constant_pad_nd.default(falls.sum(1), whole, 0)
+    if include_self:
+        parts = torch.cat((ours.unsqueeze(1), parts), 1)
+    found = combine(parts)
+    if reduce == "mean":
+        found = found / (count + int(include_self)).clamp(min=1)
+    result = found if include_self else torch.where(count > 0, found, ours)
+    return result.movedim(0, dim).contiguous()
+
+
+_REDUCTIONS: dict[str, Any] = {
+    "prod": (1.0, lambda parts: parts.prod(1)),
+    "amin": (float("inf"), lambda parts: parts.amin(1)),
+    "amax": (float("-inf"), lambda parts: parts.amax(1)),
+    "mean": (0.0, lambda parts: parts.sum(1)),
+}
+
+
+def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Any:  # noqa: A002
+    """``aten.histc``: how many elements fall into each of ``bins`` equal parts of a range.
+
+    A range of no width is that of the elements
+    (``aten/src/ATen/native/cuda/SummaryOps.cu``).
+    """
+    if not x.is_floating_point() or not x.numel() or bins * x.numel() > MOST_COMPARISONS:
+        return NotImplemented
+    x = x.reshape(-1)
+    low, high = x.new_full((), min), x.new_full((), max)
+    if min == max:
+        low, high = x.amin(), x.amax()
+        low, high = torch.where(low == high, low - 1, low), torch.where(low == high, high + 1, high)
+    place = ((x - low) * bins / (high - low)).to(torch.int64)
+    place = torch.where(x == high, bins - 1, place)
+    place = torch.where((x >= low) & (x <= high), place, -1)
+    number = torch.arange(bins, device=x.device)
+    return (place.unsqueeze(0) == number.unsqueeze(1)).to(x.dtype).sum(1)
+
+
+DECOMPOSITIONS = {
+    aten.masked_scatter.default: masked_scatter,
+    aten.index_reduce.default: index_reduce,
+    aten.scatter_reduce.two: scatter_reduce,
+    aten.histc.default: histc,
+}

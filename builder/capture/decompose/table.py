@@ -1,0 +1,34 @@
+"""The table of decompositions that graphs are traced with.
+
+``torch._inductor.decomposition`` is private; written against torch 2.11 to 2.13.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch._inductor.decomposition import select_decomp_table
+
+from builder.capture.decompose import (
+    convolution,
+    distance,
+    ordering,
+    pooling,
+    products,
+    random,
+    scatter,
+    special,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MODULES = (convolution, distance, ordering, pooling, products, random, scatter, special)
+
+
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """Inductor's own table, and ours over it."""
+    table = dict(select_decomp_table())
+    for module in _MODULES:
+        table.update(module.DECOMPOSITIONS)
+    return table

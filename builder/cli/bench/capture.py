@@ -1,0 +1,70 @@
+"""``torch2triton bench capture``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.cli import render
+from builder.cli.options import workers_option
+from builder.cli.output import EXIT_OK, Output, with_output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EPILOG = """\b
+Examples:
+  torch2triton bench capture
+  torch2triton bench capture --only addmm --only nn.functional.conv2d
+  torch2triton bench capture --format json > capture.json
+"""
+
+
+@click.command("capture", epilog=_EPILOG)
+@click.option("--only", "names", metavar="NAME", multiple=True, help="This entry; repeatable.")
+@click.option("--list", "listing", is_flag=True, help="List the entries and capture none.")
+@click.option("--scaled", is_flag=True, help="Scale samples up to 4,096 elements or more.")
+@click.option("--target", default="cuda:90", show_default=True, help="What to capture for.")
+@workers_option
+@with_output
+def command(
+    *,
+    names: tuple[str, ...],
+    listing: bool,
+    scaled: bool,
+    target: str,
+    workers: int,
+    output: Output,
+) -> int:
+    """Capture, compile and verify PyTorch's own operator database.
+
+    Every entry that takes float32 on the CPU, on its largest sample. What becomes Triton alone is
+    compiled for every known target and verified. Needs the package expecttest.
+    """
+    from builder.bench.capture import CaptureBench, chosen, measure  # noqa: PLC0415 - fast --help
+    from builder.capture.targets import resolve_targets  # noqa: PLC0415
+
+    resolve_targets([target])
+    entries = chosen(names)
+    if listing:
+        output.result({"entries": entries}, "\n".join(entries), quiet=entries)
+        return EXIT_OK
+    bench = CaptureBench(names, scaled, target, workers)
+    with output.progress(len(entries), "capturing", "entry") as bar:
+        result = measure(bench, lambda: bar.update(1))
+    output.result(result, _tables(result), quiet=[one["entry"] for one in result["failures"]])
+    return EXIT_OK
+
+
+def _tables(result: Mapping[str, Any]) -> Any:
+    from rich.console import Group  # noqa: PLC0415 - --help stays fast
+
+    failures = [(one["entry"], one["stage"], one["reason"][:160]) for one in result["failures"]]
+    names = ("entries", "captured", "with_triton", "triton_only", "compiled_all_targets",
+             "verified", "core_seconds")  # fmt: skip
+    return Group(
+        render.table(("entry", "stage", "reason"), failures),
+        render.table(("why", "entries"), list(result["failures_by"].items())),
+        render.facts({name: result[name] for name in names}),
+    )

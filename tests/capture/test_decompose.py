@@ -1,0 +1,199 @@
+"""Decompositions compute what the operations compute."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from builder.capture.decompose import (
+    convolution,
+    distance,
+    ordering,
+    pooling,
+    products,
+    random,
+    scatter,
+    special,
+)
+
+aten = torch.ops.aten
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(3)
+
+
+def test_every_kind_of_convolution():
+    sizes = {1: (11,), 2: (9, 12), 3: (6, 7, 5)}
+    options = itertools.product((1, 2), (0, 1), (1, 2, 3), (False, True), (1, 2))
+    for (rank, size), (stride, pad, dilation, transposed, groups) in itertools.product(
+        sizes.items(), options
+    ):
+        kernel = (3, 2, 3)[:rank] if dilation < 3 else (2,) * rank
+        x = torch.randn(2, 4, *size, dtype=torch.float64)
+        shape = (4, 6 // groups) if transposed else (6, 4 // groups)
+        weight = torch.randn(*shape, *kernel, dtype=torch.float64)
+        bias = torch.randn(6, dtype=torch.float64)
+        extra = [stride - 1] * rank if transposed else [0] * rank
+        given = (
+            x, weight, bias, [stride] * rank, [pad] * rank, [dilation] * rank, transposed, extra,
+            groups,
+        )  # fmt: skip
+        ours = convolution.convolution(*given)
+        if ours is NotImplemented:
+            assert rank > 1
+            assert dilation == 1
+            assert not transposed
+            continue
+        wanted = aten.convolution.default(*given)
+        assert ours.shape == wanted.shape
+        torch.testing.assert_close(ours, wanted)
+
+
+def test_strides_and_paddings_may_differ_by_dimension():
+    x, weight = torch.randn(2, 4, 8, 8), torch.randn(2, 2, 3, 3)
+    given = (x, weight, torch.randn(2), [3, 2], [2, 1], [4, 4], False, [0, 0], 2)
+    torch.testing.assert_close(convolution.convolution(*given), aten.convolution.default(*given))
+    weight = torch.randn(4, 3, 3, 2)
+    given = (x, weight, None, [3, 2], [0, 1], [2, 1], True, [1, 0], 1)
+    torch.testing.assert_close(convolution.convolution(*given), aten.convolution.default(*given))
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, 1.5, 2.0, math.inf])
+def test_distances(p):
+    x, y = torch.randn(3, 5, 4, dtype=torch.float64), torch.randn(3, 6, 4, dtype=torch.float64)
+    torch.testing.assert_close(distance.cdist(x, y, p, None), torch.cdist(x, y, p))
+    torch.testing.assert_close(distance.pdist(x[0], p), torch.pdist(x[0], p))
+
+
+def same_order(ours, wanted, x, dim):
+    """Indices may differ among ties."""
+    assert torch.equal(ours[0].nan_to_num(9.5), wanted[0].nan_to_num(9.5))
+    assert ours[1].shape == wanted[1].shape
+    found = x.gather(dim, ours[1]).nan_to_num(9.5)
+    assert torch.equal(found, wanted[0].nan_to_num(9.5))
+
+
+@pytest.mark.parametrize("holes", [0, 1, 7])
+def test_medians_and_kth_values(holes):
+    x = torch.randint(-4, 5, (6, 7, 5)).float()
+    if holes:
+        x[:3, :holes] = torch.nan
+    for dim in (0, 1, -1):
+        same_order(ordering.median_dim(x, dim, keepdim=True), x.median(dim, keepdim=True), x, dim)
+        same_order(
+            ordering.nanmedian_dim(x, dim, keepdim=True), x.nanmedian(dim, keepdim=True), x, dim
+        )
+        same_order(
+            ordering.kthvalue(x, 2, dim, keepdim=True), x.kthvalue(2, dim, keepdim=True), x, dim
+        )
+    assert ordering.kthvalue(x, 3, 1)[0].shape == (6, 5)
+    assert torch.equal(ordering.median(x).nan_to_num(9.5), x.median().nan_to_num(9.5))
+    assert torch.equal(ordering.nanmedian(x), x.nanmedian())
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_long_sorts(descending):
+    x = torch.randint(-90, 90, (2, 600, 3)).float()
+    x[0, 5:9] = torch.nan
+    ours = ordering.sort_stable(x, stable=True, dim=1, descending=descending)
+    wanted = x.sort(dim=1, descending=descending, stable=True)
+    assert torch.equal(ours[0].nan_to_num(999.0), wanted[0].nan_to_num(999.0))
+    assert torch.equal(ours[1], wanted[1])
+    assert ordering.sort_stable(x, dim=0) is NotImplemented
+
+
+def test_adaptive_pooling():
+    for shape, out in itertools.product(
+        ((2, 3, 7, 6, 5), (3, 4, 9, 2)), ((3, 2, 4), (1, 1, 1), (8, 3, 5))
+    ):
+        x = torch.randint(-3, 4, shape).double()
+        wanted = torch.nn.functional.adaptive_avg_pool3d(x, out)
+        torch.testing.assert_close(pooling.adaptive_avg_pool3d(x, out), wanted)
+        values, places = aten.adaptive_max_pool3d.default(x, out)
+        ours = pooling.adaptive_max_pool3d(x, out)
+        assert torch.equal(ours[0], values)
+        assert torch.equal(ours[1], places)
+
+
+def test_products():
+    a, b = torch.randn(4, 5, 6, dtype=torch.float64), torch.randn(4, 6, 7, dtype=torch.float64)
+    added = torch.randn(5, 1, dtype=torch.float64)
+    for beta, alpha in ((1, 1), (0.5, 2.0), (0, 1)):
+        wanted = torch.addbmm(added, a, b, beta=beta, alpha=alpha)
+        torch.testing.assert_close(products.addbmm(added, a, b, beta=beta, alpha=alpha), wanted)
+    empty = products.addmm(added, torch.ones(5, 0).double(), torch.ones(0, 7).double(), beta=0.5)
+    assert torch.equal(empty, (added * 0.5).expand(5, 7))
+    assert products.addmm(added, a[0], b[0]) is NotImplemented
+    x, weight, y = torch.randn(3, 4), torch.randn(2, 4, 5), torch.randn(3, 5)
+    given = (x, weight, y, [1, 3], [0], [1, 2], [2, 3])
+    torch.testing.assert_close(products.trilinear(*given), aten._trilinear.default(*given))
+
+
+@pytest.mark.parametrize("reduce", ["prod", "mean", "amin", "amax"])
+def test_index_reductions(reduce):
+    x, source = torch.randn(5, 4, dtype=torch.float64), torch.randn(5, 9, dtype=torch.float64)
+    index = torch.tensor([0, 2, 2, 0, 0, 2, 2, 2, 0])
+    for own in (True, False):
+        wanted = x.index_reduce(1, index, source, reduce, include_self=own)
+        ours = scatter.index_reduce(x, 1, index, source, reduce, include_self=own)
+        torch.testing.assert_close(ours, wanted)
+
+
+@pytest.mark.parametrize("reduce", ["prod", "mean", "amin", "amax"])
+def test_scatter_reductions(reduce):
+    x, source = torch.randn(5, 4, 3).double(), torch.randn(4, 9, 3).double()
+    index = torch.randint(0, 4, (3, 8, 2))
+    for own in (True, False):
+        wanted = x.scatter_reduce(1, index, source, reduce, include_self=own)
+        ours = scatter.scatter_reduce(x, 1, index, source, reduce, include_self=own)
+        torch.testing.assert_close(ours, wanted)
+
+
+def test_modes_and_the_largest():
+    x = torch.randint(-3, 4, (5, 9, 4)).float()
+    for dim in (0, 1, -1):
+        same_order(ordering.mode(x, dim, keepdim=True), x.mode(dim, keepdim=True), x, dim)
+        for largest in (True, False):
+            ours, wanted = ordering.topk(x, 3, dim, largest), x.topk(3, dim, largest)
+            same_order(ours, wanted, x, dim)
+
+
+def test_special_functions():
+    x = torch.cat([torch.linspace(-11, 40, 501), torch.randn(200) * 3, torch.tensor([1e-3, 1e5])])
+    x = x.double()
+    torch.testing.assert_close(special.digamma(x), torch.digamma(x), equal_nan=True)
+    for n in range(6):
+        ours, wanted = special.polygamma(n, x), torch.polygamma(n, x)
+        torch.testing.assert_close(ours, wanted, rtol=1e-8, atol=1e-12, equal_nan=True)
+    zeros = torch.tensor([0.0, -0.0])
+    assert torch.equal(special.digamma(zeros), torch.digamma(zeros))
+    poles = torch.tensor([0.0, -1.0, -2.0])
+    assert torch.equal(special.polygamma(2, poles), torch.polygamma(2, poles))
+
+
+def test_random_numbers_have_the_asked_moments():
+    x = torch.empty(20000)
+    mean, std = torch.full_like(x, 2.0), torch.full_like(x, 0.5)
+    draws = [random.normal_tensors(m, s) for m, s in ((mean, 0.5), (2.0, std), (mean, std))]
+    for drawn in (*draws, random.normal_functional(x, 2.0, 0.5)):
+        assert abs(float(drawn.mean()) - 2.0) < 0.02
+        assert abs(float(drawn.std()) - 0.5) < 0.02
+    drawn = random.uniform(x, -1.0, 3.0)
+    assert float(drawn.min()) >= -1.0
+    assert 2.9 < float(drawn.max()) < 3.0
+
+
+def test_scatters_and_histograms():
+    x, mask = torch.randn(4, 6), torch.rand(4, 1) > 0.4
+    source = torch.randn(40)
+    assert torch.equal(scatter.masked_scatter(x, mask, source), x.masked_scatter(mask, source))
+    values = torch.randint(-8, 9, (300,)).float() / 4
+    for bins, low, high in ((5, 0, 0), (7, -1, 1), (100, -2, 2), (4, 3, 5)):
+        assert torch.equal(scatter.histc(values, bins, low, high), values.histc(bins, low, high))
+    same = torch.full((9,), 2.5)
+    assert torch.equal(scatter.histc(same, 3), same.histc(3))
