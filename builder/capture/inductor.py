@@ -100,7 +100,10 @@ class _OnGpu(FakeTensorProp):
     """
 
     def __init__(
-        self, gm: torch.fx.GraphModule, mode: FakeTensorMode, moved: Callable[[Any], Any]
+        self,
+        gm: torch.fx.GraphModule,
+        mode: FakeTensorMode | None = None,
+        moved: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         super().__init__(gm, mode=mode)
         self._moved = moved
@@ -162,6 +165,7 @@ def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
         for patch in (
             mock.patch.object(GraphLowering, "compile_to_module", _take_source),
             mock.patch.object(heuristic, "preprocess_mm_configs", _ranked_configs(target, seed)),
+            mock.patch.object(inductor, "FakeTensorProp", _OnGpu),
             mock.patch.object(reinplace, "_inplace_generalized_scatter", _generalized_scatter),
             described_gpu(target),
         ):

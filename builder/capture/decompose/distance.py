@@ -36,14 +36,8 @@ def pdist(x: Tensor, p: float = 2.0) -> Any:
     count = x.shape[0]
     if count < 2 or 0 in x.shape:
         return NotImplemented
-    places = torch.arange(count * count, device=x.device)
-    row, column = places // count, places % count
-    distance = _norm(x.unsqueeze(1) - x.unsqueeze(0), p).flatten()
-    rank = row * (2 * count - row - 1) // 2 + column - row - 1
-    kept = column > row
-    size = count * (count - 1) // 2
-    result = x.new_zeros(size + 1)
-    return result.scatter(0, torch.where(kept, rank, size), distance)[:size].clone()
+    row, column = torch.triu_indices(count, count, 1, device=x.device)
+    return _norm(x[row] - x[column], p)
 
 
 DECOMPOSITIONS = {

@@ -81,13 +81,19 @@ def sort_stable(x: Tensor, *, dim: int = -1, descending: bool = False, **_stable
         return NotImplemented
     if math.prod(x.shape) * x.shape[dim] > MOST_COMPARISONS or x.dtype == torch.bool:
         return NotImplemented
-    dim %= x.dim()
-    place = _rank(x, dim, descending=descending)
-    index = torch.arange(x.shape[dim], device=x.device)
-    index = index.reshape(-1, *[1] * (x.dim() - 1 - dim)).expand(x.shape)
-    return torch.empty_like(x).scatter(dim, place, x), torch.empty_like(place).scatter(
-        dim, place, index
-    )
+    rows = x.movedim(dim, -1)
+    place = _rank(rows, rows.dim() - 1, descending=descending)
+    index = torch.arange(x.shape[dim], device=x.device).expand(rows.shape)
+    return tuple(_put(values, place).movedim(-1, dim) for values in (rows, index))
+
+
+def _put(values: Tensor, place: Tensor) -> Tensor:
+    """The elements of each row at their places, which are all different."""
+    size = values.shape[-1]
+    first = torch.arange(values.numel() // size, device=values.device) * size
+    flat = first.unsqueeze(1) + place.reshape(-1, size)
+    result = values.new_empty(values.numel())
+    return result.index_put((flat.reshape(-1),), values.reshape(-1)).reshape(values.shape)
 
 
 def sort_default(x: Tensor, dim: int = -1, descending: bool = False) -> Any:
