@@ -90,7 +90,10 @@ def kernel_sources(module: str) -> dict[str, str]:
 def library_calls(module: str) -> tuple[str, ...]:
     """What an Inductor module calls besides kernels, sorted."""
     text = module.partition("\ndef call(")[2] or module
-    return tuple(sorted(set(re.findall(r"(?:extern_kernels|torch\.ops)\.[\w.]+(?=\()", text))))
+    calls = re.findall(
+        r"(?<![\w.])(?:extern_kernels|torch\.ops|aten|inductor_ops)\.[\w.]+(?=\()", text
+    )
+    return tuple(sorted(set(calls)))
 
 
 def _autotuner(name: str, source: str, target: Target) -> Any:

@@ -60,8 +60,9 @@ def _function(kernel: Kernel) -> ast.FunctionDef:
 class _Standalone(ast.NodeTransformer):
     """Replaces Inductor's helpers by the project's device functions and ``tl``'s own."""
 
-    def __init__(self, kernel: str, renamed: Mapping[str, str]) -> None:
-        self._kernel = kernel
+    def __init__(self, kernel: Kernel, renamed: Mapping[str, str]) -> None:
+        self._kernel = kernel.name
+        self._is_template = kernel.kind == "template"
         self._renamed = renamed
         self.imports: set[str] = set()
 
@@ -79,6 +80,8 @@ class _Standalone(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.Call:
         helper = ast.unparse(node.func).removeprefix("triton_helpers.")
         self.generic_visit(node)
+        if self._is_template and helper == "tl.load":
+            _define(node)
         needless = NEEDLESS_ARGUMENTS.get(helper, ())
         node.args = [item for place, item in enumerate(node.args) if place not in needless]
         node.keywords = [item for item in node.keywords if item.arg not in needless]
@@ -96,6 +99,17 @@ class _Standalone(ast.NodeTransformer):
                 f"triton_helpers.{node.attr}",
             )
         return ast.Name(name, node.ctx)
+
+
+def _define(load: ast.Call) -> None:
+    """What a mask leaves out is zero: a product adds it up, and Inductor does not say so where it
+    fused what comes before the product into the template.
+    """
+    given = {keyword.arg for keyword in load.keywords}
+    mask = load.args[1] if len(load.args) > 1 else None
+    is_masked = "mask" in given or (mask is not None and ast.unparse(mask) != "None")
+    if is_masked and "other" not in given and len(load.args) < 3:
+        load.keywords.append(ast.keyword("other", ast.Constant(0)))
 
 
 def _combine_functions(kernel: Kernel, name: str) -> tuple[list[ast.FunctionDef], dict[str, str]]:
@@ -238,7 +252,7 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     function.name = name
     function.decorator_list = [ast.parse("triton.jit", mode="eval").body]
     combines, renamed = _combine_functions(kernel, name)
-    transform = _Standalone(kernel.name, renamed)
+    transform = _Standalone(kernel, renamed)
     transform.visit(function)
     fold(function)
     for combine in combines:

@@ -26,11 +26,8 @@ def digamma(x: Tensor) -> Any:
         return NotImplemented
     wide = x.to(torch.float64)
     reflected = torch.where(wide < 0, 1.0 - wide, wide)
-    total = torch.zeros_like(reflected)
-    for _ in range(_SHIFT):
-        is_small = reflected < _SHIFT
-        total = torch.where(is_small, total - 1.0 / reflected, total)
-        reflected = torch.where(is_small, reflected + 1.0, reflected)
+    total = -sum(1.0 / (reflected + float(step)) for step in range(_SHIFT))
+    reflected = reflected + float(_SHIFT)
     total = total + torch.log(reflected) - 0.5 / reflected
     square = 1.0 / (reflected * reflected)
     power = square
@@ -86,11 +83,8 @@ def _hurwitz(s: int, x: Tensor) -> Tensor:
 
     Euler and Maclaurin's formula (Abramowitz and Stegun, 23.2.9 with 3.6.28; cf. Cephes' ``zeta``).
     """
-    total = torch.zeros_like(x)
-    at = x
-    for _ in range(_SHIFT):
-        total = total + _inverse_power(at, s)
-        at = at + 1.0
+    total = sum(_inverse_power(x + float(step), s) for step in range(_SHIFT))
+    at = x + float(_SHIFT)
     total = total + at * _inverse_power(at, s) / (s - 1) + 0.5 * _inverse_power(at, s)
     factor, power = float(s), _inverse_power(at, s + 1)
     for number, bernoulli in enumerate(_BERNOULLI, 1):
