@@ -6,6 +6,7 @@ entries have ``sample_inputs``, which draws with the global generator.  It needs
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from torch.utils import _pytree as pytree
 from builder.errors import OperationFailed
 
 SCALED_ELEMENTS = 4096
-"""What a scaled sample's largest tensor has at least."""
+"""What the largest tensor of a scaled sample has at least."""
 
 _HOLE = object()
 _PROGRAM = '''"""``{name}`` of PyTorch's operator database."""
@@ -73,7 +74,8 @@ def program(name: str, *, scaled: bool = False, needs_grad: bool = False) -> tup
 
     Args:
         name: of an entry.
-        scaled: its sample's dimensions are multiplied until it has ``SCALED_ELEMENTS``.
+        scaled: all dimensions are multiplied, until a tensor has ``SCALED_ELEMENTS``; not every
+            operator takes that.
         needs_grad: its floating inputs require gradients.
     """
     words = re.findall(r"[A-Za-z0-9]+", name)
@@ -112,6 +114,9 @@ class Entry:
         """The tensors of a fresh sample, drawn with the global generator."""
         leaves = pytree.tree_leaves(_arguments(self._samples()[self._place]))
         found = [leaf.detach() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        if self._scaled:
+            factor = max((_factor(tensor) for tensor in found), default=1)
+            found = [_enlarged(tensor, factor) for tensor in found]
         return [
             tensor.requires_grad_(self._needs_grad and tensor.is_floating_point())
             for tensor in found
@@ -139,6 +144,23 @@ def _elements(sample: Any) -> int:
 
 def _called(operator: Any, *args: Any, **kwargs: Any) -> Any:
     return operator(*args, **kwargs)
+
+
+def _factor(tensor: torch.Tensor) -> int:
+    """By how much each dimension has to grow."""
+    if not tensor.numel() or not tensor.dim():
+        return 1
+    return math.ceil((SCALED_ELEMENTS / tensor.numel()) ** (1 / tensor.dim()))
+
+
+def _enlarged(tensor: torch.Tensor, factor: int) -> torch.Tensor:
+    """All dimensions so many times as large, with the same elements in another order."""
+    if not tensor.dim() or factor == 1:
+        return tensor
+    whole = tensor.repeat(*[factor] * tensor.dim())
+    if not tensor.is_floating_point():
+        return whole
+    return whole.reshape(-1)[torch.randperm(whole.numel())].reshape(whole.shape)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,112 @@
+"""The operator database as programs, and what ``bench capture`` says of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from builder.bench import operators
+from builder.bench.capture import CaptureBench, chosen, measure, report
+from builder.bench.capture_steps import examine
+from builder.errors import UsageError
+from builder.programs.load import load_program
+
+
+def loaded(name, **options):
+    text, entry_point = operators.program(name, **options)
+    return load_program(text, entry_point, f"{entry_point}.py")
+
+
+def examined(name, **options):
+    return examine({"name": name, "scaled": False, "target": "cuda:90", "draws": 2} | options)
+
+
+def test_the_database_is_all_there():
+    entries = operators.listed()
+    assert len({entry.name for entry in entries}) == len(entries) >= 600
+    assert sum(entry.has_gradient for entry in entries) > 400
+    assert chosen(["mm", "abs"]) == ["abs", "mm"]
+    with pytest.raises(UsageError, match="no such entry: nothing"):
+        chosen(["nothing", "abs"])
+
+
+@pytest.mark.parametrize("name", ["addcmul", "nn.functional.conv2d", "sum", "var_mean", "gather"])
+def test_an_entry_is_a_program(name):
+    program = loaded(name)
+    module, inputs = program.make_module(), program.make_inputs(0)
+    again = program.make_inputs(0)
+    other = program.make_inputs(1)
+    for one, two, three in zip(inputs[0], again[0], other[0], strict=True):
+        assert torch.equal(one, two)
+        assert not torch.equal(one, three)
+        assert not one.requires_grad
+    program.run(module, inputs)
+    tensors = loaded(name, needs_grad=True).make_inputs(0)[0]
+    assert all(tensor.requires_grad == tensor.is_floating_point() for tensor in tensors)
+
+
+def test_the_largest_sample_is_taken_and_may_be_scaled():
+    sizes = [
+        sum(t.numel() for t in loaded("mm", scaled=s).make_inputs(0)[0]) for s in (False, True)
+    ]
+    assert sizes[0] >= 100
+    assert sizes[1] >= 4096
+    program = loaded("mm", scaled=True)
+    program.run(program.make_module(), program.make_inputs(0))
+
+
+def test_an_entry_comes_all_the_way():
+    found = examined("cummax")
+    assert found["verified"]
+    assert found["compiled_all_targets"]
+    assert found["stage"] == found["reason"] == ""
+    assert found["capture_core_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "captured", "stage", "reason"),
+    [
+        ("linalg.qr", True, "capture", "library_call"),
+        ("expand", True, "capture", "no_kernel"),
+        ("nonzero", False, "capture", "needs_values|compiler_error"),
+        ("equal", False, "capture", "graph_break"),
+    ],
+)
+def test_where_an_entry_ends_is_told(name, captured, stage, reason):
+    found = examined(name)
+    assert found["captured"] is captured
+    assert not found["triton_only"]
+    assert found["stage"] == stage
+    assert found["reason"].partition(":")[0] in reason.split("|")
+
+
+def test_a_random_operation_is_no_triton_alone():
+    found = examined("randn")
+    assert found["with_triton"]
+    assert not found["triton_only"]
+
+
+def test_figures_add_up():
+    def row(name, **given):
+        flags = dict.fromkeys(
+            ("captured", "with_triton", "triton_only", "compiled_all_targets", "verified"), False
+        )
+        return {"entry": name, "stage": "", "reason": "", "capture_core_s": 1.0, **flags, **given}
+
+    rows = [
+        row("a", captured=True, with_triton=True, triton_only=True, verified=True),
+        row("b", captured=True, capture_core_s=3.0, stage="capture", reason="library_call: x"),
+        row("c", stage="worker", reason="deadline: it did not end"),
+    ]
+    found = report(rows)
+    assert (found["entries"], found["captured"], found["with_triton"]) == (3, 2, 1)
+    assert found["core_seconds"] == 2.0
+    assert [one["entry"] for one in found["failures"]] == ["b", "c"]
+    assert found["failures_by"] == {"capture: library_call": 1, "worker: deadline": 1}
+
+
+def test_workers_measure_what_was_asked():
+    done = []
+    found = measure(CaptureBench(("abs", "linalg.qr"), workers=1, draws=1), lambda: done.append(1))
+    assert len(done) == found["entries"] == found["captured"] == 2
+    assert found["verified"] == 1
