@@ -32,25 +32,12 @@ def index_reduce(
     include_self: bool = True,
 ) -> Any:
     """``aten.index_reduce``: rows of a source, combined with the row that their index names."""
-    if x.dim() == 0 or not index.numel() or reduce not in _REDUCTIONS:
+    if x.dim() == 0:
         return NotImplemented
-    if source.numel() * x.shape[dim] > MOST_COMPARISONS or not x.is_floating_point():
-        return NotImplemented
-    neutral, combine = _REDUCTIONS[reduce]
-    rows, ours = source.movedim(dim, 0), x.movedim(dim, 0)
-    place = torch.arange(ours.shape[0], device=x.device)
-    falls = (index.unsqueeze(0) == place.unsqueeze(1)).reshape(
-        place.numel(), index.numel(), *[1] * (rows.dim() - 1)
-    )
-    parts = torch.where(falls, rows.unsqueeze(0), neutral)
-    if include_self:
-        parts = torch.cat((ours.unsqueeze(1), parts), 1)
-    found = combine(parts)
-    if reduce == "mean":
-        count = falls.sum(1) + int(include_self)
-        found = found / count.clamp(min=1)
-    result = found if include_self else torch.where(falls.any(1), found, ours)
-    return result.movedim(0, dim).contiguous()
+    shape = [1] * x.dim()
+    shape[dim] = index.numel()
+    whole = index.reshape(shape).expand(source.shape)
+    return scatter_reduce(x, dim, whole, source, reduce, include_self=include_self)
 
 
 def scatter_reduce(
