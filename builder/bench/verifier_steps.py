@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from builder.bench.mutants.errors import Exactness
 
-MUTANT_DEADLINE_S = 30.0
+MUTANT_DEADLINE_S = 120.0
 MUTANT_MEMORY_BYTES = 3 << 30
 _READ_BYTES = 1 << 16
 

@@ -220,7 +220,7 @@ class Reference(TorchDispatchMode):
         if run is None:
             return None
         if self.nudge and rules.decides(call.func) and isinstance(args[0], Tensor):
-            nudged = rules.nudged(args[0], own_args[0].dtype, self.nudge)
+            nudged = rules.nudged(args[0], own_args[0], self.nudge)
             args = (nudged, *args[1:])
         try:
             with _double_by_default():

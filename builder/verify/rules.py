@@ -7,6 +7,7 @@ carry a type or a type's extreme in their arguments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from builder.verify.allowed import names
 from builder.verify.floors import History, Operation, epsilon
+from builder.verify.norm import Yardstick
 from builder.verify.seams import (
     overload_name,
     packet_name,
@@ -29,6 +31,7 @@ CASTS = frozenset({"_to_copy", "copy", "copy_"})
 DISCONTINUOUS = names(
     "ceil fix floor floor_divide heaviside round sign sgn signbit trunc"
 ) | frozenset({"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"})
+MOST_NUDGED = 2.0**-10
 DECISIONS = frozenset({"ceil", "floor", "round", "trunc", "gt", "ge", "lt", "le"})
 SAWTOOTH = frozenset({"fmod", "remainder"})
 UNDEFINED = names(
@@ -133,9 +136,26 @@ def decides(func: Any) -> bool:
     return name_of(func) in DECISIONS
 
 
-def nudged(operand: Tensor, dtype: torch.dtype, epsilons: float) -> Tensor:
-    """An operand in float64, moved by epsilons of the type that the program has it in."""
-    return operand * (1.0 + epsilons * epsilon(dtype)) if operand.is_floating_point() else operand
+def nudged(operand: Tensor, own: Tensor, epsilons: float) -> Tensor:
+    """A decision's operand, moved as far as a right computation may be off.
+
+    That is some epsilons of the program's type, or twice eager's own error, in the norm of
+    ``norm``: where digits cancelled (the tail of a GELU), an ulp of the inputs does not tell.
+
+    Args:
+        operand: float64.
+        own: eager's.
+        epsilons: away from zero, if they are positive, or towards it.
+    """
+    if not operand.is_floating_point() or not operand.numel():
+        return operand
+    yardstick = Yardstick(operand)
+    error = min(yardstick.errors(own).worst, MOST_NUDGED)
+    sizes = operand.abs()
+    away = torch.maximum(
+        sizes * abs(epsilons) * epsilon(own.dtype), 2.0 * error * (sizes + yardstick.scale)
+    )
+    return operand + operand.sign() * math.copysign(1.0, epsilons) * away
 
 
 def _is_between_floats(source: Tensor, out: Tensor) -> bool:

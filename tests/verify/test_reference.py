@@ -207,6 +207,21 @@ def test_a_nudge_lets_what_lies_near_a_tie_fall_to_the_other_side(nudge, rounded
     assert reference.twin(kept).tolist() == [near, far, 0.0]
 
 
+@pytest.mark.parametrize("nudge", [4.0, -4.0])
+def test_a_nudge_is_as_large_as_eagers_error(nudge):
+    x = torch.tensor([-4.5, -5.0, 0.3])
+    scale = float(F.gelu(x[:1].double()) * 2.0)  # the first is halfway, but for a thousandth
+
+    def program(x):
+        return (F.gelu(x) / (scale * 1.0005)).round()
+
+    assert F.gelu(x[0]).double() != F.gelu(x[0].double())
+    out, reference = run(program, x, own_decisions=True, nudge=nudge)
+    assert reference.twin(out)[0].item() == (1.0 if nudge > 0 else 0.0)
+    assert reference.twin(out)[1].item() == 0.0
+    assert reference.twin(out)[2].item() == out[2].item()
+
+
 def test_random_numbers_are_eagers():
     out, reference = run(lambda x: F.dropout(x, 0.5) + torch.rand(4), torch.ones(4))
     torch.testing.assert_close(reference.twin(out), out.double(), rtol=1e-6, atol=1e-6)
