@@ -171,7 +171,8 @@ def _has_modes(module: nn.Module) -> bool:
 def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: int = 0) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
 
-    Nothing is launched and no GPU is needed; inputs are read for their geometry only.
+    Nothing is launched and no GPU is needed; inputs are read for their geometry only.  Module and
+    inputs made under ``FakeTensorMode`` need no memory for data.
 
     Raises:
         CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.

@@ -25,7 +25,7 @@ from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
 from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from builder.capture import gemm
 from builder.capture.decompose import decompositions
@@ -117,7 +117,9 @@ class _OnGpu(FakeTensorProp):
         try:
             return super().call_function(target, args, kwargs)
         except RuntimeError as error:
-            if _NO_DRIVER not in str(error) or self._known is None:
+            sizes = [t.size() for t in tree_leaves(self._known) if isinstance(t, torch.Tensor)]
+            is_fixed = all(isinstance(extent, int) for size in sizes for extent in size)
+            if _NO_DRIVER not in str(error) or not sizes or not is_fixed:
                 raise
             return tree_map(self._moved, self._known)
 

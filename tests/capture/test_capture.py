@@ -1,7 +1,10 @@
+import resource
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from builder.capture.capture import capture
 from builder.capture.targets import TARGETS
@@ -151,16 +154,13 @@ class ViewOnly(nn.Module):
 
 class LibraryOnly(nn.Module):
     def forward(self, x):
-        return torch.topk(x, 2, dim=0)[0]
+        return torch.linalg.qr(x)[0]
 
 
-class Transposed(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.ConvTranspose1d(1, 4, 3)
-
+class NothingInCommon(nn.Module):
     def forward(self, x):
-        return self.conv(x[:, None])
+        x = x.to(torch.int8)
+        return torch._int_mm(x[:, :0], x[:0])
 
 
 class Constant(nn.Module):
@@ -176,7 +176,7 @@ class Constant(nn.Module):
         (Identity(), "no_kernel"),
         (DataDependent(), "needs_values"),
         (LibraryOnly(), "library_call"),
-        (Transposed(), "no_template"),
+        (NothingInCommon(), "no_template"),
         (Constant(), "tensor_constant"),
     ],
 )
@@ -201,3 +201,42 @@ def test_gpus_differ():
 class Sum(nn.Module):
     def forward(self, x):
         return x.exp().sum()
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.Linear(8192, 8192)
+
+    def forward(self, x):
+        return torch.relu(self.proj(x)).sum(-1)
+
+
+def test_sixteen_gigabytes_need_no_memory():
+    with FakeTensorMode():
+        module, x = Wide(), torch.randn(1 << 19, 8192)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    captured = capture(module, [x], H100)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # kilobytes
+    assert captured.arguments == ("self.proj.weight", "self.proj.bias", "x")
+    assert {kernel.kind for kernel in captured.kernels} == {"template", "reduction"}
+
+
+def test_named_tuples_of_torch_are_returned_as_such():
+    class Running(nn.Module):
+        def forward(self, x):
+            return x.cummax(-1), torch.max(x * 2, 0)
+
+    captured = capture(Running(), [torch.randn(4, 30)], H100)
+    assert captured.result.count("torch.return_types.cummax([") == 1
+    assert captured.result.count("torch.return_types.max([") == 1
+
+
+def test_library_calls_beside_kernels_are_named():
+    class Spectrum(nn.Module):
+        def forward(self, x):
+            return torch.fft.rfft(x + 1.0).abs() * 2.0
+
+    captured = capture(Spectrum(), [torch.randn(4, 64)], H100)
+    assert captured.fallback_ops
+    assert all("fft" in name or "aten" in name for name in captured.fallback_ops)
