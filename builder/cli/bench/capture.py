@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ from builder.cli.options import workers_option
 from builder.cli.output import EXIT_OK, Output, with_output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _EPILOG = """\b
 Examples:
@@ -51,10 +52,25 @@ def command(
         output.result({"entries": entries}, "\n".join(entries), quiet=entries)
         return EXIT_OK
     bench = CaptureBench(names, scaled, target, workers)
-    with output.progress(len(entries), "capturing", "entry") as bar:
-        result = measure(bench, lambda: bar.update(1))
+    with _progress(output, len(entries)) as on_done:
+        result = measure(bench, on_done)
     output.result(result, _tables(result), quiet=[one["entry"] for one in result["failures"]])
     return EXIT_OK
+
+
+@contextlib.contextmanager
+def _progress(output: Output, total: int) -> Iterator[Callable[[], None]]:
+    done = 0
+    with output.progress(total, "capturing", "entry") as bar:
+
+        def on_done() -> None:
+            nonlocal done
+            done += 1
+            bar.update(1)
+            if bar.disable and done % max(total // 10, 1) == 0:
+                output.note(f"entries: {done} of {total}")
+
+        yield on_done
 
 
 def _tables(result: Mapping[str, Any]) -> Any:
