@@ -41,6 +41,19 @@ def integer_power(base, exponent):
 
 
 @triton.jit
+def mantissa_and_exponent(x):
+    """``x`` as ``mantissa * 2 ** exponent``, the mantissa's size from a half to one.
+
+    Zero, NaN and infinities are their own mantissa.
+    """
+    special = (x == 0.0) | (x != x) | (tl.abs(x) == float("inf"))
+    usual = tl.where(special, 1.0, x)
+    exponent = libdevice.ilogb(usual) + 1
+    mantissa = libdevice.ldexp(usual, -exponent)
+    return tl.where(special, x, mantissa), tl.where(special, 0, exponent)
+
+
+@triton.jit
 def maximum(a, b):
     """Elementwise maximum that keeps NaN, as PyTorch's does."""
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
@@ -291,6 +304,7 @@ FUNCTIONS = {
     "div_floor_integer": "floor_divide",
     "remainder_integer": "floor_remainder",
     "pow_integer": "integer_power",
+    "frexp": "mantissa_and_exponent",
     "maximum": "maximum",
     "minimum": "minimum",
     "max2": "reduce_max",

@@ -262,3 +262,23 @@ def test_every_name_stands_for_a_helper_of_inductor():
     assert missing == []
     module = importlib.import_module(functions.__name__)
     assert all(hasattr(module, name) for name in functions.FUNCTIONS.values())
+
+
+@triton.jit
+def frexp_kernel(x_ptr, mantissa_ptr, exponent_ptr, count, BLOCK: tl.constexpr):
+    place = tl.arange(0, BLOCK)
+    inside = place < count
+    mantissa, exponent = functions.mantissa_and_exponent(tl.load(x_ptr + place, inside, other=1.0))
+    tl.store(mantissa_ptr + place, mantissa, inside)
+    tl.store(exponent_ptr + place, exponent, inside)
+
+
+def test_mantissa_and_exponent():
+    edges = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 2.0**-126, -(2.0**127), INF, -INF, NAN]
+    x = torch.cat([torch.tensor(edges), rows().flatten()[:200] * 1e5])
+    mantissa, exponent = torch.empty_like(x), torch.empty(len(x), dtype=torch.int32)
+    run(frexp_kernel, (1,), x, mantissa, exponent, len(x), BLOCK=256)
+    wanted, powers = torch.frexp(x)
+    torch.testing.assert_close(mantissa, wanted, equal_nan=True, rtol=0, atol=0)
+    finite = torch.isfinite(x)
+    assert torch.equal(exponent[finite], powers[finite])
