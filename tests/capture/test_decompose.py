@@ -197,3 +197,14 @@ def test_scatters_and_histograms():
         assert torch.equal(scatter.histc(values, bins, low, high), values.histc(bins, low, high))
     same = torch.full((9,), 2.5)
     assert torch.equal(scatter.histc(same, 3), same.histc(3))
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_bags_of_embeddings(mode):
+    weight, indices = torch.randn(11, 5).double(), torch.randint(0, 11, (20,))
+    for offsets, last in (([0, 3, 3, 9, 20], True), ([0, 0, 5, 12], False)):
+        for padding in (-1, int(indices[4])):
+            scales = torch.rand(20).double() if mode == 0 else None
+            given = (weight, indices, torch.tensor(offsets), False, mode, False, scales, last)
+            wanted = aten._embedding_bag_forward_only.default(*given, padding)[0]
+            torch.testing.assert_close(scatter.embedding_bag(*given, padding)[0], wanted)

@@ -10,6 +10,7 @@ Tensor = torch.Tensor
 aten = torch.ops.aten
 
 MOST_COMPARISONS = 1 << 26
+_MEAN, _MAX = 1, 2
 
 
 def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Any:
@@ -107,7 +108,48 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Any:  #
     return (place.unsqueeze(0) == number.unsqueeze(1)).to(x.dtype).sum(1)
 
 
+def embedding_bag(
+    weight: Tensor,
+    indices: Tensor,
+    offsets: Tensor,
+    scale_grad_by_freq: bool = False,  # noqa: ARG001 - the operator's signature
+    mode: int = 0,
+    sparse: bool = False,  # noqa: ARG001
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> Any:
+    """``aten._embedding_bag_forward_only``: sums (0), means (1) or maxima (2) of rows, by bag.
+
+    Returns:
+        those, of shape (bags, columns); the bag of each index; each bag's size; and, for maxima,
+        where they are, which is left zero: only a backward pass reads it.
+    """
+    bags = offsets.shape[0] - int(include_last_offset)
+    if not indices.numel() or bags < 1 or indices.numel() * bags > MOST_COMPARISONS:
+        return NotImplemented
+    place = torch.arange(indices.numel(), device=indices.device)
+    bag = (place.unsqueeze(1) >= offsets[:bags].unsqueeze(0)).sum(1) - 1
+    kept = indices != padding_idx
+    sizes = torch.zeros_like(offsets[:bags]).index_add(0, bag, kept.to(offsets.dtype))
+    rows = weight[indices]
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(1)
+    empty = weight.new_zeros(bags, weight.shape[1])
+    if mode == _MAX:
+        rows = torch.where(kept.unsqueeze(1), rows, float("-inf"))
+        whole = bag.unsqueeze(1).expand(rows.shape)
+        found = empty.scatter_reduce(0, whole, rows, "amax", include_self=False)
+        found = torch.where(sizes.unsqueeze(1) > 0, found, 0.0)
+    else:
+        found = empty.index_add(0, bag, torch.where(kept.unsqueeze(1), rows, 0.0))
+        if mode == _MEAN:
+            found = found / sizes.clamp(min=1).unsqueeze(1)
+    return found, bag.to(indices.dtype), sizes, torch.zeros_like(sizes)
+
+
 DECOMPOSITIONS = {
+    aten._embedding_bag_forward_only.default: embedding_bag,  # noqa: SLF001
     aten.masked_scatter.default: masked_scatter,
     aten.index_reduce.default: index_reduce,
     aten.scatter_reduce.two: scatter_reduce,
