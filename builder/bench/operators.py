@@ -7,6 +7,7 @@ entries have ``sample_inputs``, which draws with the global generator.  It needs
 from __future__ import annotations
 
 import math
+import random
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,9 +101,12 @@ class Entry:
         self._listed = _operators()[name]
         self._scaled = scaled
         self._needs_grad = needs_grad
+        state = random.getstate()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
+            random.seed(0)  # samples draw constants with it
             samples = self._samples()
+        random.setstate(state)
         if not samples:
             raise OperationFailed(f"{name} has no sample; leave it out")
         self._place = max(range(len(samples)), key=lambda place: _elements(samples[place]))

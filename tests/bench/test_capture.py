@@ -45,6 +45,14 @@ def test_an_entry_is_a_program(name):
     assert all(tensor.requires_grad == tensor.is_floating_point() for tensor in tensors)
 
 
+def test_constants_are_the_same_whenever_the_program_is_loaded():
+    name = "nn.functional.huber_loss"
+    one, other = (loaded(name).namespace["ENTRY"] for _ in range(2))
+    assert [c for c in one._constants if isinstance(c, float)]
+    pairs = zip(one._constants, other._constants, strict=True)
+    assert all(a == b for a, b in pairs if isinstance(a, float))
+
+
 def test_the_largest_sample_is_taken_and_may_be_scaled():
     sizes = [
         sum(t.numel() for t in loaded("mm", scaled=s).make_inputs(0)[0]) for s in (False, True)
