@@ -19,13 +19,14 @@ import torch._inductor.config as inductor_config
 import torch.fx
 from functorch.compile import make_boxed_func
 from torch._inductor import compile_fx as inductor
+from torch._inductor.codegen.triton import TritonOverrides
 from torch._inductor.fx_passes import fuse_attention, joint_graph, reinplace
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
 from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils import _pytree as pytree
 
 from builder.capture import gemm
 from builder.capture.decompose import decompositions
@@ -117,11 +118,13 @@ class _OnGpu(FakeTensorProp):
         try:
             return super().call_function(target, args, kwargs)
         except RuntimeError as error:
-            sizes = [t.size() for t in tree_leaves(self._known) if isinstance(t, torch.Tensor)]
+            sizes = [
+                t.size() for t in pytree.tree_leaves(self._known) if isinstance(t, torch.Tensor)
+            ]
             is_fixed = all(isinstance(extent, int) for size in sizes for extent in size)
             if _NO_DRIVER not in str(error) or not sizes or not is_fixed:
                 raise
-            return tree_map(self._moved, self._known)
+            return pytree.tree_map(self._moved, self._known)
 
 
 def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any], FakeTensorMode]:
@@ -168,26 +171,47 @@ def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
             mock.patch.object(GraphLowering, "compile_to_module", _take_source),
             mock.patch.object(heuristic, "preprocess_mm_configs", _ranked_configs(target, seed)),
             mock.patch.object(inductor, "FakeTensorProp", _OnGpu),
-            mock.patch.object(reinplace, "_inplace_generalized_scatter", _generalized_scatter),
+            mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
+            _scatter_without_driver(),
             described_gpu(target),
         ):
             stack.enter_context(patch)
         yield
 
 
-def _generalized_scatter(result: Any, source: Any, views: Sequence[Any]) -> Any:
-    """As ``torch/_inductor/fx_passes/reinplace.py`` has it, for fake tensors of a device that this
-    torch is not built for: the method ``copy_`` would ask for its driver, the operator does not.
+def _library_atan(x: Any) -> Any:
+    """The library's arc tangent: torch 2.13 writes its own in NVIDIA's assembly."""
+    return V.kernel.cse.generate(
+        V.kernel.compute, f"libdevice.atan({x})", dtype=torch.float32, shape=x.shape
+    )
+
+
+@contextlib.contextmanager
+def _scatter_without_driver() -> Iterator[None]:
+    theirs = reinplace._inplace_generalized_scatter  # noqa: SLF001
+    before = theirs.__code__
+    theirs.__code__ = _generalized_scatter.__code__
+    try:
+        yield
+    finally:
+        theirs.__code__ = before
+
+
+def _generalized_scatter(inp: Any, src: Any, view_ops: Sequence[Any]) -> Any:
+    """As the function of that name in ``torch/_inductor/fx_passes/reinplace.py``.
+
+    That one calls the method ``copy_``, whose binding asks for the device's driver; the operator
+    does not.  Its code is put into theirs, which graphs hold, and finds its names there.
     """
-    view = result
-    for step in views:
-        args, kwargs = tree_map(
+    view = inp
+    for step in view_ops:
+        args, kwargs = pytree.tree_map(
             lambda node: node.meta["val"] if isinstance(node, torch.fx.Node) else node,
             (step.args, step.kwargs),
         )
         view = step.target(view, *args, **kwargs)
-    torch.ops.aten.copy_.default(view, source)
-    return result
+    torch.ops.aten.copy_.default(view, src)
+    return inp
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,13 @@ def compile_launch(launch: Launch, target: Target) -> tuple[Resources, str]:
     Raises:
         VerificationRejected: ``compile_error``.
     """
+    if target.backend == "hip" and "inline_asm_elementwise" in launch.kernel.src:
+        # LLVM would end the process on instructions that it does not know.
+        message = (
+            f"{launch.kernel.__name__} has inline assembly, which may be another vendor's, and is "
+            f"not compiled for {target.name}; write it with tl or libdevice"
+        )
+        raise VerificationRejected("compile_error", message)
     source = ASTSource(launch.kernel, launch.signature, launch.constants, launch.attrs)
     diagnostics: list[str] = []
     try:

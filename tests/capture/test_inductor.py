@@ -1,8 +1,11 @@
 """Fails clearly when the way through Dynamo, AOTAutograd and Inductor has moved."""
 
+import inspect
+
 import torch
 from torch import nn
-from torch._inductor.fx_passes import fuse_attention, joint_graph
+from torch._inductor import compile_fx
+from torch._inductor.fx_passes import fuse_attention, joint_graph, reinplace
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics.triton import BaseConfigHeuristic
 
@@ -16,10 +19,22 @@ def test_the_seams_exist_and_are_left_as_they_were():
         (GraphLowering, "compile_to_module"),
         (BaseConfigHeuristic, "preprocess_mm_configs"),
         (fuse_attention, "_sfdp_init"),
+        (reinplace._inplace_generalized_scatter, "__code__"),
+        (compile_fx, "FakeTensorProp"),
     )
     before = [getattr(owner, name) for owner, name in seams]
     compile_for(nn.Linear(64, 48), [torch.randn(32, 64)], TARGETS["cuda:90"], 0)
     assert [getattr(owner, name) for owner, name in seams] == before
+
+
+def test_the_scatter_that_is_replaced_has_the_names_it_needs():
+    names = set(inductor._generalized_scatter.__code__.co_names) - {"target", "args", "kwargs"}
+    known = vars(reinplace)
+    assert {"torch", "pytree"} <= names
+    assert known["torch"] is torch
+    assert hasattr(known["pytree"], "tree_map")
+    parameters = inspect.signature(reinplace._inplace_generalized_scatter).parameters
+    assert list(parameters) == ["inp", "src", "view_ops"]
 
 
 def softmax_handlers():
@@ -53,3 +68,21 @@ def test_one_graph_is_recorded_with_the_very_tensors_it_was_called_with():
     assert result is record.results[0][0]
     assert "async_compile.triton(" in record.sources[0]
     assert "extern_kernels.mm(" not in record.sources[0]
+
+
+def test_an_arc_tangent_is_the_librarys_for_any_vendor():
+    _, record = compile_for(torch.atan, [torch.randn(300)], TARGETS["cuda:90"], 0)
+    assert "libdevice.atan(" in record.sources[0]
+    assert "inline_asm" not in record.sources[0]
+
+
+def test_graphs_that_would_ask_for_a_driver_are_lowered():
+    def moved(x, y, index):
+        out = x.clone()
+        out[1:3] = y[:2]
+        return torch.diagonal_scatter(out, y[0]), torch.rand_like(x), x[index]
+
+    inputs = [torch.randn(8, 8), torch.randn(8, 8), torch.tensor([3, 1])]
+    _, record = compile_for(moved, inputs, TARGETS["cuda:90"], 0)
+    assert record.sources[0].count("async_compile.triton(") >= 2
+    assert "aten.randint.low_out(" in record.sources[0]

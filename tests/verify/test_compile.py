@@ -110,3 +110,30 @@ def test_users_cache_is_left_alone(loss_launches, monkeypatch, tmp_path):
     monkeypatch.setenv("TRITON_HOME", str(tmp_path))
     compile_launches(loss_launches, [TARGETS["cuda:90"]])
     assert not list(tmp_path.iterdir())
+
+
+ASSEMBLY = """
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def negate_kernel(x_ptr, BLOCK: tl.constexpr):
+    place = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place)
+    y = tl.inline_asm_elementwise("neg.f32 $0, $1;", "=f, f", [x], tl.float32, True, 1)
+    tl.store(x_ptr + place, y)
+
+
+def launch_negate(x):
+    negate_kernel[(1,)](x, BLOCK=32)
+"""
+
+
+def test_assembly_is_for_one_vendor():
+    [[launch]] = list(recorded(ASSEMBLY, ("launch_negate", torch.ones(32))))
+    assert "cuda:90" in compile_launches([launch], [TARGETS["cuda:90"]]).resources
+    with pytest.raises(VerificationRejected, match="inline assembly") as caught:
+        compile_launches([launch], [TARGETS["hip:gfx942"]])
+    assert caught.value.kind == "compile_error"
