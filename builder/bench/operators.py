@@ -119,7 +119,7 @@ class Entry:
         leaves = pytree.tree_leaves(_arguments(self._samples()[self._place]))
         found = [leaf.detach() for leaf in leaves if isinstance(leaf, torch.Tensor)]
         if self._scaled:
-            factor = max((_factor(tensor) for tensor in found), default=1)
+            factor = _factor(max(found, key=torch.numel)) if found else 1
             found = [_enlarged(tensor, factor) for tensor in found]
         return [
             tensor.requires_grad_(self._needs_grad and tensor.is_floating_point())

@@ -19,12 +19,11 @@ from builder.programs.load import LoadedProgram, load_program
 from builder.verify.bits import all_finite
 from builder.verify.costs import Costs
 from builder.verify.declared import DeclaredIntegers, put_ends
+from builder.verify.domain import Domain, domains
 from builder.verify.draws import (
-    Domain,
     Strength,
     derived_seed,
     distribution_of,
-    domains,
     has_gentle,
     reshape_inputs,
 )

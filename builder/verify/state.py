@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from builder.verify.bits import all_finite
-from builder.verify.draws import SMALL, TINY, Strength, computable
+from builder.verify.domain import computable
+from builder.verify.draws import SMALL, TINY, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -59,8 +59,11 @@ def test_the_largest_sample_is_taken_and_may_be_scaled():
     ]
     assert sizes[0] >= 100
     assert sizes[1] >= 4096
-    program = loaded("mm", scaled=True)
-    program.run(program.make_module(), program.make_inputs(0))
+    for name in ("mm", "addcmul", "nn.functional.relu"):
+        program = loaded(name, scaled=True)
+        inputs = program.make_inputs(0)
+        assert max(tensor.numel() for tensor in inputs[0]) < 4096 * 2**4
+        program.run(program.make_module(), inputs)
 
 
 def test_an_entry_comes_all_the_way():

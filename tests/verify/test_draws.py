@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from builder.config import DRAWS, BuildConfig
+from builder.verify.domain import domains
 from builder.verify.draws import (
     DISTRIBUTIONS,
     Strength,
     derived_seed,
     distribution_of,
-    domains,
     has_gentle,
     reshape_inputs,
 )
