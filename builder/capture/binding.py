@@ -159,6 +159,26 @@ def _tensor_expression(
     return f"torch.as_strided({expression}, {size}, {stride}{start})"
 
 
+def rebound(
+    before: Sequence[tuple[str, Any]], after: Sequence[tuple[str, Any]]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that a module holds in place of those it held under the same name.
+
+    Raises:
+        CaptureRejected: ``mutates_attributes``: it holds more names, or fewer.
+    """
+    old = dict(before)
+    odd = sorted(old.keys() ^ dict(after).keys())
+    if odd:
+        raise CaptureRejected(
+            "mutates_attributes",
+            f"forward makes or drops {', '.join(odd)}; register a buffer in __init__",
+        )
+    for expression, tensor in after:
+        if tensor is not old[expression]:
+            yield expression, tensor
+
+
 def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]) -> str:
     """The expression that rebuilds what ``forward`` returned from ``OUTPUTS`` and the inputs.
 

@@ -41,6 +41,7 @@ class Capture:
         source: Inductor's module, paths of its cache removed.
         arguments: the expression of each argument of its ``call``, in order.
         result: the expression of what ``forward`` returns, over ``binding.OUTPUTS`` and inputs.
+        rebound: buffers that ``forward`` replaces, each with the expression of the new one.
         tensors: geometry of every tensor argument.
         fixed: value of each input that tracing took as a constant.
         lengths: length of each list, tuple and dict among the inputs.
@@ -54,6 +55,7 @@ class Capture:
     source: str
     arguments: tuple[str, ...]
     result: str
+    rebound: tuple[tuple[str, str], ...]
     tensors: tuple[TensorSpec, ...]
     fixed: tuple[tuple[str, Any], ...]
     lengths: tuple[tuple[str, int], ...]
@@ -177,6 +179,7 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
     Raises:
         CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.
     """
+    held = list(binding.module_tensors(module))
     try:
         result, record = compile_for(module, inputs, target, seed)
     except Rejected:
@@ -187,7 +190,7 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
     given = binding.bound_arguments(module.forward, inputs)
     input_leaves = [leaf for name in given for leaf in binding.leaves(given[name], name)]
     binding.reject_aliases(input_leaves)
-    named = [*input_leaves, *binding.module_tensors(module)]
+    named = [*input_leaves, *held]
     arguments = record.calls[0]
     expressions = binding.bind_arguments(arguments, named)
     sources = kernel_sources(record.sources[0])
@@ -197,6 +200,10 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
         source=_clean(record.sources[0]),
         arguments=expressions,
         result=binding.bind_result(result, record.results[0], named),
+        rebound=tuple(
+            (expression, binding.bind_result(tensor, record.results[0], named))
+            for expression, tensor in binding.rebound(held, list(binding.module_tensors(module)))
+        ),
         tensors=tuple(
             _spec(expression, argument)
             for expression, argument in zip(expressions, arguments, strict=True)

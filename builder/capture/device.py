@@ -6,6 +6,7 @@ triton 3.6 to 3.7; ``tests/capture/test_device.py`` fails if one of the seams mo
 1. Triton asks its driver which target to compile for   -> an inert driver answers.
 2. Inductor asks a device interface for properties      -> a registered interface answers.
 3. Code inside Inductor asks ``torch.cuda`` directly    -> patched while a graph is lowered.
+4. Fake tensors ask cuDNN for a convolution's layout    -> cuDNN's rule answers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 import torch.utils._triton as torch_triton
 from torch._dynamo import device_interface
 from torch._inductor.runtime.hints import DeviceProperties
+from torch._prims_common import suggest_memory_format
 from triton.backends.driver import DriverBase
 from triton.runtime.driver import driver as triton_driver
 
@@ -150,12 +152,31 @@ def _active_driver(target: Target) -> Iterator[None]:
         triton_driver._active = before  # noqa: SLF001
 
 
+def _convolution_format(input_: torch.Tensor, weight: torch.Tensor, _: Any) -> torch.memory_format:
+    """The layout a convolution answers in: channels last if either operand has them last.
+
+    As ``cudnn_conv_suggest_memory_format`` in torch's ``aten/src/ATen/native/ConvUtils.h``, which
+    answers "contiguous" where torch is built without cuDNN.
+    """
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(weight.ndim)
+    formats = (suggest_memory_format(input_), suggest_memory_format(weight))
+    if last in formats and torch.float64 not in (input_.dtype, weight.dtype):
+        return last
+    return torch.contiguous_format
+
+
 @contextlib.contextmanager
 def described_gpu(target: Target) -> Iterator[None]:
     """Makes ``target`` the machine's only GPU for everything that asks within this process."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_registered_interface(target))
         stack.enter_context(_active_driver(target))
+        formats = mock.patch.object(
+            torch._C,  # noqa: SLF001
+            "_conv_determine_backend_memory_format",
+            _convolution_format,
+        )
+        stack.enter_context(formats)
         for name, answer in _torch_cuda_answers(target).items():
             stack.enter_context(mock.patch.object(torch.cuda, name, answer))
         if target.backend == "hip":

@@ -20,7 +20,7 @@ import torch.fx
 from functorch.compile import make_boxed_func
 from torch._inductor import compile_fx as inductor
 from torch._inductor.codegen.triton import TritonOverrides
-from torch._inductor.fx_passes import fuse_attention, joint_graph, reinplace
+from torch._inductor.fx_passes import fuse_attention, joint_graph
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
@@ -31,6 +31,7 @@ from torch.utils import _pytree as pytree
 from builder.capture import gemm
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
+from builder.capture.scatters import scatters_in_triton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -172,7 +173,7 @@ def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
             mock.patch.object(heuristic, "preprocess_mm_configs", _ranked_configs(target, seed)),
             mock.patch.object(inductor, "FakeTensorProp", _OnGpu),
             mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
-            _scatter_without_driver(),
+            scatters_in_triton(),
             described_gpu(target),
         ):
             stack.enter_context(patch)
@@ -184,34 +185,6 @@ def _library_atan(x: Any) -> Any:
     return V.kernel.cse.generate(
         V.kernel.compute, f"libdevice.atan({x})", dtype=torch.float32, shape=x.shape
     )
-
-
-@contextlib.contextmanager
-def _scatter_without_driver() -> Iterator[None]:
-    theirs = reinplace._inplace_generalized_scatter  # noqa: SLF001
-    before = theirs.__code__
-    theirs.__code__ = _generalized_scatter.__code__
-    try:
-        yield
-    finally:
-        theirs.__code__ = before
-
-
-def _generalized_scatter(inp: Any, src: Any, view_ops: Sequence[Any]) -> Any:
-    """As the function of that name in ``torch/_inductor/fx_passes/reinplace.py``.
-
-    That one calls the method ``copy_``, whose binding asks for the device's driver; the operator
-    does not.  Its code is put into theirs, which graphs hold, and finds its names there.
-    """
-    view = inp
-    for step in view_ops:
-        args, kwargs = pytree.tree_map(
-            lambda node: node.meta["val"] if isinstance(node, torch.fx.Node) else node,
-            (step.args, step.kwargs),
-        )
-        view = step.target(view, *args, **kwargs)
-    torch.ops.aten.copy_.default(view, src)
-    return inp
 
 
 @dataclass(frozen=True)

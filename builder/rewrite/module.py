@@ -121,6 +121,12 @@ def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, Standalon
     lines = _checks(capture)
     lines += [ast.unparse(statement) for statement in body.statements]
     result = _substitute_outputs(capture.result, body.outputs)
+    if capture.rebound:
+        lines.append(f"result = {result}")
+        result = "result"
+    lines += [
+        f"{name} = {_substitute_outputs(value, body.outputs)}" for name, value in capture.rebound
+    ]
     lines.append(f"return {result}")
     indented = "\n".join(lines).replace("\n", "\n        ")
     return f"    def forward({ast.unparse(parts.forward_signature)}):\n        {indented}"

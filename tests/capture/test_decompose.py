@@ -54,6 +54,15 @@ def test_every_kind_of_convolution():
         torch.testing.assert_close(ours, wanted)
 
 
+def test_channels_stay_last():
+    x = torch.randn(2, 4, 8, 8).to(memory_format=torch.channels_last)
+    for options in (([2, 2], [1, 1], [1, 1], True), ([1, 1], [1, 1], [2, 2], False)):
+        given = (x, torch.randn(4, 4, 3, 3), None, *options, [0, 0], 1)
+        ours = convolution.convolution(*given)
+        assert ours.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(ours, aten.convolution.default(*given), rtol=1e-5, atol=1e-5)
+
+
 def test_strides_and_paddings_may_differ_by_dimension():
     x, weight = torch.randn(2, 4, 8, 8), torch.randn(2, 2, 3, 3)
     given = (x, weight, torch.randn(2), [3, 2], [2, 1], [4, 4], False, [0, 0], 2)

@@ -1,11 +1,9 @@
 """Fails clearly when the way through Dynamo, AOTAutograd and Inductor has moved."""
 
-import inspect
-
 import torch
 from torch import nn
 from torch._inductor import compile_fx
-from torch._inductor.fx_passes import fuse_attention, joint_graph, reinplace
+from torch._inductor.fx_passes import fuse_attention, joint_graph
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics.triton import BaseConfigHeuristic
 
@@ -19,22 +17,11 @@ def test_the_seams_exist_and_are_left_as_they_were():
         (GraphLowering, "compile_to_module"),
         (BaseConfigHeuristic, "preprocess_mm_configs"),
         (fuse_attention, "_sfdp_init"),
-        (reinplace._inplace_generalized_scatter, "__code__"),
         (compile_fx, "FakeTensorProp"),
     )
     before = [getattr(owner, name) for owner, name in seams]
     compile_for(nn.Linear(64, 48), [torch.randn(32, 64)], TARGETS["cuda:90"], 0)
     assert [getattr(owner, name) for owner, name in seams] == before
-
-
-def test_the_scatter_that_is_replaced_has_the_names_it_needs():
-    names = set(inductor._generalized_scatter.__code__.co_names) - {"target", "args", "kwargs"}
-    known = vars(reinplace)
-    assert {"torch", "pytree"} <= names
-    assert known["torch"] is torch
-    assert hasattr(known["pytree"], "tree_map")
-    parameters = inspect.signature(reinplace._inplace_generalized_scatter).parameters
-    assert list(parameters) == ["inp", "src", "view_ops"]
 
 
 def softmax_handlers():

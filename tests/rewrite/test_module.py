@@ -114,6 +114,44 @@ def test_nested_outputs_mutation_and_buffers(tmp_path):
     assert new["n"] == 2
 
 
+REBOUND = """
+import torch
+from torch import nn
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("old", torch.zeros(33))
+        self.register_buffer("new", torch.ones(33))
+
+class Swap(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Inner()
+        self.register_buffer("best", torch.zeros(5, 33))
+
+    def forward(self, x):
+        self.inner.old, self.inner.new = self.inner.new, x.mean(0) + self.inner.old
+        self.best = torch.maximum(self.best, x[:5]).relu()[:, :]
+        return x - self.inner.old, self.best
+
+def get_inputs():
+    return [torch.randn(64, 33)]
+"""
+
+
+def test_buffers_that_forward_replaces(tmp_path):
+    loaded, _, namespace = rewritten(REBOUND, tmp_path)
+    old_module, new_module = loaded.make_module(), namespace["SwapNew"]()
+    with torch.no_grad(), launches_on_cpu():
+        for seed in (3, 4, 5):
+            (inputs,) = loaded.make_inputs(seed)
+            old, new = old_module(inputs), new_module(inputs)
+            torch.testing.assert_close(new, old)
+            torch.testing.assert_close(new_module.state_dict(), old_module.state_dict())
+    assert new_module.best is new[1]
+
+
 def test_nothing_but_torch_and_triton_is_imported(tmp_path):
     _, text, _ = rewritten(BETA_FIRST, tmp_path)
     modules = {

@@ -118,6 +118,16 @@ class Layers(nn.Module):
         return self.conv(image), self.linear(x), torch.relu(x)
 
 
+def test_running_statistics_are_updated_once_in_a_sample():
+    module, x = nn.BatchNorm2d(3), torch.randn(2, 3, 5, 7)
+    whole, parts = (
+        run_original(Case(module, [x], 0), Plan(taken_apart=apart)) for apart in (False, True)
+    )
+    name = "buffer running_mean"
+    torch.testing.assert_close(parts.run.held[name], 0.1 * x.mean((0, 2, 3)))
+    torch.testing.assert_close(parts.run.held[name], whole.run.held[name])
+
+
 def test_operations_taken_apart_round_in_between():
     torch.manual_seed(0)
     module = Layers()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._prims_common import suggest_memory_format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,16 @@ def convolution(
         product = _dilated(x, weight, full, groups)
     else:
         return NotImplemented
-    return product if bias is None else product + bias.reshape(-1, *[1] * rank)
+    result = product if bias is None else product + bias.reshape(-1, *[1] * rank)
+    return result.contiguous(memory_format=_layout(x, weight))
+
+
+def _layout(x: Tensor, weight: Tensor) -> torch.memory_format:
+    """Channels last if either operand has them last, as in convolutions of a library."""
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
+    if last in (suggest_memory_format(x), suggest_memory_format(weight)):
+        return last
+    return torch.contiguous_format
 
 
 def _of_rank(values: Sequence[int], rank: int) -> list[int]:
@@ -151,7 +161,7 @@ def _dilated(x: Tensor, weight: Tensor, options: list[list[int]], groups: int) -
     )
     for n in range(rank):
         result = aten.slice.Tensor(result, 2 + n, 0, outputs[n], stride[n])
-    return result.contiguous()
+    return result
 
 
 DECOMPOSITIONS = {aten.convolution.default: convolution}
