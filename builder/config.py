@@ -37,6 +37,7 @@ class BuildConfig:
     out: Path
     seed: int = 0
     targets: tuple[str, ...] = ("cuda:90",)
+    variants: tuple[str, ...] = ("default",)
     families: tuple[str, ...] = ()
     workers: int = 2
     draws: int = DRAWS

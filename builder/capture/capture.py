@@ -13,12 +13,14 @@ from torch._ops import OpOverload
 from builder.capture import binding
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
+from builder.capture.variants import DEFAULT
 from builder.errors import CaptureRejected, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from builder.capture.targets import Target
+    from builder.capture.variants import Variant
 
 _MESSAGE_LINES = 3
 
@@ -50,6 +52,7 @@ class Capture:
         aten_ops: overloads of the lowered graph, sorted.
         fallback_ops: library calls that the module makes beside its kernels, sorted.
         target: the target's name.
+        variant: the variant's name.
     """
 
     source: str
@@ -64,6 +67,7 @@ class Capture:
     aten_ops: tuple[str, ...]
     fallback_ops: tuple[str, ...]
     target: str
+    variant: str = DEFAULT.name
 
 
 _NOISE = re.compile(
@@ -170,7 +174,14 @@ def _has_modes(module: nn.Module) -> bool:
     return any(isinstance(child, modal) for child in module.modules())
 
 
-def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: int = 0) -> Capture:
+def capture(
+    module: nn.Module,
+    inputs: Sequence[Any],
+    target: Target,
+    *,
+    seed: int = 0,
+    variant: Variant = DEFAULT,
+) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
 
     Nothing is launched and no GPU is needed; inputs are read for their geometry only.  Module and
@@ -180,8 +191,9 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
         CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.
     """
     held = list(binding.module_tensors(module))
+    variant.check(target)
     try:
-        result, record = compile_for(module, inputs, target, seed)
+        result, record = compile_for(module, inputs, target, seed, variant)
     except Rejected:
         raise
     except Exception as error:
@@ -216,4 +228,5 @@ def capture(module: nn.Module, inputs: Sequence[Any], target: Target, *, seed: i
         aten_ops=_aten_ops(record.graphs[0]),
         fallback_ops=library_calls(record.sources[0]),
         target=target.name,
+        variant=variant.name,
     )

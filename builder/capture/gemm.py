@@ -79,7 +79,9 @@ def _clipped(config: Any, product: Product) -> tuple[int, int, int]:
     return m, n, k
 
 
-def choose(configs: Sequence[Any], product: Product, target: Target, seed: int) -> list[Any]:
+def choose(
+    configs: Sequence[Any], product: Product, target: Target, seed: int, rank: int = 0
+) -> list[Any]:
     """One configuration as a list, or none if none was offered.
 
     Args:
@@ -87,6 +89,7 @@ def choose(configs: Sequence[Any], product: Product, target: Target, seed: int) 
         product: what is to be computed.
         target: the described GPU.
         seed: spreads the choice among the ``TOP`` best.
+        rank: how many places further the choice goes, so that another rank gives another one.
     """
     costs = [estimated_cost(config, product, target) for config in configs]
     usable = [index for index, cost in enumerate(costs) if math.isfinite(cost)]
@@ -94,4 +97,4 @@ def choose(configs: Sequence[Any], product: Product, target: Target, seed: int) 
     if not best:
         return list(configs[:1])
     digest = hashlib.sha256(f"{seed}/{product.m}/{product.n}/{product.k}".encode()).digest()
-    return [configs[best[digest[0] % len(best)]]]
+    return [configs[best[(digest[0] + rank) % len(best)]]]

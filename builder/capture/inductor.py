@@ -32,11 +32,13 @@ from builder.capture import gemm
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
 from builder.capture.scatters import scatters_in_triton
+from builder.capture.variants import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from builder.capture.targets import Target
+    from builder.capture.variants import Variant
 
 SETTINGS: dict[str, Any] = {
     "compile_threads": 1,
@@ -150,7 +152,7 @@ def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any
     return on_gpu, mode
 
 
-def _ranked_configs(target: Target, seed: int) -> Callable[..., Any]:
+def _ranked_configs(target: Target, seed: int, rank: int) -> Callable[..., Any]:
     original = template_heuristics.BaseConfigHeuristic.preprocess_mm_configs
 
     def preprocess_mm_configs(
@@ -158,19 +160,20 @@ def _ranked_configs(target: Target, seed: int) -> Callable[..., Any]:
     ) -> Any:
         hint = V.graph.sizevars.optimization_hint
         product = gemm.Product(hint(m), hint(n), hint(k), kwargs.get("dtype_size") or 4)
-        chosen = gemm.choose(configs, product, target, seed)
+        chosen = gemm.choose(configs, product, target, seed, rank)
         return original(self, m, n, k, chosen, **kwargs)
 
     return preprocess_mm_configs
 
 
 @contextlib.contextmanager
-def _lowering_seams(target: Target, seed: int) -> Iterator[None]:
+def _lowering_seams(target: Target, seed: int, variant: Variant) -> Iterator[None]:
     heuristic = template_heuristics.BaseConfigHeuristic
+    ranked = _ranked_configs(target, seed, variant.rank)
     with contextlib.ExitStack() as stack:
         for patch in (
             mock.patch.object(GraphLowering, "compile_to_module", _take_source),
-            mock.patch.object(heuristic, "preprocess_mm_configs", _ranked_configs(target, seed)),
+            mock.patch.object(heuristic, "preprocess_mm_configs", ranked),
             mock.patch.object(inductor, "FakeTensorProp", _OnGpu),
             mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
             scatters_in_triton(),
@@ -238,9 +241,10 @@ def _lower(
     options: dict[str, Any],
     target: Target,
     seed: int,
+    variant: Variant,
 ) -> str:
     """The module Inductor generates for a graph; the graph is moved to the described GPU."""
-    with _lowering_seams(target, seed):
+    with _lowering_seams(target, seed, variant):
         on_gpu, mode = _retarget(gm, inputs)
         with V.set_fake_mode(mode):
             try:
@@ -250,13 +254,15 @@ def _lower(
     return ""  # a graph that only hands its inputs back has no module
 
 
-def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., Any]:
+def _backend(
+    record: GraphRecord, target: Target, seed: int, variant: Variant
+) -> Callable[..., Any]:
     def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
         plan = _result_plan(gm)
         record.graphs.append(gm)
         record.constants.extend(_tensor_constants(gm))
         if not record.constants:
-            record.sources.append(_lower(gm, inputs, kwargs, target, seed))
+            record.sources.append(_lower(gm, inputs, kwargs, target, seed, variant))
 
         def run(*arguments: Any) -> list[Any]:
             results = _stand_ins(plan, arguments)
@@ -272,6 +278,39 @@ def _backend(record: GraphRecord, target: Target, seed: int) -> Callable[..., An
         )
 
     return backend
+
+
+_CUDNN: Any = torch.backends.cudnn
+_PRECISIONS: tuple[Any, ...] = (_CUDNN, _CUDNN.conv, _CUDNN.rnn, torch.backends.cuda.matmul)
+
+
+@contextlib.contextmanager
+def _products(precision: str) -> Iterator[None]:
+    """Products and convolutions of float32 in ``ieee`` or ``tf32``, whatever the process has set.
+
+    Templates ask by both of PyTorch's interfaces (``torch/backends``): ``allow_tf32``, which
+    refuses to answer where it contradicts the newer one, and ``fp32_precision``.
+    """
+    before = [flag.fp32_precision for flag in _PRECISIONS]
+    older = _allows_tf32()
+    _CUDNN.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    if precision == "tf32":
+        for flag in _PRECISIONS:
+            flag.fp32_precision = precision
+    try:
+        yield
+    finally:
+        _CUDNN.allow_tf32 = older
+        for flag, value in zip(_PRECISIONS, before, strict=True):
+            flag.fp32_precision = value
+
+
+def _allows_tf32() -> bool:
+    try:
+        return bool(_CUDNN.allow_tf32)
+    except RuntimeError:  # the process has used the newer interface, which decides
+        return False
 
 
 _SCALED_SOFTMAX = frozenset({"mul_softmax_pattern", "div_softmax_pattern"})
@@ -303,9 +342,13 @@ def _handler_name(entry: Any) -> str:
 
 
 def compile_for(
-    function: Callable[..., Any], arguments: Sequence[Any], target: Target, seed: int
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    target: Target,
+    seed: int,
+    variant: Variant = DEFAULT,
 ) -> tuple[Any, GraphRecord]:
-    """Runs ``torch.compile(function)`` for a described GPU.
+    """Runs ``torch.compile(function)`` for a described GPU, in a variant's configuration.
 
     Returns:
         what the compiled function returned, its tensors being uncomputed stand-ins, and the record.
@@ -316,7 +359,8 @@ def compile_for(
     record = GraphRecord()
     torch._dynamo.reset()  # noqa: SLF001
     with (
-        inductor_config.patch(SETTINGS),
+        inductor_config.patch({**SETTINGS, **variant.settings}),
+        _products(variant.dot_precision),
         dynamo_config.patch(
             specialize_float=True, ignore_logging_functions={warnings.warn, logging.warning}
         ),
@@ -327,7 +371,10 @@ def compile_for(
         torch.no_grad(),
     ):
         compiled = torch.compile(
-            function, backend=_backend(record, target, seed), fullgraph=True, dynamic=False
+            function,
+            backend=_backend(record, target, seed, variant),
+            fullgraph=True,
+            dynamic=False,
         )
         result = compiled(*arguments)
     return result, record

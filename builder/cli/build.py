@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from builder.capture.targets import resolve_targets
-from builder.cli.options import limits_options, names, targets_option, workers_option
+from builder.cli.options import (
+    limits_options,
+    names,
+    targets_option,
+    variant_names,
+    variants_option,
+    workers_option,
+)
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
 from builder.config import BuildConfig, Limits
@@ -18,6 +25,7 @@ Examples:
   torch2triton build --pairs 60 --out data/demo --seed 0
   torch2triton build --pairs 1000 --out /data/pairs --target cuda:90 --target hip:gfx942
   torch2triton build --pairs 20 --out data/norms --families layer_norm,rms_norm
+  torch2triton build --pairs 500 --out data/many --variants all
 """
 
 
@@ -26,6 +34,7 @@ Examples:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root seed.")
 @targets_option
+@variants_option
 @click.option(
     "--families",
     multiple=True,
@@ -41,6 +50,7 @@ def command(
     out: Path,
     seed: int,
     targets: tuple[str, ...],
+    variants: tuple[str, ...],
     families: tuple[str, ...],
     workers: int,
     limits: Limits,
@@ -63,6 +73,7 @@ def command(
         out=out,
         seed=seed,
         targets=tuple(target.name for target in resolve_targets(targets)),
+        variants=variant_names(variants),
         families=chosen,
         workers=workers,
         limits=limits,

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.capture.targets import resolve_targets
-from builder.cli.options import limits_options, targets_option, workers_option
+from builder.cli.options import (
+    limits_options,
+    targets_option,
+    variant_names,
+    variants_option,
+    workers_option,
+)
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
 from builder.config import BuildConfig, Limits
@@ -84,6 +90,7 @@ def _spdx(_: click.Context, __: click.Parameter, value: str) -> str:
     help="Licence of the files, recorded in each row.",
 )
 @targets_option
+@variants_option
 @workers_option
 @limits_options
 @with_output
@@ -93,22 +100,26 @@ def command(
     out: Path,
     spdx: str,
     targets: tuple[str, ...],
+    variants: tuple[str, ...],
     workers: int,
     limits: Limits,
     output: Output,
 ) -> int:
     """Turn your own PyTorch modules into verified pairs.
 
-    Each file gives one pair or one rejection that says what is wrong with it, and where.
+    Each file gives, in each variant, one pair or one rejection that says what is wrong with it, and
+    where.
     """
     from builder.pipeline.build import FileStream  # noqa: PLC0415 - --help stays fast
 
+    chosen = variant_names(variants)
     programs = [_program(name, path, spdx) for name, path in _files(paths)]
     config = BuildConfig(
-        pairs=len(programs),
+        pairs=len(programs) * len(chosen),
         out=out,
         targets=tuple(target.name for target in resolve_targets(targets)),
+        variants=chosen,
         workers=workers,
         limits=limits,
     )
-    return run_build(config, FileStream(config, programs), output, total=len(programs))
+    return run_build(config, FileStream(config, programs), output, total=config.pairs)

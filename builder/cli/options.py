@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.capture.targets import TARGETS
+from builder.capture.variants import VARIANTS, resolve_variants
 from builder.config import Limits
 
 if TYPE_CHECKING:
@@ -33,6 +34,27 @@ targets_option = click.option(
     help=f"GPU that every kernel must compile for; may be repeated, the first is the one code is "
     f"generated for. One of {', '.join(sorted(TARGETS))}.",
 )
+
+variants_option = click.option(
+    "--variants",
+    multiple=True,
+    default=("default",),
+    show_default=True,
+    metavar="NAME[,NAME]|all",
+    help=f"Compiler configurations to capture each program in; one that gives the kernels of one "
+    f"before it is left out. Of {', '.join(VARIANTS)}.",
+)
+
+
+def variant_names(values: Iterable[str]) -> tuple[str, ...]:
+    """Names of variants given in several options, commas or both, in the order given.
+
+    Raises:
+        UsageError: one that the table has not, or none.
+    """
+    parts = [part.strip() for value in values for part in value.split(",")]
+    return tuple(variant.name for variant in resolve_variants(filter(None, parts)))
+
 
 workers_option = click.option(
     "--workers",

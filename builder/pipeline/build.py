@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from builder import __version__
+from builder.capture.variants import DEFAULT
 from builder.dataset.journal import Journal, open_output
 from builder.dataset.schema import make_rejection, make_row
 from builder.dataset.summary import summarise
@@ -51,17 +52,21 @@ class Stream(Protocol):
     def source(self, index: int) -> str:
         """Where the item came from, ``family:<name>`` or ``file:<name>``."""
 
+    def seed(self, index: int) -> int | None:
+        """Index of the item's program in the root seed's stream; None for a file."""
 
-def _payload(config: BuildConfig) -> dict[str, Any]:
+
+def _payload(config: BuildConfig, variant: int) -> dict[str, Any]:
     return {
         "targets": list(config.targets),
+        "variants": list(config.variants[: variant + 1]),
         "draws": config.draws,
         "limits": asdict(config.limits),
     }
 
 
 class SeedStream:
-    """Programs synthesised from a root seed, without end."""
+    """Programs synthesised from a root seed, without end, each in every variant in turn."""
 
     def __init__(self, config: BuildConfig) -> None:
         self.length: int | None = None
@@ -69,15 +74,19 @@ class SeedStream:
         self.header = {"seed": config.seed, "families": sorted(config.families)}
 
     def job(self, index: int) -> Job:
-        payload = _payload(self._config) | {
+        program, variant = divmod(index, len(self._config.variants))
+        payload = _payload(self._config, variant) | {
             "root_seed": self._config.seed,
-            "index": index,
+            "index": program,
             "families": list(self._config.families),
         }
         return Job(str(index), ("builder.pipeline.stages:make_pair", _VERIFY), payload)
 
     def source(self, index: int) -> str:
-        return synthesise(self._config.seed, index, self._config.families).source
+        return synthesise(self._config.seed, self.seed(index), self._config.families).source
+
+    def seed(self, index: int) -> int:
+        return index // len(self._config.variants)
 
 
 def _file_mark(program: Program) -> str:
@@ -87,20 +96,24 @@ def _file_mark(program: Program) -> str:
 
 
 class FileStream:
-    """The user's own programs."""
+    """The user's own programs, each in every variant in turn."""
 
     def __init__(self, config: BuildConfig, programs: Sequence[Program]) -> None:
         self._config = config
         self._programs = programs
-        self.length: int | None = len(programs)
+        self.length: int | None = len(programs) * len(config.variants)
         self.header = {"files": [_file_mark(program) for program in programs]}
 
     def job(self, index: int) -> Job:
-        payload = _payload(self._config) | {"program": asdict(self._programs[index])}
+        program, variant = divmod(index, len(self._config.variants))
+        payload = _payload(self._config, variant) | {"program": asdict(self._programs[program])}
         return Job(str(index), ("builder.pipeline.stages:convert_pair", _VERIFY), payload)
 
     def source(self, index: int) -> str:
-        return self._programs[index].source
+        return self._programs[index // len(self._config.variants)].source
+
+    def seed(self, index: int) -> None:  # noqa: ARG002
+        return None
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,8 @@ def _header(config: BuildConfig, stream: Stream) -> dict[str, Any]:
     versions = {"builder": __version__}
     versions |= {name: importlib.metadata.version(name) for name in ("torch", "triton")}
     settings = {"targets": list(config.targets), "draws": config.draws}
+    if config.variants != (DEFAULT.name,):
+        settings["variants"] = list(config.variants)
     return versions | settings | {"limits": asdict(config.limits)} | stream.header
 
 
@@ -162,9 +177,10 @@ class _Run:
                 return
         rejection = {"source": None} | (rejection or {})
         rejection["source"] = rejection["source"] or self._stream.source(index)
-        seed = index if self._stream.length is None else None
         fields = ("source", "stage", "kind", "message", "deterministic")
-        row = make_rejection(seed=seed, **{name: rejection[name] for name in fields})
+        row = make_rejection(
+            seed=self._stream.seed(index), **{name: rejection[name] for name in fields}
+        )
         self._journal.append_rejection(index, row)
 
     def kept(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -21,7 +21,7 @@ _DEFAULT_TARGETS = ("cuda:90",)
 def _job(index: int, row: Mapping[str, Any], draws: int) -> Job:
     payload = {key: row[key] for key in ("python_code", "triton_code", "entry_point")}
     payload["targets"] = list(row.get("compiled_targets") or _DEFAULT_TARGETS)
-    payload["draws"] = draws
+    payload |= {"draws": draws, "variant": row.get("variant") or "default"}
     return Job(str(index), _STEP, payload)
 
 

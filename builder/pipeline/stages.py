@@ -15,9 +15,11 @@ import torch
 
 from builder.capture.capture import Capture, capture
 from builder.capture.targets import resolve_targets
+from builder.capture.variants import Variant, dot_precision_of, resolve_variants
 from builder.config import Limits
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
 from builder.pipeline.steps import in_stage
+from builder.pipeline.variants import distinct
 from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
 from builder.programs.program import Program
@@ -36,9 +38,15 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
         )
     target = resolve_targets(payload["targets"])[0]
     module, inputs = loaded.make_module(), loaded.make_inputs(0)
-    captured = capture(module, inputs, target, seed=_capture_seed(payload))
     constructor = loaded.constructor_arguments()
-    triton = triton_module(program.python_code, loaded.entry_point, captured, constructor)
+
+    def make(variant: Variant) -> tuple[Capture, TritonModule]:
+        captured = capture(module, inputs, target, seed=_capture_seed(payload), variant=variant)
+        return captured, triton_module(
+            program.python_code, loaded.entry_point, captured, constructor
+        )
+
+    captured, triton = distinct(make, resolve_variants(payload["variants"]))
     dtypes = program.dtypes or tuple(sorted({spec.dtype for spec in captured.tensors}))
     fields = asdict(program) | {"entry_point": loaded.entry_point, "dtypes": dtypes}
     return {"program": fields, "capture": _capture_fields(captured, triton, report)}
@@ -55,6 +63,7 @@ def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport)
         "triton_code": triton.text,
         "original_triton_code": captured.source,
         "target": captured.target,
+        "variant": captured.variant,
         "kernel_names": list(triton.kernel_names),
         "kernel_kinds": list(triton.kernel_kinds),
         "num_kernels": len(triton.kernel_names),
@@ -122,6 +131,7 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
         program["entry_point"],
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
+        dot_precision=dot_precision_of(captured["variant"]),
     )
     if not verdict.verified:
         rejection = VerificationRejected(verdict.kind or "unverified", verdict.reason or "")
@@ -138,5 +148,6 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         payload["entry_point"],
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
+        dot_precision=dot_precision_of(payload["variant"]),
     )
     return {"verdict": asdict(verdict)}

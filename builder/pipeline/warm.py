@@ -47,7 +47,13 @@ def warm_up() -> None:
         "source": "file:warm_up.py",
         "seed": None,
     }
-    payload = {"program": program, "targets": ["cuda:90"], "limits": limits, "draws": 1}
+    payload = {
+        "program": program,
+        "targets": ["cuda:90"],
+        "variants": ["default"],
+        "limits": limits,
+        "draws": 1,
+    }
     made = stages.convert_pair(payload)
     done = made if "rejection" in made else stages.verify_pair(payload | made)
     if "rejection" in done:

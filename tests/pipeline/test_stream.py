@@ -46,7 +46,9 @@ class Journal:
 
 
 def stream(length=None):
-    return SimpleNamespace(length=length, job=lambda index: index, source=lambda _: "file:x.py")
+    return SimpleNamespace(
+        length=length, job=lambda index: index, source=lambda _: "file:x.py", seed=lambda _: None
+    )
 
 
 def run(journal, pairs, tmp_path, length=None):
