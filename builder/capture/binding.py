@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from builder.capture.sizes import STATIC, SizeReader, exact
 from builder.errors import CaptureRejected
 
 OUTPUTS = "_graph_outputs"
@@ -102,10 +103,13 @@ def _storage(tensor: torch.Tensor) -> int:
 
 
 def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
-    return tuple(tensor.size()), tuple(tensor.stride()), tensor.storage_offset(), tensor.dtype
+    size, stride = ([exact(n) for n in every] for every in (tensor.size(), tensor.stride()))
+    return size, stride, exact(tensor.storage_offset()), tensor.dtype
 
 
-def bind_arguments(arguments: Sequence[Any], named: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
+def bind_arguments(
+    arguments: Sequence[Any], named: Sequence[tuple[str, Any]], reader: SizeReader = STATIC
+) -> tuple[str, ...]:
     """The expression of each run-time argument of a compiled graph.
 
     Raises:
@@ -119,7 +123,7 @@ def bind_arguments(arguments: Sequence[Any], named: Sequence[tuple[str, Any]]) -
     expressions = []
     for position, argument in enumerate(arguments):
         if not isinstance(argument, torch.Tensor):
-            expressions.append(repr(argument))
+            expressions.append(_number(argument, reader))
         elif id(argument) in by_identity:
             expressions.append(by_identity[id(argument)])
         else:
@@ -132,8 +136,20 @@ def bind_arguments(arguments: Sequence[Any], named: Sequence[tuple[str, Any]]) -
     return tuple(expressions)
 
 
+def _number(value: Any, reader: SizeReader) -> str:
+    return str(reader.extent(value)) if isinstance(value, torch.SymInt) else literal(value)
+
+
+def _tuple(values: Sequence[Any], reader: SizeReader) -> str:
+    inner = ", ".join(map(str, reader.extents(values)))
+    return f"({inner},)" if len(values) == 1 else f"({inner})"
+
+
 def _tensor_expression(
-    tensor: torch.Tensor, results: Sequence[Any], named: Sequence[tuple[str, Any]]
+    tensor: torch.Tensor,
+    results: Sequence[Any],
+    named: Sequence[tuple[str, Any]],
+    reader: SizeReader,
 ) -> str:
     owners = [(f"{OUTPUTS}[{index}]", owner) for index, owner in enumerate(results)]
     owners += [(expression, owner) for expression, owner in named]
@@ -152,10 +168,12 @@ def _tensor_expression(
             "return tensors that forward computes",
         )
     expression, owner = candidates[0]
-    size, stride, offset, _ = _geometry(tensor)
-    shift = offset - owner.storage_offset()
-    # Where a caller's own tensor starts in its storage is not known here.
-    start = f", {expression}.storage_offset() + {shift}" if shift else ""
+    start = ""
+    if exact(tensor.storage_offset()) != exact(owner.storage_offset()):
+        shift = reader.extent(tensor.storage_offset() - owner.storage_offset())
+        # Where a caller's own tensor starts in its storage is not known here.
+        start = f", {expression}.storage_offset() + {shift}"
+    size, stride = _tuple(tensor.size(), reader), _tuple(tensor.stride(), reader)
     return f"torch.as_strided({expression}, {size}, {stride}{start})"
 
 
@@ -179,27 +197,35 @@ def rebound(
             yield expression, tensor
 
 
-def bind_result(value: Any, results: Sequence[Any], named: Sequence[tuple[str, Any]]) -> str:
+def bind_result(
+    value: Any,
+    results: Sequence[Any],
+    named: Sequence[tuple[str, Any]],
+    reader: SizeReader = STATIC,
+) -> str:
     """The expression that rebuilds what ``forward`` returned from ``OUTPUTS`` and the inputs.
 
     Raises:
         CaptureRejected: ``unsupported_output``: a container or leaf that has no plain spelling.
     """
     if isinstance(value, torch.Tensor):
-        return _tensor_expression(value, results, named)
+        return _tensor_expression(value, results, named, reader)
+    if isinstance(value, torch.SymInt):
+        return _number(value, reader)
     if value is None or isinstance(value, (bool, int, float, str)):
         return literal(value)
     if type(value) in (list, tuple):
-        items = [bind_result(item, results, named) for item in value]
+        items = [bind_result(item, results, named, reader) for item in value]
         inner = ", ".join(items)
         if isinstance(value, list):
             return f"[{inner}]"
         return f"({inner},)" if items else "()"
     if type(value).__module__ == "torch.return_types":
-        items = [bind_result(item, results, named) for item in value]
+        items = [bind_result(item, results, named, reader) for item in value]
         return f"torch.return_types.{type(value).__name__}([{', '.join(items)}])"
     if type(value) is dict:
-        pairs = (f"{key!r}: {bind_result(item, results, named)}" for key, item in value.items())
+        items = [bind_result(item, results, named, reader) for item in value.values()]
+        pairs = (f"{key!r}: {item}" for key, item in zip(value, items, strict=True))
         return "{" + ", ".join(pairs) + "}"
     raise CaptureRejected(
         "unsupported_output",

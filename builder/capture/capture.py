@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,14 +11,18 @@ from torch import nn
 from torch._ops import OpOverload
 
 from builder.capture import binding
+from builder.capture.dynamic import mark_varying
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
+from builder.capture.sizes import SizeReader, Sizes
 from builder.capture.variants import DEFAULT
 from builder.errors import CaptureRejected, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.capture.dynamic import Varying
+    from builder.capture.sizes import Extent
     from builder.capture.targets import Target
     from builder.capture.variants import Variant
 
@@ -27,11 +31,18 @@ _MESSAGE_LINES = 3
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What the capture assumed of one tensor argument."""
+    """What the capture assumed of one tensor argument.
+
+    Attributes:
+        expression: of the tensor.
+        size: numbers, or expressions over the capture's sizes.
+        stride: likewise, in elements.
+        dtype: as ``float32``.
+    """
 
     expression: str
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
+    size: tuple[Extent, ...]
+    stride: tuple[Extent, ...]
     dtype: str
 
 
@@ -53,6 +64,7 @@ class Capture:
         fallback_ops: library calls that the module makes beside its kernels, sorted.
         target: the target's name.
         variant: the variant's name.
+        sizes: the sizes that the kernels take as arguments.
     """
 
     source: str
@@ -68,6 +80,7 @@ class Capture:
     fallback_ops: tuple[str, ...]
     target: str
     variant: str = DEFAULT.name
+    sizes: Sizes = field(default_factory=Sizes)
 
 
 _NOISE = re.compile(
@@ -159,9 +172,10 @@ def _aten_ops(graph: torch.fx.GraphModule) -> tuple[str, ...]:
     )
 
 
-def _spec(expression: str, tensor: torch.Tensor) -> TensorSpec:
+def _spec(expression: str, tensor: torch.Tensor, reader: SizeReader) -> TensorSpec:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return TensorSpec(expression, tuple(tensor.size()), tuple(tensor.stride()), dtype)
+    size, stride = reader.extents(tensor.size()), reader.extents(tensor.stride())
+    return TensorSpec(expression, size, stride, dtype)
 
 
 def _fixed(inputs: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
@@ -181,43 +195,54 @@ def capture(
     *,
     seed: int = 0,
     variant: Variant = DEFAULT,
+    varying: Sequence[Varying] = (),
 ) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
 
     Nothing is launched and no GPU is needed; inputs are read for their geometry only.  Module and
     inputs made under ``FakeTensorMode`` need no memory for data.
 
+    Args:
+        module: to be captured.
+        inputs: of its ``forward``.
+        target: the described GPU.
+        seed: of choices among configurations.
+        variant: Inductor's configuration.
+        varying: sizes of the inputs that become arguments of the kernels (``dynamic.capture_any``
+            looks for them).
+
     Raises:
         CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.
     """
-    held = list(binding.module_tensors(module))
     variant.check(target)
+    held = list(binding.module_tensors(module))
+    given = binding.bound_arguments(module.forward, inputs)
+    input_leaves = [leaf for name in given for leaf in binding.leaves(given[name], name)]
+    mark_varying(input_leaves, varying)
     try:
-        result, record = compile_for(module, inputs, target, seed, variant)
+        result, record = compile_for(module, inputs, target, seed, variant, dynamic=bool(varying))
     except Rejected:
         raise
     except Exception as error:
         raise _rejection(error) from error
     _checked(record)
-    given = binding.bound_arguments(module.forward, inputs)
-    input_leaves = [leaf for name in given for leaf in binding.leaves(given[name], name)]
     binding.reject_aliases(input_leaves)
-    named = [*input_leaves, *held]
+    reader, named = _symbolic(record, [*input_leaves, *held])
     arguments = record.calls[0]
-    expressions = binding.bind_arguments(arguments, named)
+    expressions = binding.bind_arguments(arguments, named, reader)
     sources = kernel_sources(record.sources[0])
     if not sources:
         raise _without_kernel(record.sources[0])
     return Capture(
         source=_clean(record.sources[0]),
         arguments=expressions,
-        result=binding.bind_result(result, record.results[0], named),
+        result=binding.bind_result(result, record.results[0], named, reader),
         rebound=tuple(
-            (expression, binding.bind_result(tensor, record.results[0], named))
+            (expression, binding.bind_result(tensor, record.results[0], named, reader))
             for expression, tensor in binding.rebound(held, list(binding.module_tensors(module)))
         ),
         tensors=tuple(
-            _spec(expression, argument)
+            _spec(expression, argument, reader)
             for expression, argument in zip(expressions, arguments, strict=True)
             if isinstance(argument, torch.Tensor)
         ),
@@ -229,4 +254,15 @@ def capture(
         fallback_ops=library_calls(record.sources[0]),
         target=target.name,
         variant=variant.name,
+        sizes=reader.sizes(),
     )
+
+
+def _symbolic(
+    record: GraphRecord, named: list[tuple[str, Any]]
+) -> tuple[SizeReader, list[tuple[str, Any]]]:
+    """The reader of a capture's sizes; the names of tensors, their symbolic stand-ins included."""
+    stand_ins = {id(value): stand_in for value, stand_in in record.symbolic}
+    symbolic = [(name, stand_ins[id(value)]) for name, value in named if id(value) in stand_ins]
+    symbolic = [(name, value) for name, value in symbolic if isinstance(value, torch.Tensor)]
+    return SizeReader(record.shape_env, symbolic), [*named, *symbolic]

@@ -32,6 +32,7 @@ from builder.capture import gemm
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
 from builder.capture.scatters import scatters_in_triton
+from builder.capture.sizes import is_known, shape_env, symbolic_sizes
 from builder.capture.variants import DEFAULT
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class GraphRecord:
         graphs: the lowered ATen graphs.
         calls: the run-time arguments of each call of a compiled graph, by identity.
         results: the tensors each call returned.
+        symbolic: the arguments of the traced function that have a symbolic stand-in, which the
+            graph was called with instead, and the stand-in.
     """
 
     sources: list[str] = field(default_factory=list)
@@ -81,6 +84,12 @@ class GraphRecord:
     graphs: list[torch.fx.GraphModule] = field(default_factory=list)
     calls: list[list[Any]] = field(default_factory=list)
     results: list[list[Any]] = field(default_factory=list)
+    symbolic: list[tuple[Any, Any]] = field(default_factory=list)
+
+    @property
+    def shape_env(self) -> Any:
+        """The ``ShapeEnv`` of the traced sizes; None if all are numbers."""
+        return shape_env(stand_in for _, stand_in in self.symbolic)
 
 
 def _take_source(graph: GraphLowering) -> Any:
@@ -124,7 +133,7 @@ class _OnGpu(FakeTensorProp):
             sizes = [
                 t.size() for t in pytree.tree_leaves(self._known) if isinstance(t, torch.Tensor)
             ]
-            is_fixed = all(isinstance(extent, int) for size in sizes for extent in size)
+            is_fixed = all(is_known(extent) for size in sizes for extent in size)
             if _NO_DRIVER not in str(error) or not sizes or not is_fixed:
                 raise
             return pytree.tree_map(self._moved, self._known)
@@ -191,9 +200,16 @@ def _library_atan(x: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class _Argument:
+    """A result that is an argument, handed back."""
+
+    position: int
+
+
+@dataclass(frozen=True)
 class _Geometry:
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
+    size: tuple[Any, ...]
+    stride: tuple[Any, ...]
     dtype: torch.dtype
 
     def empty(self) -> torch.Tensor:
@@ -201,15 +217,17 @@ class _Geometry:
 
 
 def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
-    """For each result of a graph: the position of the argument it is, its geometry, or None."""
+    """For each result of a graph: the argument it is, its geometry, or a number or None itself."""
     placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
 
     def plan(node: Any) -> Any:
         if not isinstance(node, torch.fx.Node):
             return node
         if node in placeholders:
-            return placeholders.index(node)
+            return _Argument(placeholders.index(node))
         value = node.meta["val"]
+        if not isinstance(value, torch.Tensor):
+            return value
         return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype)
 
     results: Any = gm.graph.output_node().args[0]
@@ -217,11 +235,19 @@ def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
 
 
 def _stand_ins(plan: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-    """Results of a graph that was never computed: right geometry, each with its own storage."""
-    return [
-        item.empty() if isinstance(item, _Geometry) else item if item is None else arguments[item]
-        for item in plan
-    ]
+    """Results of a graph that was never computed: right geometry, each with its own storage.
+
+    They are symbolic where the arguments are.
+    """
+    fake = next((value for value in arguments if isinstance(value, FakeTensor)), None)
+
+    def stand_in(item: Any) -> Any:
+        if isinstance(item, _Argument):
+            return arguments[item.position]
+        return item.empty() if isinstance(item, _Geometry) else item
+
+    with fake.fake_mode if fake is not None else contextlib.nullcontext():
+        return [stand_in(item) for item in plan]
 
 
 def _tensor_constants(gm: torch.fx.GraphModule) -> list[str]:
@@ -273,9 +299,18 @@ def _backend(
         return make_boxed_func(run)
 
     def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
-        return inductor.compile_fx(
+        stand_ins = _symbolic_arguments(gm)
+        compiled: Any = inductor.compile_fx(
             gm, inputs, inner_compile=inner_compile, decompositions=decompositions()
         )
+        if shape_env(stand_ins) is None:
+            return compiled
+
+        def run_symbolically(*arguments: Any) -> Any:
+            record.symbolic.extend(zip(arguments, stand_ins, strict=True))
+            return compiled(*stand_ins)
+
+        return run_symbolically
 
     return backend
 
@@ -313,6 +348,12 @@ def _allows_tf32() -> bool:
         return False
 
 
+def _symbolic_arguments(gm: torch.fx.GraphModule) -> list[Any]:
+    """What Dynamo traced in the place of each argument."""
+    placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
+    return [node.meta.get("example_value") for node in placeholders]
+
+
 _SCALED_SOFTMAX = frozenset({"mul_softmax_pattern", "div_softmax_pattern"})
 
 
@@ -347,8 +388,18 @@ def compile_for(
     target: Target,
     seed: int,
     variant: Variant = DEFAULT,
+    *,
+    dynamic: bool = False,
 ) -> tuple[Any, GraphRecord]:
     """Runs ``torch.compile(function)`` for a described GPU, in a variant's configuration.
+
+    Args:
+        function: to be traced.
+        arguments: of it.
+        target: the described GPU.
+        seed: of choices among configurations.
+        variant: Inductor's configuration.
+        dynamic: sizes that ``sizes.mark`` marked become symbols.
 
     Returns:
         what the compiled function returned, its tensors being uncomputed stand-ins, and the record.
@@ -368,6 +419,7 @@ def compile_for(
         mock.patch.object(fuse_attention, "_sfdp_init"),
         _softmax_as_written(),
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+        symbolic_sizes() if dynamic else contextlib.nullcontext(),
         torch.no_grad(),
     ):
         compiled = torch.compile(

@@ -86,7 +86,10 @@ class _Fold(ast.NodeTransformer):
         try:
             taken = _evaluate(node.test, self._constants)
         except _Unknown:
-            return node
+            if _is_empty_exit(node):
+                return []
+            # What differed was a hint that holds for some sizes only, and is gone.
+            return node.body if _dumps(node.body) == _dumps(node.orelse) else node
         return node.body if taken else node.orelse
 
     def visit_For(self, node: ast.For) -> ast.For:
@@ -115,8 +118,18 @@ class _Fold(ast.NodeTransformer):
             size = _evaluate(inner.right, self._constants)
             block = _evaluate(node.args[1], self._constants)
         except _Unknown:
-            return True
+            return False
         return bool(size % block == 0)
+
+
+def _is_empty_exit(node: ast.If) -> bool:
+    """``if M * N == 0: return``: a grid without instances, which a launcher does not launch."""
+    ends = len(node.body) == 1 and isinstance(node.body[0], ast.Return) and not node.orelse
+    return ends and ast.unparse(node.test).endswith("== 0")
+
+
+def _dumps(statements: list[ast.stmt]) -> str:
+    return ast.dump(ast.Module(statements, []))
 
 
 def fold(function: ast.FunctionDef) -> None:

@@ -187,9 +187,12 @@ def _grid(kernel: Kernel, sizes: Mapping[str, int]) -> list[str]:
         numel = sizes.get(f"{axis}numel", f"{axis}numel")
         size = kernel.constants.get(block)
         grid.append(str(numel) if size in (None, 1) else f"triton.cdiv({numel}, {block})")
-    if kernel.grid_type == "Grid2DWithYZOverflow":
+    if kernel.grid_type != "Grid2DWithYZOverflow":
+        return grid
+    if "ynumel" in sizes:
         return _split_y(grid, math.ceil(sizes["ynumel"] / kernel.constants["YBLOCK"]))
-    return grid
+    splits = f"max(1, triton.cdiv({grid[1]}, {_MAX_GRID_Y}))"
+    return [grid[0], f"triton.cdiv({grid[1]}, {splits})", splits]
 
 
 def _split_y(grid: list[str], blocks: int) -> list[str]:

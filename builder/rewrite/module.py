@@ -14,6 +14,7 @@ from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
 from builder.rewrite.program_class import ProgramParts, program_parts
+from builder.rewrite.sizes import SizeNames
 from builder.rewrite.wrapper import forward_body
 
 if TYPE_CHECKING:
@@ -86,9 +87,10 @@ def _device(capture: Capture) -> str:
     return f"{(outside or inputs)[0]}.device"
 
 
-def _check(spec: TensorSpec) -> str:
+def _check(spec: TensorSpec, names: SizeNames) -> str:
+    size, stride = names.text(spec.size), names.text(spec.stride)
     return (
-        f"check_tensor({spec.expression!r}, {spec.expression}, {spec.size}, {spec.stride}, "
+        f"check_tensor({spec.expression!r}, {spec.expression}, {size}, {stride}, "
         f"torch.{spec.dtype})"
     )
 
@@ -101,13 +103,14 @@ def _constant_check(expression: str, value: object) -> str:
     return f"check_constant({expression!r}, {expression}, {literal(value)})"
 
 
-def _checks(capture: Capture) -> list[str]:
+def _checks(capture: Capture, names: SizeNames) -> list[str]:
     """Statements that refuse what the kernels were not made for."""
     lines = [
         _refusal(f"len({name}) != {length}", f"{name}: expected {length} items")
         for name, length in capture.lengths
     ]
-    lines += [_check(spec) for spec in capture.tensors]
+    lines += [*names.reads(), *names.checks()]
+    lines += [_check(spec, names) for spec in capture.tensors]
     lines += [_constant_check(expression, value) for expression, value in capture.fixed]
     if capture.training is not None:
         mode = "training" if capture.training else "evaluation"
@@ -117,15 +120,19 @@ def _checks(capture: Capture) -> list[str]:
 
 
 def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, StandaloneKernel]) -> str:
-    body = forward_body(capture.source, capture.arguments, kernels, _device(capture))
-    lines = _checks(capture)
+    names = SizeNames(capture.sizes, _parameters(parts))
+    arguments = tuple(ast.unparse(names.renamed(text)) for text in capture.arguments)
+    device = _device(capture)
+    body = forward_body(capture.source, arguments, kernels, device, names.spelled())
+    lines = _checks(capture, names)
     lines += [ast.unparse(statement) for statement in body.statements]
-    result = _substitute_outputs(capture.result, body.outputs)
+    result = _substitute_outputs(names.renamed(capture.result), body.outputs)
     if capture.rebound:
         lines.append(f"result = {result}")
         result = "result"
     lines += [
-        f"{name} = {_substitute_outputs(value, body.outputs)}" for name, value in capture.rebound
+        f"{name} = {_substitute_outputs(names.renamed(value), body.outputs)}"
+        for name, value in capture.rebound
     ]
     lines.append(f"return {result}")
     indented = "\n".join(lines).replace("\n", "\n        ")
@@ -143,9 +150,8 @@ class _Outputs(ast.NodeTransformer):
         return node
 
 
-def _substitute_outputs(result: str, outputs: list[ast.expr]) -> str:
-    tree = ast.parse(result, mode="eval").body
-    tree = _Outputs(outputs).visit(tree)
+def _substitute_outputs(result: ast.expr, outputs: list[ast.expr]) -> str:
+    tree = _Outputs(outputs).visit(result)
     if isinstance(tree, ast.Tuple) and tree.elts:
         return ", ".join(map(ast.unparse, tree.elts)) + ("," if len(tree.elts) == 1 else "")
     return ast.unparse(tree)
@@ -191,6 +197,13 @@ def _imports(parts: ProgramParts, libdevice: bool) -> str:
     return "\n".join([*plain, *sorted(line for line in own if line not in plain)])
 
 
+def _parameters(parts: ProgramParts) -> set[str]:
+    signature = parts.forward_signature
+    given = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
+    given += [item for item in (signature.vararg, signature.kwarg) if item]
+    return {item.arg for item in given}
+
+
 def _check_names(
     parts: ProgramParts, kernels: dict[str, StandaloneKernel], functions: Iterable[str]
 ) -> None:
@@ -200,12 +213,9 @@ def _check_names(
         RewriteRejected: ``name_clash``.
     """
     launchers = {kernel.launcher for kernel in kernels.values()}
+    parameters = _parameters(parts)
     ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", *functions, *launchers}
     ours |= {kernel.name for kernel in kernels.values()}
-    signature = parts.forward_signature
-    given = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
-    given += [item for item in (signature.vararg, signature.kwarg) if item]
-    parameters = {item.arg for item in given}
     hidden = parameters & (launchers | {"torch", "check_tensor", "check_constant"})
     hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
     clashes = sorted(hidden | (parts.names & ours))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
+from builder.rewrite.sizes import are_equal, contiguous_strides, is_size, simplified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,24 +64,17 @@ def call_function(module: str) -> ast.FunctionDef:
     raise RewriteRejected("unknown_construct", "Inductor's module has no function call")
 
 
-def contiguous_strides(size: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides, in elements, of a dense row-major tensor."""
-    strides: list[int] = []
-    step = 1
-    for extent in reversed(size):
-        strides.append(step)
-        step *= max(extent, 1)
-    return tuple(reversed(strides))
-
-
 class _Translator:
     def __init__(
         self,
         arguments: Mapping[str, ast.expr],
         kernels: Mapping[str, StandaloneKernel],
         device: str,
+        sizes: Mapping[str, ast.expr],
     ) -> None:
         self._arguments = arguments
+        self._symbols = frozenset(sizes)
+        self._sizes = dict(sizes)
         self._kernels = kernels
         self._device = device
         self._fresh: set[str] = set()
@@ -131,6 +126,11 @@ class _Translator:
             return
         if not isinstance(target, ast.Name):
             raise _unknown(node)
+        if target.id in self._symbols or _reads_sizes(node.value):
+            return
+        if self._sizes and is_size(node.value, self._size_names):
+            self._sizes[target.id] = self._value(node.value)
+            return
         if isinstance(node.value, ast.Call):
             name = ast.unparse(node.value.func)
             if name in ("get_raw_stream", "copy_if_misaligned"):
@@ -147,6 +147,8 @@ class _Translator:
         self.body.outputs = [self._value(item) for item in node.value.elts]
 
     def _value(self, node: ast.expr) -> ast.expr:
+        if is_size(node, self._size_names):
+            return simplified(_Substituted({**self._arguments, **self._sizes}).visit(node))
         if isinstance(node, ast.Name):
             return self._arguments.get(node.id, node)
         if isinstance(node, ast.Constant):
@@ -168,25 +170,59 @@ class _Translator:
             return ast.Call(ast.Attribute(owner, "zero_", ast.Load()), [], [])
         raise _unknown(node)
 
+    @property
+    def _size_names(self) -> set[str]:
+        numbers = {name for name, value in self._arguments.items() if _is_number(value)}
+        return numbers | set(self._sizes)
+
+    def _extents(self, node: ast.expr) -> list[ast.expr]:
+        if not isinstance(node, ast.Tuple):
+            raise _unknown(node)
+        return [self._value(item) for item in node.elts]
+
     def _allocation(self, node: ast.Call) -> ast.expr:
-        size, stride = (ast.literal_eval(argument) for argument in node.args[:2])
-        dtype = ast.unparse(node.args[2])
-        if contiguous_strides(size) == tuple(stride):
-            text = f"torch.empty({size}, dtype={dtype}, device={self._device})"
+        size, stride = self._extents(node.args[0]), self._extents(node.args[1])
+        given = f"dtype={ast.unparse(node.args[2])}, device={self._device}"
+        if are_equal(contiguous_strides(size), stride):
+            text = f"torch.empty({_tuple(size)}, {given})"
         else:
-            text = f"torch.empty_strided({size}, {stride}, dtype={dtype}, device={self._device})"
+            text = f"torch.empty_strided({_tuple(size)}, {_tuple(stride)}, {given})"
         return ast.parse(text, mode="eval").body
 
     def _view(self, node: ast.Call) -> ast.expr:
         base = self._value(node.args[0])
-        size, stride, offset = (ast.literal_eval(argument) for argument in node.args[1:4])
-        text = f"torch.as_strided({ast.unparse(base)}, {size}, {stride}"
-        if offset and ast.unparse(node.args[0]) in self._fresh:
+        size, stride = self._extents(node.args[1]), self._extents(node.args[2])
+        offset = ast.unparse(self._value(node.args[3]))
+        text = f"torch.as_strided({ast.unparse(base)}, {_tuple(size)}, {_tuple(stride)}"
+        if offset != "0" and ast.unparse(node.args[0]) in self._fresh:
             text += f", {offset}"
-        elif offset:
+        elif offset != "0":
             # Inductor's offset counts from the tensor's own, as_strided's from the storage's start.
             text += f", {ast.unparse(base)}.storage_offset() + {offset}"
         return ast.parse(text + ")", mode="eval").body
+
+
+class _Substituted(ast.NodeTransformer):
+    def __init__(self, values: Mapping[str, ast.expr]) -> None:
+        self._values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._values.get(node.id, node)
+
+
+def _reads_sizes(node: ast.expr) -> bool:
+    """Whether Inductor reads the sizes or strides of an argument, which ``forward`` has read."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    return not node.args and node.func.attr in ("size", "stride")
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int
+
+
+def _tuple(items: list[ast.expr]) -> str:
+    return ast.unparse(ast.Tuple(items, ast.Load()))
 
 
 def forward_body(
@@ -194,6 +230,7 @@ def forward_body(
     arguments: tuple[str, ...],
     kernels: Mapping[str, StandaloneKernel],
     device: str,
+    sizes: Mapping[str, ast.expr] = MappingProxyType({}),
 ) -> ForwardBody:
     """Translates Inductor's ``call``.
 
@@ -202,6 +239,7 @@ def forward_body(
         arguments: the expression of each of its arguments, in order.
         kernels: standalone kernels by Inductor's name.
         device: expression of the device to allocate on.
+        sizes: the new module's expression of each symbol that stands for a size.
 
     Raises:
         RewriteRejected: ``unknown_construct`` or ``library_call``.
@@ -215,7 +253,7 @@ def forward_body(
             names = [ast.unparse(item) for item in target.elts]
             for name, expression in zip(names, arguments, strict=True):
                 bound[name] = ast.parse(expression, mode="eval").body
-    translator = _Translator(bound, kernels, device)
+    translator = _Translator(bound, kernels, device, sizes)
     for statement in function.body:
         translator.visit(statement)
     for node in (*translator.body.statements, *translator.body.outputs):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from builder.capture.capture import capture
+from builder.capture.generic import capture_any_size
 from builder.capture.targets import TARGETS
 from builder.errors import RewriteRejected
 from builder.execute import launches_on_cpu
@@ -20,11 +21,15 @@ def rewritten(python_code, tmp_path):
     loaded = load_program(python_code)
     captured = capture(loaded.make_module(), loaded.make_inputs(0), H100)
     text = triton_module(python_code, loaded.entry_point, captured).text
+    return loaded, text, namespace_of(text, tmp_path)
+
+
+def namespace_of(text, tmp_path):
     path = tmp_path / "triton_code.py"
     path.write_text(text)
     namespace = {"__name__": "triton_code", "__file__": str(path)}
     exec(compile(text, str(path), "exec"), namespace)
-    return loaded, text, namespace
+    return namespace
 
 
 def outputs_of_both(loaded, namespace, seed=1):
@@ -280,3 +285,62 @@ def test_other_constants_than_the_captured_ones_are_refused(arguments, call, mes
     module = namespace["ScaledNew"](48, scale=3.0).eval()
     with pytest.raises(ValueError, match="training mode only"), launches_on_cpu():
         module(*loaded.make_inputs(0))
+
+
+ANY_SIZE = """
+import torch
+from torch import nn
+
+class Blend(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(48, 40))
+
+    def forward(self, x, y):
+        scores = torch.softmax(x @ self.weight, dim=1) + y
+        return scores, scores.sum(1), y.transpose(0, 1)
+
+def make_inputs(batch, seq):
+    return [torch.randn(batch, seq, 48), torch.randn(batch, seq, 40)]
+
+def get_inputs():
+    return make_inputs(4, 70)
+
+def get_shape_variants():
+    return [lambda: make_inputs(2, 33), lambda: make_inputs(3, 5), lambda: make_inputs(5, 64)]
+"""
+
+
+def rewritten_for_any_size(tmp_path, python_code=ANY_SIZE):
+    loaded = load_program(python_code)
+    sets = [loaded.make_inputs(0, variant) for variant in (None, 0, 1, 2)]
+    captured = capture_any_size(loaded.make_module, sets, H100)
+    text = triton_module(python_code, loaded.entry_point, captured).text
+    return loaded, text, namespace_of(text, tmp_path)
+
+
+def test_one_module_serves_every_size(tmp_path):
+    loaded, text, namespace = rewritten_for_any_size(tmp_path)
+    assert "70" not in text
+    old = loaded.make_module()
+    new = namespace["BlendNew"]()
+    new.load_state_dict(old.state_dict())
+    for batch, seq in ((4, 70), (2, 33), (3, 5), (5, 64), (7, 31), (1, 65), (40, 2)):
+        inputs = loaded.namespace["make_inputs"](batch, seq)
+        with torch.no_grad(), launches_on_cpu():
+            torch.testing.assert_close(new(*inputs), old(*inputs))
+
+
+def test_sizes_that_the_kernels_were_not_made_for_are_refused(tmp_path):
+    loaded, _, namespace = rewritten_for_any_size(tmp_path)
+    new, make_inputs = namespace["BlendNew"](), loaded.namespace["make_inputs"]
+    x, y = make_inputs(4, 6)
+    for wrong, message in (
+        ([x, y[:, 1:]], r"y: expected torch.float32 of shape \(4, 6, 40\)"),
+        ([x[0], y], "x: expected 3 dimensions"),
+        ([x[..., 1:], y], r"x: expected torch.float32 of shape \(4, 6, 48\)"),
+        ([x.transpose(0, 1), y.transpose(0, 1)], r"x: expected strides \(192, 48, 1\)"),
+        (make_inputs(4, 0), r"x_size1 >= \d, got x_size1=0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            new(*wrong)

@@ -4,7 +4,7 @@ import pytest
 
 from builder.errors import RewriteRejected
 from builder.rewrite.kernel import StandaloneKernel
-from builder.rewrite.wrapper import contiguous_strides, forward_body
+from builder.rewrite.wrapper import forward_body
 
 KERNELS = {
     "triton_poi_0": StandaloneKernel(
@@ -70,8 +70,33 @@ def test_what_has_no_rule_is_rejected_by_name(line, kind, word):
     assert caught.value.kind == kind
 
 
-@pytest.mark.parametrize(
-    ("size", "strides"), [((), ()), ((4,), (1,)), ((2, 0, 3), (3, 3, 1)), ((2, 3, 4), (12, 4, 1))]
-)
-def test_contiguous_strides_are_torchs(size, strides):
-    assert contiguous_strides(size) == strides
+SIZES = {"s1": ast.Name("rows", ast.Load()), "s7": ast.parse("2 * cols", mode="eval").body}
+
+
+def translated_with_sizes(*lines):
+    body = forward_body(call(*lines), ("x", "rows"), KERNELS, "x.device", SIZES)
+    return [ast.unparse(statement) for statement in body.statements]
+
+
+def test_sizes_are_read_once_and_written_where_they_are_used():
+    assert translated_with_sizes(
+        "s1 = arg1_1",
+        "arg0_1_size = arg0_1.size()",
+        "s7 = arg0_1_size[0]",
+        "buf0 = empty_strided_cuda((s1*s7, 8), (8, 1), torch.float32)",
+        "buf1 = reinterpret_tensor(buf0, (s1, ((-1) + s7), 8), (8*s7, 8, 1), 8*s1)",
+        "ps0 = 8*s1",
+        "triton_poi_0_xnumel = ps0*s7",
+        "triton_poi_0.run(arg0_1, buf1, s1, ps0, triton_poi_0_xnumel, (63 + s7) // 64, stream=s0)",
+    ) == [
+        "buf0 = torch.empty((rows * (2 * cols), 8), dtype=torch.float32, device=x.device)",
+        "buf1 = torch.as_strided(buf0, (rows, -1 + 2 * cols, 8), (8 * (2 * cols), 8, 1), 8 * rows)",
+        "launch_add(x, buf1, 8 * rows, 8 * rows * (2 * cols), triton.cdiv(2 * cols, 64))",
+    ]
+
+
+def test_an_unknown_size_is_rejected_by_name():
+    with pytest.raises(RewriteRejected, match="s9"):
+        translated_with_sizes("buf0 = empty_strided_cuda((s1*s9, 8), (8, 1), torch.float32)")
+    with pytest.raises(RewriteRejected, match=r"math\.trunc"):
+        translated_with_sizes("triton_poi_0_xnumel = math.trunc(s1 / s7)")

@@ -1,0 +1,104 @@
+"""One capture for every size that a program takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from builder.capture import binding
+from builder.capture.capture import Capture, capture
+from builder.capture.dynamic import order_of_hints, varying_sizes
+from builder.capture.sizes import evaluate
+from builder.capture.variants import DEFAULT
+from builder.errors import CaptureRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import nn
+
+    from builder.capture.targets import Target
+    from builder.capture.variants import Variant
+
+_TRIALS = 2
+
+
+def capture_any_size(
+    make_module: Callable[[], nn.Module],
+    sets: Sequence[Sequence[Any]],
+    target: Target,
+    *,
+    seed: int = 0,
+    variant: Variant = DEFAULT,
+) -> Capture:
+    """Captures kernels that take their sizes as arguments.
+
+    Args:
+        make_module: makes the module to be captured, a new one each time.
+        sets: the declared inputs, then those of each shape variant; what differs between them is
+            what may have any size.
+        target: the described GPU.
+        seed: of choices among configurations.
+        variant: Inductor's configuration.
+
+    Raises:
+        CaptureRejected: as ``capture``; and ``same_sizes``, ``varying_structure``,
+            ``unknown_size`` or ``fixed_size``, where kernels of one shape may still be had.
+    """
+    module = make_module()
+    varying = varying_sizes(module.forward, sets)
+    if not varying:
+        raise CaptureRejected(
+            "same_sizes", "the shape variants have the sizes of get_inputs; let them differ"
+        )
+    refused = ""
+    for index in order_of_hints(varying)[:_TRIALS]:
+        captured = capture(
+            make_module(), sets[index], target, seed=seed, variant=variant, varying=varying
+        )
+        found = _refused(captured, module.forward, sets)
+        if not found:
+            return captured
+        refused = refused or found
+    raise CaptureRejected(
+        "fixed_size",
+        f"tracing fixed sizes that the shape variants change: {refused}; write forward so that it "
+        "asks nothing of its sizes",
+    )
+
+
+def sizes_of(
+    captured: Capture, forward: Callable[..., Any], inputs: Sequence[Any]
+) -> dict[str, int]:
+    """The value of each size of a capture for given inputs, by its name."""
+    given = binding.bound_arguments(forward, inputs)
+    return {size.name: int(_value(size.expression, given)) for size in captured.sizes.free}
+
+
+def _value(expression: str, given: Mapping[str, Any]) -> Any:
+    return eval(expression, {"__builtins__": {}}, dict(given))  # noqa: S307 - our own expression
+
+
+def _refused(captured: Capture, forward: Callable[..., Any], sets: Sequence[Sequence[Any]]) -> str:
+    """The first condition of a capture that an input set does not meet; empty if there is none."""
+    for inputs in sets:
+        given = binding.bound_arguments(forward, inputs)
+        sizes = sizes_of(captured, forward, inputs)
+        for guard in captured.sizes.guards:
+            if not evaluate(guard, sizes):
+                return _readable(guard, captured)
+        for spec in captured.tensors:
+            if spec.expression.startswith("self.") or spec.expression == "self":
+                continue
+            shape = _value(spec.expression, given).shape
+            for dim, (extent, actual) in enumerate(zip(spec.size, shape, strict=True)):
+                if evaluate(extent, sizes) != actual:
+                    name = f"{spec.expression}.shape[{dim}]"
+                    return f"{name} == {_readable(extent, captured)}"
+    return ""
+
+
+def _readable(expression: Any, captured: Capture) -> str:
+    text = str(expression)
+    for size in reversed(captured.sizes.free):
+        text = text.replace(size.name, size.expression)
+    return text
