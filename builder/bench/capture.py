@@ -64,9 +64,10 @@ def measure(bench: CaptureBench, on_done: Callable[[], Any]) -> dict[str, Any]:
         on_done: called after each entry.
 
     Returns:
-        ``entries``, how many were ``captured``, ``with_triton``, ``triton_only``,
-        ``compiled_all_targets`` and ``verified``, the median ``core_seconds`` of a capture, and
-        ``failures``: entry, stage and reason of each that is not verified.
+        ``entries``; ``left_out``, the names of those whose scaled sample eager refuses; how many
+        were ``captured``, ``with_triton``, ``triton_only``, ``compiled_all_targets`` and
+        ``verified``; the median ``core_seconds`` of a capture; and ``failures``: entry, stage and
+        reason of each that is not verified.
     """
     names = chosen(bench.names)
     found: dict[str, dict[str, Any]] = {}
@@ -79,7 +80,8 @@ def measure(bench: CaptureBench, on_done: Callable[[], Any]) -> dict[str, Any]:
 
 def report(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The figures of ``measure``."""
-    rows = list(results)
+    every = list(results)
+    rows = [row for row in every if row["valid"]]
     seconds = [row["capture_core_s"] for row in rows if row["captured"]]
     counts = {flag: sum(bool(row[flag]) for row in rows) for flag in _FLAGS}
     failures = [
@@ -89,6 +91,7 @@ def report(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "entries": len(rows),
+        "left_out": [row["entry"] for row in every if not row["valid"]],
         **counts,
         "core_seconds": round(statistics.median(seconds), 4) if seconds else None,
         "failures": failures,
@@ -117,4 +120,4 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     rejection = outcome.rejection or {}
     reason = f"{rejection.get('kind')}: {rejection.get('message')}"
     flags = dict.fromkeys(_FLAGS, False)
-    return {**flags, "stage": "worker", "reason": reason, "capture_core_s": 0.0}
+    return {**flags, "valid": True, "stage": "worker", "reason": reason, "capture_core_s": 0.0}

@@ -28,6 +28,7 @@ class Found:
     """How far an entry came.
 
     Attributes:
+        valid: eager takes the sample; one that was scaled need not be.
         captured: Inductor lowered it whole.
         with_triton: to at least one Triton kernel.
         triton_only: and to nothing else.
@@ -38,6 +39,7 @@ class Found:
         capture_core_s: core-seconds of its capture.
     """
 
+    valid: bool = True
     captured: bool = False
     with_triton: bool = False
     triton_only: bool = False
@@ -68,6 +70,8 @@ def examine(payload: dict[str, Any]) -> dict[str, Any]:
     python_code, entry_point = operators.program(payload["name"], scaled=payload["scaled"])
     try:
         program = load_program(python_code, entry_point, f"{entry_point}.py")
+        if payload["scaled"] and not _runs(program):
+            return asdict(Found(valid=False))
         captured = _captured(program, payload["target"], found)
         if found.triton_only:
             _prove(program, captured, payload["draws"], found)
@@ -78,6 +82,14 @@ def examine(payload: dict[str, Any]) -> dict[str, Any]:
         found.reason = f"{kind}: {error}"
         found.captured = found.captured or kind in LOWERED
     return asdict(found)
+
+
+def _runs(program: LoadedProgram) -> bool:
+    try:
+        program.make_module()(*program.make_inputs(0))
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return False
+    return True
 
 
 def _captured(program: LoadedProgram, target: str, found: Found) -> Capture:
@@ -99,7 +111,8 @@ def _prove(program: LoadedProgram, captured: Capture, draws: int, found: Found) 
     found.stage = "rewrite"
     arguments = program.constructor_arguments()
     text = triton_module(program.python_code, name, captured, arguments).text
-    prepared = prepare(program.python_code, name, draws=draws)
+    # Whether a sample makes a good pair is another question: op_db has ``zeros_like`` too.
+    prepared = prepare(program.python_code, name, draws=draws, must_depend=False)
     found.stage = "compile"
     _compile(prepared, text)
     found.compiled_all_targets = True

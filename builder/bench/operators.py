@@ -115,11 +115,16 @@ class Entry:
         self._operator = self._listed.op
 
     def tensors(self) -> list[torch.Tensor]:
-        """The tensors of a fresh sample, drawn with the global generator."""
+        """The tensors of a fresh sample, drawn with the global generator.
+
+        A sample without any has one that only tells the device.
+        """
         leaves = pytree.tree_leaves(_arguments(self._samples()[self._place]))
         found = [leaf.detach() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        if not found:
+            return [torch.ones(1)]
         if self._scaled:
-            factor = _factor(max(found, key=torch.numel)) if found else 1
+            factor = _factor(max(found, key=torch.numel))
             found = [_enlarged(tensor, factor) for tensor in found]
         return [
             tensor.requires_grad_(self._needs_grad and tensor.is_floating_point())

@@ -11,6 +11,7 @@ from torch import nn
 from torch._ops import OpOverload
 
 from builder.capture import binding
+from builder.capture.constants import MOST_ELEMENTS
 from builder.capture.dynamic import mark_varying
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
@@ -56,6 +57,7 @@ class Capture:
         result: the expression of what ``forward`` returns, over ``binding.OUTPUTS`` and inputs.
         rebound: buffers that ``forward`` replaces, each with the expression of the new one.
         tensors: geometry of every tensor argument.
+        on_device_of: the expression of a tensor whose device is the module's; None if it has none.
         fixed: value of each input that tracing took as a constant.
         lengths: length of each list, tuple and dict among the inputs.
         training: the mode the module was captured in; None where it makes no difference.
@@ -72,6 +74,7 @@ class Capture:
     result: str
     rebound: tuple[tuple[str, str], ...]
     tensors: tuple[TensorSpec, ...]
+    on_device_of: str | None
     fixed: tuple[tuple[str, Any], ...]
     lengths: tuple[tuple[str, int], ...]
     training: bool | None
@@ -154,8 +157,8 @@ def _checked(record: GraphRecord) -> None:
     if record.constants:
         raise CaptureRejected(
             "tensor_constant",
-            f"forward makes {len(record.constants)} tensor constant(s) from Python data; "
-            "register them as buffers",
+            f"forward makes {len(record.constants)} tensor(s) of more than {MOST_ELEMENTS} "
+            "elements from Python data; register them as buffers",
         )
 
 
@@ -176,6 +179,10 @@ def _spec(expression: str, tensor: torch.Tensor, reader: SizeReader) -> TensorSp
     dtype = str(tensor.dtype).removeprefix("torch.")
     size, stride = reader.extents(tensor.size()), reader.extents(tensor.stride())
     return TensorSpec(expression, size, stride, dtype)
+
+
+def _placed(named: Sequence[tuple[str, Any]]) -> str | None:
+    return next((name for name, value in named if isinstance(value, torch.Tensor)), None)
 
 
 def _fixed(inputs: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
@@ -246,6 +253,7 @@ def capture(
             for expression, argument in zip(expressions, arguments, strict=True)
             if isinstance(argument, torch.Tensor)
         ),
+        on_device_of=_placed(named),
         fixed=_fixed(input_leaves),
         lengths=tuple(item for name in given for item in binding.containers(given[name], name)),
         training=module.training if _has_modes(module) else None,

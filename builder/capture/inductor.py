@@ -29,6 +29,7 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.utils import _pytree as pytree
 
 from builder.capture import gemm
+from builder.capture.constants import fill_empty, held_constants, inline_constants
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
 from builder.capture.scatters import scatters_in_triton
@@ -250,17 +251,6 @@ def _stand_ins(plan: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
         return [stand_in(item) for item in plan]
 
 
-def _tensor_constants(gm: torch.fx.GraphModule) -> list[str]:
-    """Names of tensors with more than one element that the graph holds as constants."""
-    names = [str(node.target) for node in gm.graph.nodes if node.op == "get_attr"]
-    values = {name: getattr(gm, name, None) for name in names}
-    return sorted(
-        name
-        for name, value in values.items()
-        if isinstance(value, torch.Tensor) and value.numel() > 1
-    )
-
-
 def _lower(
     gm: torch.fx.GraphModule,
     inputs: Sequence[Any],
@@ -285,8 +275,10 @@ def _backend(
 ) -> Callable[..., Any]:
     def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
         plan = _result_plan(gm)
+        inline_constants(gm)
+        fill_empty(gm)
         record.graphs.append(gm)
-        record.constants.extend(_tensor_constants(gm))
+        record.constants.extend(held_constants(gm))
         if not record.constants:
             record.sources.append(_lower(gm, inputs, kwargs, target, seed, variant))
 

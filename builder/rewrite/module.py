@@ -80,11 +80,9 @@ def _needed_functions(names: Iterable[str]) -> list[str]:
 
 
 def _device(capture: Capture) -> str:
-    inputs = [spec.expression for spec in capture.tensors]
-    if not inputs:
-        raise RewriteRejected("no_input", "the graph takes no tensor; give forward one")
-    outside = [expression for expression in inputs if not expression.startswith("self.")]
-    return f"{(outside or inputs)[0]}.device"
+    if capture.on_device_of is None:
+        raise RewriteRejected("no_input", "forward takes no tensor to tell the device; give it one")
+    return f"{capture.on_device_of}.device"
 
 
 def _check(spec: TensorSpec, names: SizeNames) -> str:

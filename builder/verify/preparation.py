@@ -93,6 +93,7 @@ def prepare(
     draws: int = DRAWS,
     seed: int = 0,
     variants: Sequence[int] = (),
+    must_depend: bool = True,
     costs: Costs | None = None,
 ) -> Prepared:
     """Loads a program, to judge Triton texts by it.
@@ -105,6 +106,7 @@ def prepare(
         draws: input sets of ``get_inputs``.
         seed: of the draws; the same seed gives the same input sets.
         variants: indices into ``get_shape_variants``, an input set each.
+        must_depend: a program whose outputs are constant, or ignore an input, is rejected.
         costs: counts the core-seconds.
 
     Raises:
@@ -115,7 +117,9 @@ def prepare(
         raise UsageError("verification needs at least one draw")
     costs = costs or Costs()
     with costs.of("rest"):
-        return Prepared(python_code, entry_point, draws, seed, tuple(variants))
+        made = Prepared(python_code, entry_point, draws, seed, tuple(variants))
+    made.must_depend = must_depend
+    return made
 
 
 class Prepared:
@@ -126,6 +130,7 @@ class Prepared:
         original: its module as constructed.
         seed: of the draws.
         draws: input sets that ``get_inputs`` gave.
+        must_depend: whether a program is rejected whose results do not depend on what it is given.
         keeps: whether input sets and results stay for the next text; without, one is held at a
             time, as a program of the largest allowed size needs.
     """
@@ -141,6 +146,7 @@ class Prepared:
         self.seed = seed
         self.draws = draws
         self.keeps = True
+        self.must_depend = True
         self._sets: list[tuple[int, int | None]] = [(draw, None) for draw in range(draws)]
         self._sets += [(0, variant) for variant in variants]
         self._known: dict[int, Question] = {}
@@ -227,8 +233,9 @@ class Prepared:
             case = Case(self.original, self._first_inputs, self.seed)
             original = run_program(case, costs)
             self._first_is_finite = is_finite(original.run)
-            with costs.of("reference"):
-                check_dependence(self.program)
+            if self.must_depend:
+                with costs.of("reference"):
+                    check_dependence(self.program)
             return _asked(case, original, costs)
         attempts = self._attempts(draw, variant)
         for attempt in range(first_attempt, len(attempts)):

@@ -102,15 +102,18 @@ def test_figures_add_up():
         flags = dict.fromkeys(
             ("captured", "with_triton", "triton_only", "compiled_all_targets", "verified"), False
         )
-        return {"entry": name, "stage": "", "reason": "", "capture_core_s": 1.0, **flags, **given}
+        plain = {"valid": True, "stage": "", "reason": "", "capture_core_s": 1.0, **flags}
+        return {"entry": name, **plain, **given}
 
     rows = [
         row("a", captured=True, with_triton=True, triton_only=True, verified=True),
         row("b", captured=True, capture_core_s=3.0, stage="capture", reason="library_call: x"),
         row("c", stage="worker", reason="deadline: it did not end"),
+        row("d", valid=False),
     ]
     found = report(rows)
     assert (found["entries"], found["captured"], found["with_triton"]) == (3, 2, 1)
+    assert found["left_out"] == ["d"]
     assert found["core_seconds"] == 2.0
     assert [one["entry"] for one in found["failures"]] == ["b", "c"]
     assert found["failures_by"] == {"capture: library_call": 1, "worker: deadline": 1}
@@ -121,3 +124,13 @@ def test_workers_measure_what_was_asked():
     found = measure(CaptureBench(("abs", "linalg.qr"), workers=1, draws=1), lambda: done.append(1))
     assert len(done) == found["entries"] == found["captured"] == 2
     assert found["verified"] == 1
+
+
+def test_a_scaled_sample_that_eager_refuses_is_left_out():
+    found = examined("linalg.cholesky", scaled=True)
+    assert not found["valid"]
+    assert not found["captured"]
+
+
+def test_constant_results_are_compared_too():
+    assert examined("zeros_like")["verified"]

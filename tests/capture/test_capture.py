@@ -165,7 +165,7 @@ class NothingInCommon(nn.Module):
 
 class Constant(nn.Module):
     def forward(self, x):
-        return x + torch.tensor([1.0, 2.0, 3.0])
+        return x + torch.tensor(list(range(96))).reshape(32, 3)
 
 
 @pytest.mark.parametrize(
