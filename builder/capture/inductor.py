@@ -316,21 +316,25 @@ def _products(precision: str) -> Iterator[None]:
     """Products and convolutions of float32 in ``ieee`` or ``tf32``, whatever the process has set.
 
     Templates ask by both of PyTorch's interfaces (``torch/backends``): ``allow_tf32``, which
-    refuses to answer where it contradicts the newer one, and ``fp32_precision``.
+    refuses to answer where it contradicts the newer one, and ``fp32_precision``.  A process may
+    have frozen them (``torch.backends.disable_global_flags``); here they are set back.
     """
     before = [flag.fp32_precision for flag in _PRECISIONS]
     older = _allows_tf32()
-    _CUDNN.allow_tf32 = precision == "tf32"
-    torch.backends.cuda.matmul.fp32_precision = precision
-    if precision == "tf32":
-        for flag in _PRECISIONS:
-            flag.fp32_precision = precision
+    changing = torch.backends.__allow_nonbracketed_mutation  # noqa: SLF001
+    with changing():
+        _CUDNN.allow_tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.fp32_precision = precision
+        if precision == "tf32":
+            for flag in _PRECISIONS:
+                flag.fp32_precision = precision
     try:
         yield
     finally:
-        _CUDNN.allow_tf32 = older
-        for flag, value in zip(_PRECISIONS, before, strict=True):
-            flag.fp32_precision = value
+        with changing():
+            _CUDNN.allow_tf32 = older
+            for flag, value in zip(_PRECISIONS, before, strict=True):
+                flag.fp32_precision = value
 
 
 def _allows_tf32() -> bool:
