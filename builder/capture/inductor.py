@@ -34,6 +34,7 @@ from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
 from builder.capture.scatters import scatters_in_triton
 from builder.capture.sizes import is_known, shape_env, symbolic_sizes
+from builder.capture.variant_seams import configured
 from builder.capture.variants import DEFAULT
 
 if TYPE_CHECKING:
@@ -307,43 +308,6 @@ def _backend(
     return backend
 
 
-_CUDNN: Any = torch.backends.cudnn
-_PRECISIONS: tuple[Any, ...] = (_CUDNN, _CUDNN.conv, _CUDNN.rnn, torch.backends.cuda.matmul)
-
-
-@contextlib.contextmanager
-def _products(precision: str) -> Iterator[None]:
-    """Products and convolutions of float32 in ``ieee`` or ``tf32``, whatever the process has set.
-
-    Templates ask by both of PyTorch's interfaces (``torch/backends``): ``allow_tf32``, which
-    refuses to answer where it contradicts the newer one, and ``fp32_precision``.  A process may
-    have frozen them (``torch.backends.disable_global_flags``); here they are set back.
-    """
-    before = [flag.fp32_precision for flag in _PRECISIONS]
-    older = _allows_tf32()
-    changing = torch.backends.__allow_nonbracketed_mutation  # noqa: SLF001
-    with changing():
-        _CUDNN.allow_tf32 = precision == "tf32"
-        torch.backends.cuda.matmul.fp32_precision = precision
-        if precision == "tf32":
-            for flag in _PRECISIONS:
-                flag.fp32_precision = precision
-    try:
-        yield
-    finally:
-        with changing():
-            _CUDNN.allow_tf32 = older
-            for flag, value in zip(_PRECISIONS, before, strict=True):
-                flag.fp32_precision = value
-
-
-def _allows_tf32() -> bool:
-    try:
-        return bool(_CUDNN.allow_tf32)
-    except RuntimeError:  # the process has used the newer interface, which decides
-        return False
-
-
 def _symbolic_arguments(gm: torch.fx.GraphModule) -> list[Any]:
     """What Dynamo traced in the place of each argument."""
     placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
@@ -406,8 +370,8 @@ def compile_for(
     record = GraphRecord()
     torch._dynamo.reset()  # noqa: SLF001
     with (
-        inductor_config.patch({**SETTINGS, **variant.settings}),
-        _products(variant.dot_precision),
+        inductor_config.patch(SETTINGS),
+        configured(variant, target),
         dynamo_config.patch(
             specialize_float=True, ignore_logging_functions={warnings.warn, logging.warning}
         ),

@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -44,12 +44,14 @@ class Kernel:
 
     Attributes:
         name: Inductor's name.
-        kind: pointwise, reduction, persistent_reduction, scan, sort, template, foreach.
+        kind: pointwise, reduction, persistent_reduction, cooperative_reduction, mixed_reduction,
+            scan, sort, template, foreach.
         source: text of the decorated function's module, as Inductor wrote it.
         constants: launch constants of the chosen configuration (``XBLOCK`` and the like).
         num_warps: warps a program instance.
         num_stages: software-pipelining stages.
         grid_type: Inductor's name of the rule that turns sizes into a grid.
+        combo: what that rule knows of a kernel made of several: their sizes and blocks.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Kernel:
     num_warps: int
     num_stages: int
     grid_type: str
+    combo: Mapping[str, Any] = field(default_factory=dict)
 
 
 def kernel_kind(name: str, source: str) -> str:
@@ -67,6 +70,8 @@ def kernel_kind(name: str, source: str) -> str:
         return "sort"
     if any(call in source for call in _SCANS):
         return "scan"
+    if "@triton_heuristics.cooperative_reduction(" in source:
+        return "cooperative_reduction"
     match = re.match(r"triton_([a-z]+)_", name)
     kind = _KINDS.get(match.group(1)) if match else None
     if kind is None:
@@ -125,10 +130,11 @@ def read_kernel(name: str, source: str, target: Target, seed: int) -> Kernel:
     meta = tuner.inductor_meta
     return Kernel(
         name=name,
-        kind=kernel_kind(name, source),
+        kind="foreach" if "combo_grid_meta" in meta else kernel_kind(name, source),
         source=source,
         constants=dict(config.kwargs),
         num_warps=config.num_warps,
         num_stages=config.num_stages,
         grid_type=meta.get("grid_type", ""),
+        combo=meta.get("combo_grid_meta", {}),
     )

@@ -76,6 +76,11 @@ VARIANTS: dict[str, Variant] = {
             {"split_reductions": False, "triton.mix_order_reduction": False},
         ),
         Variant(
+            "cooperative",
+            "the blocks of a launch share a reduction and wait for each other inside the kernel",
+            {"triton.cooperative_reductions": True},
+        ),
+        Variant(
             "unfused",
             "no two steps share a kernel; a step is a chain of operations on one tensor",
             {
@@ -101,6 +106,17 @@ VARIANTS: dict[str, Variant] = {
             "block_pointers",
             "memory is reached through block pointers with boundary checks",
             {"triton.use_block_ptr": True},
+        ),
+        Variant(
+            "descriptors",
+            "memory is reached through tensor descriptors (TMA)",
+            {"triton.use_tensor_descriptor": True, "assume_aligned_inputs": True},
+            capability=(9, 0),
+        ),
+        Variant(
+            "combo",
+            "independent kernels share one launch (horizontal fusion, as foreach)",
+            {"combo_kernels": True},
         ),
         Variant(
             "tiles",

@@ -196,6 +196,95 @@ def welford_reduce(mean, m2, count, axis):
 
 
 @triton.jit
+def grid_barrier(semaphore):
+    """Waits until every program instance along x has come here.
+
+    All of them must run at once, in a cooperative launch.  The semaphore is a uint32 that starts at
+    0 and serves any number of barriers: its top bit flips when the last instance has come.
+    """
+    tl.debug_barrier()
+    count = tl.num_programs(0).to(tl.uint32)
+    one = tl.full((), 1, tl.uint32)
+    step = tl.where(tl.program_id(0) == 0, 0x80000000 - (count - one), one)
+    before = tl.atomic_add(semaphore, step, sem="release")
+    flipped = False
+    while not flipped:
+        now = tl.atomic_add(semaphore, 0, sem="acquire")
+        flipped = ((before ^ now) & 0x80000000) != 0
+    tl.debug_barrier()
+
+
+@triton.jit
+def pack_value(value, flag, word: tl.constexpr, pair: tl.constexpr):
+    """A value and a flag as one unsigned integer, so that both are written at once."""
+    bits = value.to(word, bitcast=True).to(pair)
+    return (bits << word.primitive_bitwidth) | tl.full((), flag, pair)
+
+
+@triton.jit
+def preceding_blocks(scratch, total, index, combine, word: tl.constexpr, pair: tl.constexpr):
+    """The combined totals of all blocks before this one, in a scan of several blocks.
+
+    "Single-pass Parallel Prefix Scan with Decoupled Look-back" (Merrill, Garland 2016): each block
+    publishes its own total (flag 1), then looks back until it meets one whose totals reach to the
+    start (flag 2), and publishes such totals itself.  The scratch memory starts at 0.
+    """
+    if index > 0:
+        tl.atomic_xchg(scratch + index, pack_value(total, 1, word, pair), sem="relaxed")
+    before = tl.zeros([], total.dtype)
+    has_before = False
+    place = index - 1
+    while place >= 0:
+        found = tl.atomic_add(scratch + place, 0, sem="relaxed")
+        while (found & 3) == 0:
+            found = tl.atomic_add(scratch + place, 0, sem="relaxed")
+        value = (found >> word.primitive_bitwidth).to(word).to(total.dtype, bitcast=True)
+        if has_before:
+            before = combine(value, before)
+        else:
+            before = value
+            has_before = True
+        place = tl.where((found & 3) == 2, -1, place - 1)
+    if has_before:
+        total = combine(before, total)
+    tl.atomic_xchg(scratch + index, pack_value(total, 2, word, pair), sem="relaxed")
+    return before
+
+
+@triton.jit
+def preceding_blocks_64(scratch, total, index, combine):
+    """``preceding_blocks`` for totals of 64 bits, each with its flag in a word of its own.
+
+    Of the three words of a block the first is the flag, which says which of the others counts.
+    """
+    if index > 0:
+        tl.store(scratch + 3 * index + 1, total.to(tl.uint64, bitcast=True))
+        tl.debug_barrier()
+        tl.atomic_xchg(scratch + 3 * index, tl.full((), 1, tl.uint64), sem="release")
+    before = tl.zeros([], total.dtype)
+    has_before = False
+    place = index - 1
+    while place >= 0:
+        flag = tl.atomic_add(scratch + 3 * place, 0, sem="acquire")
+        while flag == 0:
+            flag = tl.atomic_add(scratch + 3 * place, 0, sem="acquire")
+        word = tl.load(scratch + 3 * place + flag.to(tl.int32))
+        value = word.to(total.dtype, bitcast=True)
+        if has_before:
+            before = combine(value, before)
+        else:
+            before = value
+            has_before = True
+        place = tl.where(flag == 2, -1, place - 1)
+    if has_before:
+        total = combine(before, total)
+    tl.store(scratch + 3 * index + 2, total.to(tl.uint64, bitcast=True))
+    tl.debug_barrier()
+    tl.atomic_xchg(scratch + 3 * index, tl.full((), 2, tl.uint64), sem="release")
+    return before
+
+
+@triton.jit
 def assert_then(condition, message, value):
     """``value``, after a device-side assertion."""
     tl.device_assert(condition, message)
@@ -322,6 +411,9 @@ FUNCTIONS = {
     "welford_reduce": "welford_step",
     "welford_combine": "welford_join",
     "welford": "welford_reduce",
+    "x_grid_barrier": "grid_barrier",
+    "exclusive_scan_decoupled_lookback": "preceding_blocks",
+    "exclusive_scan_decoupled_lookback_64": "preceding_blocks_64",
     "select_one": "select_one",
     "device_assert_then": "assert_then",
     "sort_with_index": "sort_with_index",
@@ -332,3 +424,6 @@ NEEDLESS_ARGUMENTS = {"welford_reduce": (4,), "sort_with_index": ("stable",)}
 """Positions and keywords of PyTorch's helpers that the functions here do without: whether it is the
 recurrence's first step (its initial state is zero anyway), whether a sort is stable (it always is).
 """
+
+KEYWORDS = {"DTYPE_VALUE_AS_UINT": "word", "DTYPE_PACK": "pair"}
+"""Keyword in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> keyword here."""

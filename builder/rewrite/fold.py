@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,10 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
 }
+_NEXT_POWER = "triton_helpers.constexpr_next_power_of_2"
 
 
 class _Unknown(Exception):
@@ -70,10 +73,21 @@ def _evaluate(node: ast.expr, constants: Mapping[str, Any]) -> Any:
         return _ARITHMETIC[type(node.op)](left, right)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return not _evaluate(node.operand, constants)
+    if is_call(node, _NEXT_POWER):
+        return 1 << (_evaluate(node.args[0], constants) - 1).bit_length()
     raise _Unknown
 
 
-def _is_call(node: ast.AST, name: str) -> bool:
+def evaluate(node: ast.expr, constants: Mapping[str, Any]) -> Any:
+    """The value of an expression, None where it depends on more than constants."""
+    try:
+        return _evaluate(node, constants)
+    except _Unknown:
+        return None
+
+
+def is_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
+    """Whether a node calls a function of that dotted name."""
     return isinstance(node, ast.Call) and ast.unparse(node.func) == name
 
 
@@ -92,6 +106,14 @@ class _Fold(ast.NodeTransformer):
             return node.body if _dumps(node.body) == _dumps(node.orelse) else node
         return node.body if taken else node.orelse
 
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        self.generic_visit(node)
+        try:
+            taken = _evaluate(node.test, self._constants)
+        except _Unknown:
+            return node
+        return node.body if taken else node.orelse
+
     def visit_For(self, node: ast.For) -> ast.For:
         self._visit_block(node)
         return node
@@ -103,14 +125,14 @@ class _Fold(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         for hint in ("tl.max_contiguous", "tl.multiple_of"):
-            if _is_call(node, hint) and not self._hint_holds(node):
+            if is_call(node, hint) and not self._hint_holds(node):
                 return node.args[0]
         return node
 
     def _hint_holds(self, node: ast.Call) -> bool:
         """A hint about ``x % size`` by blocks holds where blocks divide the size."""
         inner = node.args[0]
-        while isinstance(inner, ast.Call) and _is_call(inner, "tl.multiple_of"):
+        while isinstance(inner, ast.Call) and is_call(inner, "tl.multiple_of"):
             inner = inner.args[0]
         if not (isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Mod)):
             return True

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
-from builder.rewrite.device_functions import FUNCTIONS, NEEDLESS_ARGUMENTS
+from builder.rewrite.cooperative import SPLIT, is_cooperative, settle_blocks
+from builder.rewrite.descriptors import PREPARE, described
+from builder.rewrite.device_functions import FUNCTIONS, KEYWORDS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
+from builder.rewrite.grids import block_sizes, grid_of
 from builder.rewrite.unread import values_only
 
 if TYPE_CHECKING:
@@ -19,13 +21,6 @@ if TYPE_CHECKING:
 
     from builder.capture.kernels import Kernel
 
-_GRIDS = {
-    "Grid1D": ("XBLOCK",),
-    "Grid2D": ("XBLOCK", "YBLOCK"),
-    "Grid2DWithYZOverflow": ("XBLOCK", "YBLOCK"),
-    "Grid3D": ("XBLOCK", "YBLOCK", "ZBLOCK"),
-}
-_MAX_GRID_Y = 65535  # CUDA programming guide, "Technical specifications per compute capability"
 _MAX_NAME = 60
 
 
@@ -85,6 +80,8 @@ class _Standalone(ast.NodeTransformer):
         needless = NEEDLESS_ARGUMENTS.get(helper, ())
         node.args = [item for place, item in enumerate(node.args) if place not in needless]
         node.keywords = [item for item in node.keywords if item.arg not in needless]
+        for keyword in node.keywords if helper in FUNCTIONS else ():
+            keyword.arg = KEYWORDS.get(keyword.arg or "", keyword.arg)
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
@@ -171,38 +168,6 @@ def _drop_unused(function: ast.FunctionDef) -> None:
         function.body = kept
 
 
-def _grid(kernel: Kernel, sizes: Mapping[str, int]) -> list[str]:
-    """The launch grid as expressions; the rules are those of ``GridExpr`` in torch's
-    ``_inductor/runtime/triton_heuristics.py``.
-    """
-    blocks = _GRIDS.get(kernel.grid_type)
-    if kernel.grid_type == "FixedGrid":
-        return ["grid_x", "grid_y", "grid_z"]
-    if blocks is None:
-        raise RewriteRejected(
-            "unknown_grid", f"kernel {kernel.name}: no launcher for {kernel.grid_type}"
-        )
-    grid = []
-    for axis, block in zip("xyz", blocks, strict=False):
-        numel = sizes.get(f"{axis}numel", f"{axis}numel")
-        size = kernel.constants.get(block)
-        grid.append(str(numel) if size in (None, 1) else f"triton.cdiv({numel}, {block})")
-    if kernel.grid_type != "Grid2DWithYZOverflow":
-        return grid
-    if "ynumel" in sizes:
-        return _split_y(grid, math.ceil(sizes["ynumel"] / kernel.constants["YBLOCK"]))
-    splits = f"max(1, triton.cdiv({grid[1]}, {_MAX_GRID_Y}))"
-    return [grid[0], f"triton.cdiv({grid[1]}, {splits})", splits]
-
-
-def _split_y(grid: list[str], blocks: int) -> list[str]:
-    """Moves blocks along y that a launch cannot hold to z; the kernel counts over both."""
-    splits = math.ceil(blocks / _MAX_GRID_Y)
-    if splits == 1:
-        return grid
-    return [grid[0], f"triton.cdiv({grid[1]}, {splits})", str(splits)]
-
-
 def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
     match = re.match(r"triton_[a-z]+_(?:fused_)?(.*?)_?\d+$", kernel.name)
     words = (match.group(1) if match else "") or kernel.kind
@@ -216,20 +181,31 @@ def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
 
 
 def _launcher(
-    kernel: Kernel, name: str, launcher: str, parameters: Sequence[str], grid: Sequence[str]
+    kernel: Kernel,
+    name: str,
+    launcher: str,
+    parameters: Sequence[str],
+    bases: Sequence[str],
+    grid: Sequence[str],
 ) -> str:
     constants = dict(sorted(kernel.constants.items()))
+    constants.pop(SPLIT, None)
+    known = dict(sorted((block_sizes(kernel) | constants).items()))
     if kernel.grid_type == "FixedGrid":
         signature = [*parameters, "grid_x", "grid_y", "grid_z"]
     else:
         signature = list(parameters)
     lines = [f"def {launcher}({', '.join(signature)}):"]
     lines.append(f'    """Launch ``{name}``."""')
-    lines += [f"    {key} = {value!r}" for key, value in constants.items()]
+    lines += [f"    {key} = {value!r}" for key, value in known.items()]
+    lines += [f"    {PREPARE}({', '.join(bases)})"] if bases else []
     trailing = "," if len(grid) == 1 else ""
     lines.append(f"    grid = ({', '.join(grid)}{trailing})")
     arguments = [*parameters, *(f"{key}={key}" for key in constants)]
     arguments += [f"num_warps={kernel.num_warps}", f"num_stages={kernel.num_stages}"]
+    if is_cooperative(kernel):
+        # All blocks must run at once, or those that do would wait for ever.
+        arguments.append("launch_cooperative_grid=True")
     lines.append(f"    {name}[grid](")
     lines += [f"        {argument}," for argument in arguments]
     lines.append("    )")
@@ -256,6 +232,8 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     function.decorator_list = [ast.parse("triton.jit", mode="eval").body]
     combines, renamed = _combine_functions(kernel, name)
     transform = _Standalone(kernel, renamed)
+    if is_cooperative(kernel):
+        settle_blocks(function, kernel)
     transform.visit(function)
     fold(function)
     for combine in combines:
@@ -270,11 +248,12 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
         combine.decorator_list = [ast.parse("triton.jit", mode="eval").body]
         parts.append(ast.unparse(ast.fix_missing_locations(combine)))
     parts.append(ast.unparse(ast.fix_missing_locations(function)))
-    grid = _grid(kernel, sizes)
+    bases = described(function, parameters)
+    host = _launcher(kernel, name, launcher, parameters, bases, grid_of(kernel, sizes))
     return StandaloneKernel(
         name=name,
         launcher=launcher,
-        text="\n\n\n".join([*parts, _launcher(kernel, name, launcher, parameters, grid)]),
+        text="\n\n\n".join([*parts, host]),
         functions=frozenset(_called([*combines, function])),
         imports=frozenset(transform.imports),
         dropped=dropped,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from builder.capture.binding import OUTPUTS, literal
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
+from builder.rewrite.descriptors import PREPARATION, PREPARE
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
 from builder.rewrite.program_class import ProgramParts, program_parts
 from builder.rewrite.sizes import SizeNames
@@ -186,6 +187,10 @@ def _class(
     return header + "\n" + "\n\n".join(blocks)
 
 
+def _describes(kernel: StandaloneKernel) -> bool:
+    return f"{PREPARE}(" in kernel.text
+
+
 def _imports(parts: ProgramParts, libdevice: bool) -> str:
     own = ["import torch", "import triton", "import triton.language as tl"]
     own += [line for line in parts.imports if line not in own]
@@ -212,7 +217,8 @@ def _check_names(
     """
     launchers = {kernel.launcher for kernel in kernels.values()}
     parameters = _parameters(parts)
-    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", *functions, *launchers}
+    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", PREPARE}
+    ours |= {*functions, *launchers}
     ours |= {kernel.name for kernel in kernels.values()}
     hidden = parameters & (launchers | {"torch", "check_tensor", "check_constant"})
     hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
@@ -256,6 +262,7 @@ def triton_module(
         *functions,
         *(kernel.text for kernel in kernels.values()),
         _CHECK.strip(),
+        *([PREPARATION.strip()] if any(map(_describes, kernels.values())) else []),
         *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
         *parts.definitions,
         new_class,

@@ -7,6 +7,7 @@ rejection that names the line, never a guess.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -62,6 +63,11 @@ def call_function(module: str) -> ast.FunctionDef:
         if isinstance(node, ast.FunctionDef) and node.name == "call":
             return node
     raise RewriteRejected("unknown_construct", "Inductor's module has no function call")
+
+
+def _named(name: ast.Name) -> ast.Name:
+    """Inductor names semaphores after their device, which here follows the inputs."""
+    return ast.Name(re.sub(r"^semaphores_[a-z]+_", "semaphores_", name.id), name.ctx)
 
 
 class _Translator:
@@ -139,7 +145,7 @@ class _Translator:
                 raise _needs_library(name)
         if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in _EMPTY:
             self._fresh.add(target.id)
-        self.body.statements.append(ast.Assign([target], self._value(node.value)))
+        self.body.statements.append(ast.Assign([_named(target)], self._value(node.value)))
 
     def _return(self, node: ast.Return) -> None:
         if not isinstance(node.value, ast.Tuple):
@@ -150,7 +156,7 @@ class _Translator:
         if is_size(node, self._size_names):
             return simplified(_Substituted({**self._arguments, **self._sizes}).visit(node))
         if isinstance(node, ast.Name):
-            return self._arguments.get(node.id, node)
+            return self._arguments.get(node.id, _named(node))
         if isinstance(node, ast.Constant):
             return node
         if isinstance(node, ast.Call):

@@ -46,7 +46,7 @@ HOST_TORCH = frozenset(
     "torch.cuda.current_device torch.cuda.get_device_properties torch.get_default_dtype "
     "torch.is_floating_point torch.numel"
 )
-TRITON_HOST = frozenset({"triton.cdiv", "triton.next_power_of_2"})
+TRITON_HOST = frozenset({"triton.cdiv", "triton.next_power_of_2", "triton.set_allocator"})
 
 METADATA_METHODS = names(
     "data_ptr dim element_size get_device is_complex is_contiguous is_floating_point ndimension "

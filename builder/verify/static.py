@@ -55,7 +55,8 @@ def check_static(triton_code: str, entry_point: str) -> TritonFile:
         VerificationRejected: ``static_syntax``, ``static_import``, ``static_forbidden_name``,
             ``static_module_level_code``, ``static_missing_class``, ``static_missing_kernel``,
             ``static_unused_kernel``, ``static_launch_outside_launcher``,
-            ``static_torch_compute`` or ``static_submodule_call``; the message names the line.
+            ``static_missing_allocator``, ``static_torch_compute`` or ``static_submodule_call``;
+            the message names the line.
     """
     try:
         tree = ast.parse(triton_code)
@@ -70,6 +71,7 @@ def check_static(triton_code: str, entry_point: str) -> TritonFile:
     _collect(tree, found)
     _check_definitions(found, entry_point)
     _check_launches(found)
+    _check_allocator(nodes)
     for function, methods in _host_functions(found):
         _HostCode(found, function, methods).check()
     return found
@@ -175,6 +177,18 @@ def _check_launches(found: TritonFile) -> None:
             pending += _names(found.kernels[name])
     for name in sorted(set(found.kernels) - used):
         raise _reject("unused_kernel", found.kernels[name], f"kernel {name} is never launched")
+
+
+def _check_allocator(nodes: Sequence[ast.AST]) -> None:
+    """A descriptor that a kernel makes lies in memory that triton asks the host for."""
+    attributes = {node.attr: node for node in nodes if isinstance(node, ast.Attribute)}
+    made = attributes.get("make_tensor_descriptor")
+    if made is not None and "set_allocator" not in attributes:
+        raise _reject(
+            "missing_allocator",
+            made,
+            "makes a tensor descriptor; let the launcher call triton.set_allocator first",
+        )
 
 
 def _host_functions(found: TritonFile) -> Iterator[tuple[Function, dict[str, Function]]]:

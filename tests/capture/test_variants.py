@@ -103,29 +103,27 @@ def test_products_take_another_tile_and_tf32_is_asked_for():
     assert dot_precision_of("somebody's own") == "ieee"
 
 
-@pytest.mark.parametrize("precision", ["none", "ieee", "tf32"])
-def test_the_precision_of_the_process_does_not_matter_and_is_left(precision):
-    flags = (torch.backends.cudnn.conv, torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [flag.fp32_precision for flag in flags]
-    inputs = [torch.randn(2, 16, 9, 9), torch.randn(32, 16, 3, 3)]
-
-    class Convolution(nn.Module):
-        def forward(self, x, weight):
-            return F.conv2d(x, weight)
-
-    try:
-        torch.backends.cuda.matmul.fp32_precision = precision
-        for name, allowed in (("default", False), ("tf32", True)):
-            kernel = next(k for k in kernels(name, Convolution(), inputs) if k.kind == "template")
-            assert f"ALLOW_TF32 : tl.constexpr = {allowed}" in kernel.source
-        assert torch.backends.cuda.matmul.fp32_precision == precision
-        assert [flag.fp32_precision for flag in flags[:2]] == before[:2]
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before[2]
-
-
-@pytest.mark.parametrize("target", ["hip:gfx942"])
-def test_a_target_without_the_hardware_is_refused(target):
-    with pytest.raises(CaptureRejected, match="variant tf32 needs cuda:80 or newer") as caught:
-        kernels("tf32", Product(), [torch.randn(32, 32)] * 1, TARGETS[target])
+@pytest.mark.parametrize(
+    ("variant", "target", "least"),
+    [
+        ("tf32", "hip:gfx942", "cuda:80"),
+        ("descriptors", "cuda:89", "cuda:90"),
+        ("descriptors", "hip:gfx950", "cuda:90"),
+    ],
+)
+def test_a_target_without_the_hardware_is_refused(variant, target, least):
+    with pytest.raises(CaptureRejected, match=f"variant {variant} needs {least} or") as caught:
+        kernels(variant, target=TARGETS[target])
     assert caught.value.kind == "variant_target"
+
+
+def test_descriptors_and_shared_launches():
+    assert "tl.make_tensor_descriptor(" in kernels("descriptors")[0].source
+
+    class Apart(nn.Module):
+        def forward(self, x, y):
+            return x.sin(), y.cos()
+
+    shared = kernels("combo", Apart(), [torch.randn(30), torch.randn(41)])
+    assert [kernel.kind for kernel in shared] == ["foreach"]
+    assert shared[0].combo["num_kernels"] == 2

@@ -243,6 +243,10 @@ def test_selecting_one_ignores_the_others(dtype):
 def test_arguments_agree_with_those_of_inductors_helpers():
     """What a generated kernel passes, by position or keyword, means the same here."""
     for theirs, ours in functions.FUNCTIONS.items():
+        given = set(getattr(triton_helpers, theirs).arg_names) & set(functions.KEYWORDS)
+        assert {functions.KEYWORDS[name] for name in given} <= set(
+            getattr(functions, ours).arg_names
+        )
         needless = functions.NEEDLESS_ARGUMENTS.get(theirs, ())
         wanted = [
             name
@@ -282,3 +286,55 @@ def test_mantissa_and_exponent():
     torch.testing.assert_close(mantissa, wanted, equal_nan=True, rtol=0, atol=0)
     finite = torch.isfinite(x)
     assert torch.equal(exponent[finite], powers[finite])
+
+
+@triton.jit
+def meeting_kernel(semaphore_ptr, x_ptr, out_ptr):
+    me = tl.program_id(0)
+    row = tl.program_id(1)
+    count = tl.num_programs(0)
+    base = x_ptr + row * count
+    for _ in range(3):
+        tl.store(base + me, tl.load(base + me) * 2)
+        functions.grid_barrier(semaphore_ptr + row)
+        other = tl.load(base + (me + 1) % count)
+        functions.grid_barrier(semaphore_ptr + row)
+        tl.store(base + me, other)
+    tl.store(out_ptr + row * count + me, tl.load(base + me))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_barrier_serves_several_times(count):
+    x = torch.arange(2.0 * count).view(2, count)
+    wanted = torch.roll(x * 8, -3, dims=1)
+    semaphores, out = torch.zeros(2, dtype=torch.uint32), torch.empty_like(x)
+    run(meeting_kernel, (count, 2), semaphores, x, out)
+    assert torch.equal(out, wanted)
+
+
+@triton.jit
+def add(a, b):
+    return a + b
+
+
+@triton.jit
+def scan_kernel(x_ptr, out_ptr, scratch_ptr, BLOCK: tl.constexpr, WIDE: tl.constexpr):
+    me = tl.program_id(0)
+    place = me * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place)
+    total = tl.reduce(x, 0, add)
+    if WIDE:
+        before = functions.preceding_blocks_64(scratch_ptr, total, me, add)
+    else:
+        before = functions.preceding_blocks(scratch_ptr, total, me, add, tl.uint32, tl.uint64)
+    tl.store(out_ptr + place, tl.where(me == 0, 0, before) + tl.associative_scan(x, 0, add))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float32, torch.int64, torch.float64])
+@pytest.mark.parametrize("blocks", [1, 2, 7])
+def test_a_scan_over_blocks(dtype, blocks):
+    x = torch.randint(-99, 99, (blocks * 16,)).to(dtype)
+    out, wide = torch.empty_like(x), x.element_size() == 8
+    scratch = torch.zeros(3 * blocks, dtype=torch.uint64)
+    run(scan_kernel, (blocks,), x, out, scratch, BLOCK=16, WIDE=wide)
+    assert torch.equal(out, x.cumsum(0).to(dtype))

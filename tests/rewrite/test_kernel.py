@@ -78,8 +78,8 @@ def test_two_kernels_of_one_name_get_two_names():
 @pytest.mark.parametrize(
     ("changes", "kind", "word"),
     [
-        ({"helper": "x_grid_barrier"}, "unknown_helper", "x_grid_barrier"),
-        ({"grid_type": "CooperativeReductionGrid"}, "unknown_grid", "CooperativeReductionGrid"),
+        ({"helper": "inline_asm_pack"}, "unknown_helper", "inline_asm_pack"),
+        ({"grid_type": "PrecomputedGrid"}, "unknown_grid", "PrecomputedGrid"),
     ],
 )
 def test_what_has_no_standalone_form_is_rejected_by_name(changes, kind, word):

@@ -54,6 +54,10 @@ BAD = {
         inside_forward("loss_kernel[(1,)](pred, target, out, 4, BLOCK=4)"),
         "static_launch_outside_launcher",
     ),
+    "descriptor without memory": (
+        loss.TRITON.replace("tl.program_id(0)", "tl.make_tensor_descriptor(out, [4], [1], [4])"),
+        "static_missing_allocator",
+    ),
     "matmul": (inside_forward("torch.matmul(pred, target)"), "static_torch_compute"),
     "operator": (inside_forward("out = pred @ target"), "static_torch_compute"),
     "functional": (inside_forward("nn.functional.relu(out)"), "static_torch_compute"),
