@@ -15,6 +15,7 @@ from builder.capture.constants import MOST_ELEMENTS
 from builder.capture.dynamic import mark_varying
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
+from builder.capture.randomness import Draw, draws
 from builder.capture.sizes import SizeReader, Sizes
 from builder.capture.variants import DEFAULT
 from builder.errors import CaptureRejected, Rejected
@@ -67,6 +68,7 @@ class Capture:
         target: the target's name.
         variant: the variant's name.
         sizes: the sizes that the kernels take as arguments.
+        draws: random draws, in the order of their seeds.
     """
 
     source: str
@@ -84,6 +86,12 @@ class Capture:
     target: str
     variant: str = DEFAULT.name
     sizes: Sizes = field(default_factory=Sizes)
+    draws: tuple[Draw, ...] = ()
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the program draws random numbers."""
+        return bool(self.draws)
 
 
 _NOISE = re.compile(
@@ -122,6 +130,9 @@ def _without_kernel(module: str) -> Rejected:
 
 
 def _rejection(error: Exception) -> Rejected:
+    inner = getattr(error, "inner_exception", None)  # of what Dynamo's backend raised
+    if isinstance(inner, Rejected):
+        return inner
     name = type(error).__name__
     if "NoValidChoicesError" in str(error):
         operation = re.search(r"target: (\S+)", str(error))
@@ -263,6 +274,7 @@ def capture(
         target=target.name,
         variant=variant.name,
         sizes=reader.sizes(),
+        draws=draws(record.graphs[0]),
     )
 
 

@@ -32,6 +32,7 @@ from builder.capture import gemm
 from builder.capture.constants import fill_empty, held_constants, inline_constants
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
+from builder.capture.randomness import reject_unknown
 from builder.capture.scatters import scatters_in_triton
 from builder.capture.sizes import is_known, shape_env, symbolic_sizes
 from builder.capture.variant_seams import configured
@@ -292,6 +293,7 @@ def _backend(
         return make_boxed_func(run)
 
     def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
+        reject_unknown(gm)
         stand_ins = _symbolic_arguments(gm)
         compiled: Any = inductor.compile_fx(
             gm, inputs, inner_compile=inner_compile, decompositions=decompositions()

@@ -18,6 +18,7 @@ from unittest import mock
 from torch._inductor.runtime import triton_helpers
 
 from builder.capture.device import described_gpu
+from builder.capture.randomness import without_seeds
 from builder.errors import CaptureRejected
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def kernel_sources(module: str) -> dict[str, str]:
 
 def library_calls(module: str) -> tuple[str, ...]:
     """What an Inductor module calls besides kernels, sorted."""
-    text = module.partition("\ndef call(")[2] or module
+    text = without_seeds(module.partition("\ndef call(")[2] or module)
     calls = re.findall(
         r"(?<![\w.])(?:extern_kernels|torch\.ops|aten|inductor_ops)\.[\w.]+(?=\()", text
     )

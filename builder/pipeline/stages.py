@@ -68,6 +68,7 @@ def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport)
         "kernel_kinds": list(triton.kernel_kinds),
         "num_kernels": len(triton.kernel_names),
         "aten_ops": list(captured.aten_ops),
+        "stochastic": captured.stochastic,
         "flops": report.flops,
         "bytes_moved": _bytes_moved(captured, report),
     }

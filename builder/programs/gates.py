@@ -18,6 +18,7 @@ from builder.config import Limits
 from builder.errors import ProgramRejected
 from builder.programs.attributes import attribute_images, changed_attributes
 from builder.programs.influence import without_influence
+from builder.programs.load import FORWARD_SEED
 from builder.programs.measure import Cost, measure
 from builder.programs.tree import identical, leaves, tensors
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _SCALARS = (bool, int, float, complex, type(None))
 _REDRAWS = (1, 2, 3)
+_Shapes = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], tuple[str, ...]]
 _NAMED = 4  # changed attributes that a message names
 
 
@@ -42,6 +44,8 @@ class GateReport:
         variant: the input set the gates ran on, ``None`` for ``get_inputs``; a variant only where
             ``get_inputs`` is too large.
         too_large: the input sets that are above the limits, in the same notation.
+        stochastic: whether the program draws random numbers: with torch's generator elsewhere, it
+            gives something else.
     """
 
     input_shapes: tuple[tuple[int, ...], ...]
@@ -51,6 +55,7 @@ class GateReport:
     bytes: int
     variant: int | None = None
     too_large: tuple[int | None, ...] = ()
+    stochastic: bool = False
 
 
 def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
@@ -77,7 +82,8 @@ def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
             _check_aliases(inputs, f"get_shape_variants()[{variant}]")
             outputs = _run(loaded, loaded.make_module(), inputs)
             _check_outputs(outputs, f"get_shape_variants()[{variant}]")
-    return GateReport(*report, cost.flops, cost.bytes, fitting[0], too_large)
+    shapes, is_random = report
+    return GateReport(*shapes, cost.flops, cost.bytes, fitting[0], too_large, is_random)
 
 
 # --- size -----------------------------------------------------------------------------------
@@ -126,9 +132,8 @@ def _cost_of_inputs(loaded: LoadedProgram, variant: int | None) -> Cost:
 # --- values ---------------------------------------------------------------------------------
 
 
-def _check_values(
-    loaded: LoadedProgram, variant: int | None, cost: Cost
-) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], tuple[str, ...]]:
+def _check_values(loaded: LoadedProgram, variant: int | None, cost: Cost) -> tuple[_Shapes, bool]:
+    """The shapes of inputs and outputs, the outputs' types, and whether forward is random."""
     module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
     if not tensors(inputs):
         raise ProgramRejected(
@@ -140,18 +145,21 @@ def _check_values(
     outputs = _run(loaded, module, inputs)
     _check_outputs(outputs, "forward")
     _check_attributes(attributes, attribute_images(module))
-    _check_repeats(loaded, variant, outputs, cost)
+    is_random = _check_repeats(loaded, variant, outputs, cost)
     _check_dependence(loaded, module, inputs, variant, outputs)
     found = tensors(outputs)
-    return (
+    shapes = (
         tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
         tuple(tuple(tensor.shape) for tensor in found),
         tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
     )
+    return shapes, is_random
 
 
 def check_dependence(loaded: LoadedProgram) -> None:
     """Refuses a program whose results show nothing of what it is given.
+
+    Random numbers are the same in all its runs, so that none of them passes for an input.
 
     Raises:
         ProgramRejected: ``constant_output`` or ``ignores_input``, or the kinds of loading where
@@ -178,9 +186,11 @@ def _check_dependence(
         )
 
 
-def _run(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> Any:
+def _run(
+    loaded: LoadedProgram, module: nn.Module, inputs: list[Any], seed: int = FORWARD_SEED
+) -> Any:
     """One forward on copies of the inputs, which it may write to."""
-    return loaded.run(module, copy.deepcopy(inputs))
+    return loaded.run(module, copy.deepcopy(inputs), seed)
 
 
 def _check_aliases(inputs: list[Any], where: str) -> None:
@@ -240,21 +250,31 @@ def _first_bad(tensor: torch.Tensor) -> str:
     return f"{kind} ({count} of {tensor.numel()} elements are not finite)"
 
 
-def _check_repeats(loaded: LoadedProgram, variant: int | None, outputs: Any, cost: Cost) -> None:
-    """A second construction from the same seed, with the generator elsewhere during forward."""
-    module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
-    torch.manual_seed(0x5EED)
-    again = _run(loaded, module, inputs)
-    first, second = list(leaves(outputs)), list(leaves(again))
-    if [path for path, _ in first] == [path for path, _ in second] and all(
-        _same(a, b) for (_, a), (_, b) in zip(first, second, strict=True)
-    ):
-        return
+def _check_repeats(loaded: LoadedProgram, variant: int | None, outputs: Any, cost: Cost) -> bool:
+    """A second construction from the same seed, with the generator elsewhere during forward.
+
+    Returns:
+        whether forward draws random numbers, by torch's generator and nothing else.
+    """
+    if _repeats(loaded, variant, outputs, FORWARD_SEED + 1):
+        return False
+    if _repeats(loaded, variant, outputs, FORWARD_SEED):
+        return True
     drawn = f" (forward calls {', '.join(cost.random)})" if cost.random else ""
     raise ProgramRejected(
         "nondeterministic",
-        f"two runs on the same seed differ{drawn}; draw random numbers with torch in get_inputs or "
-        "__init__, and call self.eval() last in __init__ where dropout is used",
+        f"two runs on the same seed differ{drawn}; draw random numbers with torch's global "
+        "generator, and keep no state outside of buffers",
+    )
+
+
+def _repeats(loaded: LoadedProgram, variant: int | None, outputs: Any, seed: int) -> bool:
+    """Whether a forward with the generator at a seed gives these outputs once more."""
+    module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
+    again = _run(loaded, module, inputs, seed)
+    first, second = list(leaves(outputs)), list(leaves(again))
+    return [path for path, _ in first] == [path for path, _ in second] and all(
+        _same(a, b) for (_, a), (_, b) in zip(first, second, strict=True)
     )
 
 

@@ -25,6 +25,7 @@ from builder.errors import BuilderError, ProgramRejected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+FORWARD_SEED = 0x5EED
 _MESSAGE_LIMIT = 400
 _ALLOCATION_FAILED = "DefaultCPUAllocator: can't allocate memory"
 
@@ -121,12 +122,13 @@ class LoadedProgram:
             _check_input(value, name)
         return list(inputs)
 
-    def run(self, module: nn.Module, inputs: list[Any]) -> Any:
-        """``module(*inputs)``.
+    def run(self, module: nn.Module, inputs: list[Any], seed: int = FORWARD_SEED) -> Any:
+        """``module(*inputs)`` with the global generator at ``seed``, so that it can be repeated.
 
         Raises:
             ProgramRejected: ``forward_error``.
         """
+        torch.default_generator.manual_seed(seed)
         with self.user_code("forward_error", "correct forward or get_inputs"):
             return module(*inputs)
 

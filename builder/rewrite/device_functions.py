@@ -297,6 +297,14 @@ def select_one(x, mask, dim, keep_dims: tl.constexpr = False):
     return tl.sum(tl.where(mask, x, 0), dim, keep_dims=keep_dims).to(x.dtype)
 
 
+@triton.jit
+def random_integers(seed, offset, low, high):
+    """Integers from ``low`` to below ``high``: 64 random bits, modulo how many there are."""
+    lower, upper, _, _ = tl.randint4x(seed, offset)
+    bits = lower.to(tl.uint64) | (upper.to(tl.uint64) << 32)
+    return (bits % (high - low).to(tl.uint64)).to(tl.int64) + low
+
+
 @triton.constexpr_function
 def log2_exact(size):
     """Exponent of a power of two, at compile time."""
@@ -415,6 +423,7 @@ FUNCTIONS = {
     "exclusive_scan_decoupled_lookback": "preceding_blocks",
     "exclusive_scan_decoupled_lookback_64": "preceding_blocks_64",
     "select_one": "select_one",
+    "randint64": "random_integers",
     "device_assert_then": "assert_then",
     "sort_with_index": "sort_with_index",
 }

@@ -14,6 +14,7 @@ from builder.rewrite.descriptors import PREPARE, described
 from builder.rewrite.device_functions import FUNCTIONS, KEYWORDS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
 from builder.rewrite.grids import block_sizes, grid_of
+from builder.rewrite.seeds import take_seeds
 from builder.rewrite.unread import values_only
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class StandaloneKernel:
         functions: names of the device functions it calls.
         imports: names it needs besides ``triton`` and ``tl`` (``libdevice``).
         dropped: positions of Inductor's call arguments the launcher does not take.
+        seeds: positions of numbers of seeds, for which the launcher takes the seeds themselves.
     """
 
     name: str
@@ -43,6 +45,7 @@ class StandaloneKernel:
     functions: frozenset[str]
     imports: frozenset[str]
     dropped: frozenset[int]
+    seeds: frozenset[int] = frozenset()
 
 
 def _function(kernel: Kernel) -> ast.FunctionDef:
@@ -180,6 +183,11 @@ def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
     return f"{base}_kernel", f"launch_{base}"
 
 
+def _decorator(seeds: Sequence[str]) -> str:
+    """One compilation serves all seeds."""
+    return f"triton.jit(do_not_specialize={list(seeds)!r})" if seeds else "triton.jit"
+
+
 def _launcher(
     kernel: Kernel,
     name: str,
@@ -226,10 +234,11 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     name, launcher = _names(kernel, taken)
     sizes = _constant_sizes(function)
     positions = [argument.arg for argument in function.args.args]
+    seeds = take_seeds(function)
     dropped = frozenset(index for index, item in enumerate(positions) if item in sizes)
     function.args.args = [item for item in function.args.args if item.arg not in sizes]
     function.name = name
-    function.decorator_list = [ast.parse("triton.jit", mode="eval").body]
+    function.decorator_list = [ast.parse(_decorator(seeds.names), mode="eval").body]
     combines, renamed = _combine_functions(kernel, name)
     transform = _Standalone(kernel, renamed)
     if is_cooperative(kernel):
@@ -256,5 +265,6 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
         text="\n\n\n".join([*parts, host]),
         functions=frozenset(_called([*combines, function])),
         imports=frozenset(transform.imports),
-        dropped=dropped,
+        dropped=dropped | seeds.pointers,
+        seeds=seeds.numbers,
     )

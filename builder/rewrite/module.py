@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import re
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.capture.binding import OUTPUTS, literal
 from builder.errors import RewriteRejected
-from builder.rewrite import device_functions
+from builder.rewrite import device_functions, seeds
 from builder.rewrite.descriptors import PREPARATION, PREPARE
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
 from builder.rewrite.program_class import ProgramParts, program_parts
@@ -63,6 +64,10 @@ class TritonModule:
 
 def _source(name: str) -> str:
     return inspect.getsource(getattr(device_functions, name).fn).replace("  # fmt: skip", "")
+
+
+def _seeds_source() -> str:
+    return inspect.getsource(seeds.random_seeds).rstrip()
 
 
 def _needed_functions(names: Iterable[str]) -> list[str]:
@@ -135,7 +140,16 @@ def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, Standalon
     ]
     lines.append(f"return {result}")
     indented = "\n".join(lines).replace("\n", "\n        ")
-    return f"    def forward({ast.unparse(parts.forward_signature)}):\n        {indented}"
+    return f"    def forward({_signature(capture, parts)}):\n        {indented}"
+
+
+def _signature(capture: Capture, parts: ProgramParts) -> str:
+    """The parameters of ``forward``; a random program's also takes a seed."""
+    arguments = copy.deepcopy(parts.forward_signature)
+    if capture.stochastic:
+        arguments.kwonlyargs.append(ast.arg(seeds.PARAMETER))
+        arguments.kw_defaults.append(ast.Constant(None))
+    return ast.unparse(arguments)
 
 
 class _Outputs(ast.NodeTransformer):
@@ -217,10 +231,12 @@ def _check_names(
     """
     launchers = {kernel.launcher for kernel in kernels.values()}
     parameters = _parameters(parts)
-    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", PREPARE}
+    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", "random_seeds", PREPARE}
     ours |= {*functions, *launchers}
     ours |= {kernel.name for kernel in kernels.values()}
     hidden = parameters & (launchers | {"torch", "check_tensor", "check_constant"})
+    if any(kernel.seeds for kernel in kernels.values()):
+        hidden |= parameters & {seeds.PARAMETER, seeds.SEEDS, "random_seeds"}
     hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
     clashes = sorted(hidden | (parts.names & ours))
     if clashes:
@@ -264,6 +280,7 @@ def triton_module(
         _CHECK.strip(),
         *([PREPARATION.strip()] if any(map(_describes, kernels.values())) else []),
         *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
+        *([_seeds_source()] if "random_seeds(" in new_class else []),
         *parts.definitions,
         new_class,
     ]

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
+from builder.rewrite.seeds import PARAMETER, SEEDS, seed_buffer, seed_buffers
 from builder.rewrite.sizes import are_equal, contiguous_strides, is_size, simplified
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def _library_call(node: ast.Call) -> bool:
     return name.startswith(("extern_kernels.", "torch.ops.", "aten.", "inductor_ops."))
 
 
+def _seed(number: ast.expr) -> ast.expr:
+    """The seed that has a number."""
+    return ast.Subscript(ast.Name(SEEDS, ast.Load()), number, ast.Load())
+
+
 def call_function(module: str) -> ast.FunctionDef:
     """The ``call`` of an Inductor module, method of its ``Runner`` or a plain function."""
     for node in ast.walk(ast.parse(module)):
@@ -77,6 +83,7 @@ class _Translator:
         kernels: Mapping[str, StandaloneKernel],
         device: str,
         sizes: Mapping[str, ast.expr],
+        seed_buffers: Mapping[str, int],
     ) -> None:
         self._arguments = arguments
         self._symbols = frozenset(sizes)
@@ -84,6 +91,7 @@ class _Translator:
         self._kernels = kernels
         self._device = device
         self._fresh: set[str] = set()
+        self._seed_buffers = seed_buffers
         self.body = ForwardBody()
 
     def visit(self, node: ast.stmt) -> None:
@@ -105,9 +113,11 @@ class _Translator:
         name = ast.unparse(node.func)
         if name in _DROPPED_CALLS:
             return
-        if _library_call(node):
+        if seed_buffer(node) is not None:
+            self._make_seeds(node)
+        elif _library_call(node):
             raise _needs_library(name)
-        if name.endswith(".run"):
+        elif name.endswith(".run"):
             self._launch(name.removesuffix(".run"), node)
         elif name.endswith(".zero_") and not node.args:
             self.body.statements.append(ast.Expr(self._value(node)))
@@ -119,12 +129,19 @@ class _Translator:
         if kernel is None:
             raise _unknown(node)
         arguments = [
-            self._value(argument)
+            _seed(argument) if position in kernel.seeds else self._value(argument)
             for position, argument in enumerate(node.args)
             if position not in kernel.dropped
         ]
         call = ast.Call(ast.Name(kernel.launcher, ast.Load()), arguments, [])
         self.body.statements.append(ast.Expr(call))
+
+    def _make_seeds(self, node: ast.Call) -> None:
+        found = seed_buffer(node)
+        if found is None or len(self._seed_buffers) > 1:
+            raise _unknown(node)
+        text = f"{SEEDS} = random_seeds({PARAMETER}, {found[1]})"
+        self.body.statements.append(ast.parse(text).body[0])
 
     def _assign(self, node: ast.Assign) -> None:
         target = node.targets[0]
@@ -143,6 +160,8 @@ class _Translator:
                 return
             if _library_call(node.value):
                 raise _needs_library(name)
+        if target.id in self._seed_buffers:
+            return
         if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in _EMPTY:
             self._fresh.add(target.id)
         self.body.statements.append(ast.Assign([_named(target)], self._value(node.value)))
@@ -156,6 +175,8 @@ class _Translator:
         if is_size(node, self._size_names):
             return simplified(_Substituted({**self._arguments, **self._sizes}).visit(node))
         if isinstance(node, ast.Name):
+            if node.id in self._seed_buffers:
+                raise _unknown(node)
             return self._arguments.get(node.id, _named(node))
         if isinstance(node, ast.Constant):
             return node
@@ -259,7 +280,7 @@ def forward_body(
             names = [ast.unparse(item) for item in target.elts]
             for name, expression in zip(names, arguments, strict=True):
                 bound[name] = ast.parse(expression, mode="eval").body
-    translator = _Translator(bound, kernels, device, sizes)
+    translator = _Translator(bound, kernels, device, sizes, seed_buffers(function.body))
     for statement in function.body:
         translator.visit(statement)
     for node in (*translator.body.statements, *translator.body.outputs):

@@ -16,6 +16,7 @@ from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import anonymous, imported_text, load_state, summary, triton_module
 from builder.verify.norm import rounded_up
 from builder.verify.preparation import Prepared, Question, prepare
+from builder.verify.randomness import check_takes_seed
 from builder.verify.runner import Run, run_triton
 from builder.verify.static import check_static
 from builder.verify.structure import tensors_in
@@ -228,6 +229,8 @@ class _Trial:
 
     def _compare(self, question: Question, order: int | None, *, is_repeated: bool) -> None:
         case = question.case
+        if question.original.random_calls:
+            check_takes_seed(self.new)
         load_state(self.new, case.module)
         run = self._run(question, order)
         if not self.findings.launches:
@@ -265,10 +268,14 @@ class _Trial:
 
     def _repeat(self, question: Question, run: Run) -> None:
         """A second run, instances in another order and other garbage in fresh memory."""
-        again = self._run(question, _order(question), second=True)
+        seed_given = question.original.random_calls > 0
+        again = self._run(question, _order(question), second=True, seed_given=seed_given)
         differing = self._differing(run, again)
         if differing is None:
             return
+        if seed_given and self._differing(run, self._run(question, seed_given=True)) is not None:
+            message = f"{differing} is another if the seed is an argument, not torch's generator's"
+            raise VerificationRejected("seed", message)
         if self._differing(run, self._run(question, second=True)) is not None:
             message = f"{differing} depends on memory that nothing wrote"
             raise VerificationRejected("uninitialised", message)

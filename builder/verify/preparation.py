@@ -31,6 +31,7 @@ from builder.verify.expected import is_float
 from builder.verify.floats import ILL_CONDITIONED, shows_nothing, usable
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import original_module, own_default_dtype, summary
+from builder.verify.randomness import check_randomness
 from builder.verify.runner import (
     Case,
     Original,
@@ -233,9 +234,11 @@ class Prepared:
             case = Case(self.original, self._first_inputs, self.seed)
             original = run_program(case, costs)
             self._first_is_finite = is_finite(original.run)
-            if self.must_depend:
-                with costs.of("reference"):
+            with costs.of("reference"):
+                if self.must_depend:
                     check_dependence(self.program)
+                if original.random_calls:
+                    check_randomness(case, original)
             return _asked(case, original, costs)
         attempts = self._attempts(draw, variant)
         for attempt in range(first_attempt, len(attempts)):
@@ -322,11 +325,13 @@ def run_program(case: Case, costs: Costs) -> Original:
     """Runs the program on a case.
 
     Raises:
-        VerificationRejected: ``program_error``.
+        VerificationRejected: ``program_error``, ``unknown_random`` or ``random_generator``.
     """
     try:
         with costs.of("reference"):
             return run_original(case)
+    except Rejected:
+        raise
     except Exception as error:
         let_memory_failures_pass(error)
         message = f"the program fails: {summary(error)}"

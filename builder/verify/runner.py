@@ -11,17 +11,21 @@ from torch import nn
 from builder import execute
 from builder.errors import VerificationRejected
 from builder.verify.costs import Costs
+from builder.verify.draws import derived_seed
 from builder.verify.expected import Expected
 from builder.verify.guard import Guard
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import own_default_dtype, triton_errors
 from builder.verify.perturb import perturb
+from builder.verify.random_calls import RandomCalls
 from builder.verify.reference import Reference
 from builder.verify.seams import without_mkldnn
 from builder.verify.structure import cloned, flatten, sharing, tensors_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from builder.verify.random_calls import RandomCall
 
 Tensor = torch.Tensor
 
@@ -43,6 +47,11 @@ class Case:
     module: nn.Module
     inputs: list[Any]
     seed: int
+
+    @property
+    def random_seed(self) -> int:
+        """What the random numbers of a forward follow from."""
+        return derived_seed(self.seed, "random")
 
 
 @dataclass
@@ -89,10 +98,17 @@ def _finished(module: nn.Module, inputs: list[Any], out: Any, launches: list[Any
 
 @dataclass
 class Original:
-    """The program's run and its reference."""
+    """The program's run and its reference.
+
+    Attributes:
+        run: the run.
+        expected: the reference of every output and held tensor, by name.
+        random_calls: how often the program drew random numbers.
+    """
 
     run: Run
     expected: dict[str, Expected]
+    random_calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,7 @@ class Plan:
         nudge: see ``Reference``.
         casts_round: see ``Reference``.
         pattern: moves inputs and state by one ulp.
+        changed: see ``RandomCalls``.
     """
 
     own_decisions: bool = False
@@ -112,6 +129,7 @@ class Plan:
     nudge: float = 0.0
     casts_round: bool = True
     pattern: int | None = None
+    changed: tuple[int, int] | None = None
 
 
 def run_original(case: Case, plan: Plan = Plan()) -> Original:
@@ -142,7 +160,8 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         nudge=plan.nudge,
         casts_round=plan.casts_round,
     )
-    with torch.no_grad(), reference:
+    calls = RandomCalls(case.random_seed, changed=plan.changed)
+    with torch.no_grad(), reference, calls:
         out = module(*inputs)
     if not last and any("mkldnn" in name for name in reference.unreferenced):
         return None
@@ -158,7 +177,16 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         )
         for name, tensor in run.values.items()
     }
-    return Original(run, expected)
+    return Original(run, expected, calls.count)
+
+
+def random_calls(case: Case) -> list[RandomCall]:
+    """The random calls that the program makes on an input set, with their arguments."""
+    module, inputs = cloned((case.module, case.inputs))
+    calls = RandomCalls(case.random_seed, keeps=True)
+    with torch.no_grad(), calls:
+        module(*inputs)
+    return calls.calls
 
 
 class Reruns:
@@ -216,7 +244,12 @@ def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:
 
 
 def run_triton(
-    case: Case, new: nn.Module, *, permute_seed: int | None = None, second: bool = False
+    case: Case,
+    new: nn.Module,
+    *,
+    permute_seed: int | None = None,
+    second: bool = False,
+    seed_given: bool = False,
 ) -> Run:
     """Runs the Triton module on the CPU executor.
 
@@ -225,6 +258,7 @@ def run_triton(
         new: the Triton module, holding the case's state; copied.
         permute_seed: order of the program instances.
         second: the other poison in fresh memory.
+        seed_given: the seed of random numbers is an argument of forward, not torch's generator's.
 
     Raises:
         VerificationRejected: ``triton_error``, ``host_compute`` or ``no_launch``.
@@ -233,7 +267,8 @@ def run_triton(
     module, inputs = cloned((new, case.inputs))
     options = execute.ExecutionOptions(permute_seed=permute_seed)
     guard = Guard(second=second)
-    torch.default_generator.manual_seed(0)
+    torch.default_generator.manual_seed(0 if seed_given else case.random_seed)
+    keywords = {"seed": case.random_seed} if seed_given else {}
     with (
         triton_errors("forward"),
         torch.no_grad(),
@@ -241,7 +276,7 @@ def run_triton(
         execute.launches_on_cpu(options) as trace,
         guard,
     ):
-        out = module(*inputs)
+        out = module(*inputs, **keywords)
     if guard.forbidden:
         names = ", ".join(dict.fromkeys(guard.forbidden))
         message = f"forward computes with torch: {names}; kernels must do that"

@@ -6,7 +6,7 @@ from torch import nn
 
 from builder.config import Limits
 from builder.errors import ProgramRejected
-from builder.programs.gates import check
+from builder.programs.gates import check, check_dependence
 from builder.programs.load import load_program
 
 
@@ -75,16 +75,53 @@ def test_not_finite(value):
     assert "of 12 elements" in error.message
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["x + torch.rand(4, 3)", "F.dropout(x)", "x * torch.randn_like(x).sign()", "(x, id(object()))"],
-)
+@pytest.mark.parametrize("value", ["x + NEXT.pop()", "F.dropout(x) + NEXT.pop()"])
 def test_nondeterministic(value):
-    assert rejection(f"return {value}").kind == "nondeterministic"
+    error = rejection(f"return {value}", extra="NEXT = list(range(1000))")
+    assert error.kind == "nondeterministic"
 
 
 def test_nondeterministic_names_the_operation():
-    assert "bernoulli" in rejection("return F.dropout(x)").message
+    error = rejection("return F.dropout(x) + NEXT.pop()", extra="NEXT = list(range(1000))")
+    assert "bernoulli" in error.message
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x + torch.rand(4, 3)", "F.dropout(x)", "x * torch.randn_like(x).sign()", "(x, F.dropout(x))"],
+)
+def test_random_programs_are_marked(value):
+    assert passed(f"return {value}").stochastic
+
+
+@pytest.mark.parametrize("value", ["x.sin()", "F.dropout(x, training=False)", "F.dropout(x, 0.0)"])
+def test_others_are_not(value):
+    assert not passed(f"return {value}").stochastic
+
+
+@pytest.mark.parametrize(
+    "value", ["torch.rand(4, 3)", "torch.rand_like(x)", "F.dropout(torch.ones_like(x))"]
+)
+def test_numbers_that_no_input_matters_to_are_constant(value):
+    """A new draw changes such an output, but the same draw on other inputs does not."""
+    assert rejection(f"return {value}").kind == "constant_output"
+
+
+def test_an_input_beside_random_numbers_counts_by_itself():
+    error = rejection(
+        "return F.dropout(x) + torch.rand_like(y)",
+        arguments="x, y",
+        inputs="return [torch.randn(4, 3), torch.randn(4, 3)]",
+    )
+    assert error.kind == "ignores_input"
+    assert "'y'" in error.message
+
+
+def test_random_numbers_alone_are_no_dependence():
+    with pytest.raises(ProgramRejected) as caught:
+        check_dependence(load_program(program("return torch.rand_like(x)")))
+    assert caught.value.kind == "constant_output"
+    check_dependence(load_program(program("return F.dropout(x)")))
 
 
 def test_inputs_off_the_seed_are_nondeterministic():

@@ -338,3 +338,21 @@ def test_a_scan_over_blocks(dtype, blocks):
     scratch = torch.zeros(3 * blocks, dtype=torch.uint64)
     run(scan_kernel, (blocks,), x, out, scratch, BLOCK=16, WIDE=wide)
     assert torch.equal(out, x.cumsum(0).to(dtype))
+
+
+@triton.jit
+def drawn_integers_kernel(out_ptr, theirs_ptr, seed, low, high, BLOCK: tl.constexpr):
+    place = tl.arange(0, BLOCK)
+    low, high = tl.full([1], low, tl.int64), tl.full([1], high, tl.int64)
+    ours = functions.random_integers(seed, place.to(tl.uint32), low, high)
+    tl.store(out_ptr + place, ours)
+    tl.store(theirs_ptr + place, triton_helpers.randint64(seed, place.to(tl.uint32), low, high))
+
+
+@pytest.mark.parametrize("bounds", [(0, 2), (-7, 9), (3, 4), (-(2**40), 2**40), (0, 2**62 + 1)])
+def test_random_integers_are_inductors(bounds):
+    ours, theirs = (torch.full((256,), -1, dtype=torch.int64) for _ in range(2))
+    run(drawn_integers_kernel, (1,), ours, theirs, 2**50 + 77, *bounds, BLOCK=256)
+    assert torch.equal(ours, theirs)
+    assert bounds[0] <= int(ours.min()) <= int(ours.max()) < bounds[1]
+    assert len(ours.unique()) == min(bounds[1] - bounds[0], 256)

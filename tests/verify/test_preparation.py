@@ -180,9 +180,9 @@ def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
 def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics, runs):
     orders = []
 
-    def counted(case, new, *, permute_seed=None, second=False):
+    def counted(case, new, *, permute_seed=None, second=False, **options):
         orders.append((permute_seed is not None, second))
-        return run_triton(case, new, permute_seed=permute_seed, second=second)
+        return run_triton(case, new, permute_seed=permute_seed, second=second, **options)
 
     monkeypatch.setattr("builder.verify.ladder.run_triton", counted)
     text = loss.TRITON + ("\n# atomic_add\n" if uses_atomics else "")
