@@ -12,6 +12,10 @@ DRAWS = 6
 """Input sets that a pair is compared on: one of each distribution that verification knows."""
 
 
+MODES = ("forward", "training")
+"""What a pair computes: outputs, or outputs and gradients."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits on one supervised step of one item.
@@ -41,4 +45,5 @@ class BuildConfig:
     families: tuple[str, ...] = ()
     workers: int = 2
     draws: int = DRAWS
+    mode: str = MODES[0]
     limits: Limits = field(default_factory=Limits)

@@ -107,6 +107,15 @@ def _geometry(tensor: torch.Tensor) -> tuple[Any, ...]:
     return size, stride, exact(tensor.storage_offset()), tensor.dtype
 
 
+def is_same(tensor: torch.Tensor, other: Any) -> bool:
+    """Whether two tensor objects are the same memory, read in the same way."""
+    return (
+        isinstance(other, torch.Tensor)
+        and _storage(tensor) == _storage(other)
+        and _geometry(tensor) == _geometry(other)
+    )
+
+
 def bind_arguments(
     arguments: Sequence[Any], named: Sequence[tuple[str, Any]], reader: SizeReader = STATIC
 ) -> tuple[str, ...]:

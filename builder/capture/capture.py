@@ -17,6 +17,13 @@ from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
 from builder.capture.randomness import Draw, draws
 from builder.capture.sizes import SizeReader, Sizes
+from builder.capture.training import (
+    Backward,
+    BoundBackward,
+    Differentiation,
+    bind_backward,
+    reject_differentiable_state,
+)
 from builder.capture.variants import DEFAULT
 from builder.errors import CaptureRejected, Rejected
 
@@ -69,6 +76,7 @@ class Capture:
         variant: the variant's name.
         sizes: the sizes that the kernels take as arguments.
         draws: random draws, in the order of their seeds.
+        backward: its backward pass, where it was captured for training.
     """
 
     source: str
@@ -87,6 +95,7 @@ class Capture:
     variant: str = DEFAULT.name
     sizes: Sizes = field(default_factory=Sizes)
     draws: tuple[Draw, ...] = ()
+    backward: Backward | None = None
 
     @property
     def stochastic(self) -> bool:
@@ -116,15 +125,15 @@ def _user_line(error: BaseException) -> str:
     return "{}, line {}: ".format(*places[-1]) if places else ""
 
 
-def _without_kernel(module: str) -> Rejected:
+def _without_kernel(module: str, graph: str = "forward") -> Rejected:
     calls = library_calls(module)
     if not calls:
         return CaptureRejected(
-            "no_kernel", "forward only takes views, so no kernel comes of it; let it compute"
+            "no_kernel", f"{graph} only takes views, so no kernel comes of it; let it compute"
         )
     return CaptureRejected(
         "library_call",
-        f"forward is nothing but library calls ({', '.join(calls)}); "
+        f"{graph} is nothing but library calls ({', '.join(calls)}); "
         "write it with operations that Inductor turns into Triton",
     )
 
@@ -214,6 +223,7 @@ def capture(
     seed: int = 0,
     variant: Variant = DEFAULT,
     varying: Sequence[Varying] = (),
+    differentiate: bool = False,
 ) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
 
@@ -221,29 +231,47 @@ def capture(
     inputs made under ``FakeTensorMode`` need no memory for data.
 
     Args:
-        module: to be captured.
-        inputs: of its ``forward``.
+        module: the program's module.
+        inputs: arguments of its ``forward``.
         target: the described GPU.
         seed: of choices among configurations.
         variant: Inductor's configuration.
         varying: sizes of the inputs that become arguments of the kernels (``dynamic.capture_any``
             looks for them).
+        differentiate: captures the backward pass, too: gradients of the parameters, and of the
+            inputs that require them.
 
     Raises:
         CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.
     """
     variant.check(target)
+    if differentiate and varying:
+        raise CaptureRejected(
+            "varying_training",
+            "the kernels of a training pair are for one size; let the shape variants be",
+        )
     held = list(binding.module_tensors(module))
     given = binding.bound_arguments(module.forward, inputs)
     input_leaves = [leaf for name in given for leaf in binding.leaves(given[name], name)]
+    differentiation = Differentiation([*input_leaves, *held]) if differentiate else None
     mark_varying(input_leaves, varying)
     try:
-        result, record = compile_for(module, inputs, target, seed, variant, dynamic=bool(varying))
+        result, record = compile_for(
+            module,
+            inputs,
+            target,
+            seed,
+            variant,
+            dynamic=bool(varying),
+            differentiate=differentiation,
+        )
     except Rejected:
         raise
     except Exception as error:
         raise _rejection(error) from error
     _checked(record)
+    if record.backward is not None:
+        _checked(record.backward)
     binding.reject_aliases(input_leaves)
     reader, named = _symbolic(record, [*input_leaves, *held])
     arguments = record.calls[0]
@@ -251,19 +279,27 @@ def capture(
     sources = kernel_sources(record.sources[0])
     if not sources:
         raise _without_kernel(record.sources[0])
+    tensors = [
+        (expression, argument)
+        for expression, argument in zip(expressions, arguments, strict=True)
+        if isinstance(argument, torch.Tensor)
+    ]
+    bound = binding.bind_result(result, record.results[0], named, reader)
+    replaced = binding.rebound(held, list(binding.module_tensors(module)))
+    backward = None
+    if differentiation is not None:
+        reject_differentiable_state(replaced)
+        found = bind_backward(differentiation, record, tensors, bound)
+        backward = _backward(record, found, target, seed)
     return Capture(
         source=_clean(record.sources[0]),
         arguments=expressions,
-        result=binding.bind_result(result, record.results[0], named, reader),
+        result=bound,
         rebound=tuple(
             (expression, binding.bind_result(tensor, record.results[0], named, reader))
-            for expression, tensor in binding.rebound(held, list(binding.module_tensors(module)))
+            for expression, tensor in replaced
         ),
-        tensors=tuple(
-            _spec(expression, argument, reader)
-            for expression, argument in zip(expressions, arguments, strict=True)
-            if isinstance(argument, torch.Tensor)
-        ),
+        tensors=tuple(_spec(expression, argument, reader) for expression, argument in tensors),
         on_device_of=_placed(named),
         fixed=_fixed(input_leaves),
         lengths=tuple(item for name in given for item in binding.containers(given[name], name)),
@@ -275,6 +311,22 @@ def capture(
         variant=variant.name,
         sizes=reader.sizes(),
         draws=draws(record.graphs[0]),
+        backward=backward,
+    )
+
+
+def _backward(record: GraphRecord, bound: BoundBackward, target: Target, seed: int) -> Backward:
+    assert record.backward is not None
+    source = record.backward.sources[0]
+    sources = kernel_sources(source)
+    if not sources:
+        raise _without_kernel(source, "backward")
+    return Backward(
+        source=_clean(source),
+        bound=bound,
+        kernels=tuple(read_kernel(name, text, target, seed) for name, text in sources.items()),
+        aten_ops=_aten_ops(record.backward.graphs[0]),
+        fallback_ops=library_calls(source),
     )
 
 

@@ -9,21 +9,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
 import torch._dynamo.config as dynamo_config
+import torch._functorch.config as functorch_config
 import torch._inductor.config as inductor_config
 import torch.fx
 from functorch.compile import make_boxed_func
+from sympy import Integer
+from torch._guards import TracingContext
 from torch._inductor import compile_fx as inductor
+from torch._inductor import ir
 from torch._inductor.codegen.triton import TritonOverrides
 from torch._inductor.fx_passes import fuse_attention, joint_graph
 from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
+from torch._prims_common import suggest_memory_format
 from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.utils import _pytree as pytree
@@ -35,6 +40,7 @@ from builder.capture.device import CUDA, described_gpu
 from builder.capture.randomness import reject_unknown
 from builder.capture.scatters import scatters_in_triton
 from builder.capture.sizes import is_known, shape_env, symbolic_sizes
+from builder.capture.sums import short_sums_apart
 from builder.capture.variant_seams import configured
 from builder.capture.variants import DEFAULT
 
@@ -53,19 +59,43 @@ SETTINGS: dict[str, Any] = {
     "max_autotune_gemm": True,
     "max_autotune_gemm_backends": "TRITON",
     "max_autotune_conv_backends": "TRITON",
+    "max_autotune_conv_bwd_weight_backends": "TRITON",
+    "max_autotune_conv_bwd_input_backends": "TRITON",
     "test_configs.max_mm_configs": 1,
 }
 """Inductor's settings during capture."""
 
+TRAINING_SETTINGS: dict[str, Any] = {
+    # Without inference's channels-last layout a 1x1 convolution has two candidates, to be timed.
+    "conv_1x1_as_mm": True,
+}
+"""Inductor's settings, besides these, where a backward graph is captured."""
+
+AUTOGRAD_SETTINGS: dict[str, Any] = {
+    # A tangent is expected contiguous, or channels last where its output is: two layouts to make.
+    "guess_tangent_strides_as_outputs": False,
+    # What forward saved stays as it is, so that backward may run twice.
+    "donated_buffer": False,
+}
+"""AOTAutograd's settings during capture."""
+
 _NO_DRIVER = "not linked with support for cuda"
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """Inductor's module for a graph, and the strides of each result, where it has some."""
+
+    source: str
+    strides: tuple[tuple[int, ...] | None, ...]
 
 
 class _SourceTaken(BaseException):
     """Ends Inductor's compilation; not an ``Exception``, so nothing in between reports it."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, lowered: _Lowered) -> None:
         super().__init__()
-        self.source = source
+        self.lowered = lowered
 
 
 @dataclass
@@ -80,6 +110,7 @@ class GraphRecord:
         results: the tensors each call returned.
         symbolic: the arguments of the traced function that have a symbolic stand-in, which the
             graph was called with instead, and the stand-in.
+        backward: the same for the backward graph; None if none was lowered.
     """
 
     sources: list[str] = field(default_factory=list)
@@ -88,16 +119,33 @@ class GraphRecord:
     calls: list[list[Any]] = field(default_factory=list)
     results: list[list[Any]] = field(default_factory=list)
     symbolic: list[tuple[Any, Any]] = field(default_factory=list)
+    backward: GraphRecord | None = None
 
     @property
     def shape_env(self) -> Any:
         """The ``ShapeEnv`` of the traced sizes; None if all are numbers."""
         return shape_env(stand_in for _, stand_in in self.symbolic)
 
+    def of(self, *, is_backward: bool) -> GraphRecord:
+        """The record of the forward graph, or of the backward graph."""
+        if not is_backward:
+            return self
+        self.backward = self.backward or GraphRecord()
+        return self.backward
+
 
 def _take_source(graph: GraphLowering) -> Any:
+    strides = tuple(_fixed_strides(out) for out in graph.graph_outputs or ())
     code, _ = graph.codegen()
-    raise _SourceTaken(code.value)
+    raise _SourceTaken(_Lowered(code.value, strides))
+
+
+def _fixed_strides(result: Any) -> tuple[int, ...] | None:
+    """The strides of a graph's result, as ``torch/_inductor/compile_fx.py`` reports them."""
+    if not isinstance(result, ir.IRNode) or not result.has_tensor_output():
+        return None
+    strides = result.get_layout().stride
+    return tuple(map(int, strides)) if all(isinstance(s, (int, Integer)) for s in strides) else None
 
 
 def _fake_mode(gm: torch.fx.GraphModule) -> FakeTensorMode:
@@ -189,6 +237,7 @@ def _lowering_seams(target: Target, seed: int, variant: Variant) -> Iterator[Non
             mock.patch.object(inductor, "FakeTensorProp", _OnGpu),
             mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
             scatters_in_triton(),
+            short_sums_apart(),
             described_gpu(target),
         ):
             stack.enter_context(patch)
@@ -237,6 +286,23 @@ def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
     return [plan(node) for node in results]
 
 
+def _as_laid_out(plan: Sequence[Any], strides: Sequence[tuple[int, ...] | None]) -> list[Any]:
+    """The plan with the strides that Inductor chose: what it saves for backward it may pad."""
+    if len(plan) != len(strides):
+        return list(plan)
+    return [
+        replace(item, stride=own) if isinstance(item, _Geometry) and own is not None else item
+        for item, own in zip(plan, strides, strict=True)
+    ]
+
+
+def _report_strides(strides: Sequence[tuple[int, ...] | None]) -> None:
+    """Tells AOTAutograd how a forward graph's results lie: the backward graph takes them so."""
+    context = TracingContext.try_get()
+    if context is not None and context.output_strides is not None:
+        context.output_strides.extend(strides)
+
+
 def _stand_ins(plan: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
     """Results of a graph that was never computed: right geometry, each with its own storage.
 
@@ -260,7 +326,7 @@ def _lower(
     target: Target,
     seed: int,
     variant: Variant,
-) -> str:
+) -> _Lowered:
     """The module Inductor generates for a graph; the graph is moved to the described GPU."""
     with _lowering_seams(target, seed, variant):
         on_gpu, mode = _retarget(gm, inputs)
@@ -268,21 +334,23 @@ def _lower(
             try:
                 inductor.compile_fx_inner(gm, on_gpu, **{**options, "cudagraphs": False})
             except _SourceTaken as taken:
-                return taken.source
-    return ""  # a graph that only hands its inputs back has no module
+                return taken.lowered
+    return _Lowered("", ())  # a graph that only hands its inputs back has no module
 
 
-def _backend(
-    record: GraphRecord, target: Target, seed: int, variant: Variant
-) -> Callable[..., Any]:
+def _backend(whole: GraphRecord, target: Target, seed: int, variant: Variant) -> Callable[..., Any]:
     def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
+        record = whole.of(is_backward=bool(kwargs.get("is_backward")))
         plan = _result_plan(gm)
         inline_constants(gm)
         fill_empty(gm)
         record.graphs.append(gm)
         record.constants.extend(held_constants(gm))
         if not record.constants:
-            record.sources.append(_lower(gm, inputs, kwargs, target, seed, variant))
+            lowered = _lower(gm, inputs, kwargs, target, seed, variant)
+            record.sources.append(lowered.source)
+            plan = _as_laid_out(plan, lowered.strides)
+            _report_strides(lowered.strides)
 
         def run(*arguments: Any) -> list[Any]:
             results = _stand_ins(plan, arguments)
@@ -302,7 +370,7 @@ def _backend(
             return compiled
 
         def run_symbolically(*arguments: Any) -> Any:
-            record.symbolic.extend(zip(arguments, stand_ins, strict=True))
+            whole.symbolic.extend(zip(arguments, stand_ins, strict=True))
             return compiled(*stand_ins)
 
         return run_symbolically
@@ -344,6 +412,13 @@ def _handler_name(entry: Any) -> str:
     return getattr(getattr(entry, "handler", None), "__name__", "")
 
 
+def tangent_format(output: torch.Tensor) -> torch.memory_format:
+    """How AOTAutograd expects the gradient of an output to lie (``MemoryFormatMeta`` of
+    ``torch/_functorch/_aot_autograd/schemas.py``).
+    """
+    return suggest_memory_format(output)
+
+
 def compile_for(
     function: Callable[..., Any],
     arguments: Sequence[Any],
@@ -352,6 +427,7 @@ def compile_for(
     variant: Variant = DEFAULT,
     *,
     dynamic: bool = False,
+    differentiate: Callable[[Any], None] | None = None,
 ) -> tuple[Any, GraphRecord]:
     """Runs ``torch.compile(function)`` for a described GPU, in a variant's configuration.
 
@@ -362,6 +438,8 @@ def compile_for(
         seed: of choices among configurations.
         variant: Inductor's configuration.
         dynamic: sizes that ``sizes.mark`` marked become symbols.
+        differentiate: runs a backward pass from what the compiled function returned, which lowers
+            the backward graph; without it nothing is differentiated.
 
     Returns:
         what the compiled function returned, its tensors being uncomputed stand-ins, and the record.
@@ -372,7 +450,7 @@ def compile_for(
     record = GraphRecord()
     torch._dynamo.reset()  # noqa: SLF001
     with (
-        inductor_config.patch(SETTINGS),
+        inductor_config.patch(SETTINGS | (TRAINING_SETTINGS if differentiate else {})),
         configured(variant, target),
         dynamo_config.patch(
             specialize_float=True, ignore_logging_functions={warnings.warn, logging.warning}
@@ -380,9 +458,10 @@ def compile_for(
         # Attention in its math form stays as written: no pattern makes it a library call.
         mock.patch.object(fuse_attention, "_sfdp_init"),
         _softmax_as_written(),
+        functorch_config.patch(AUTOGRAD_SETTINGS),
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
         symbolic_sizes() if dynamic else contextlib.nullcontext(),
-        torch.no_grad(),
+        torch.set_grad_enabled(differentiate is not None),
     ):
         compiled = torch.compile(
             function,
@@ -391,4 +470,6 @@ def compile_for(
             dynamic=False,
         )
         result = compiled(*arguments)
+        if differentiate is not None:
+            differentiate(result)
     return result, record

@@ -9,6 +9,7 @@ import click
 from builder.capture.targets import resolve_targets
 from builder.cli.options import (
     limits_options,
+    mode_option,
     names,
     targets_option,
     variant_names,
@@ -26,6 +27,7 @@ Examples:
   torch2triton build --pairs 1000 --out /data/pairs --target cuda:90 --target hip:gfx942
   torch2triton build --pairs 20 --out data/norms --families layer_norm,rms_norm
   torch2triton build --pairs 500 --out data/many --variants all
+  torch2triton build --pairs 20 --out data/training --mode training
 """
 
 
@@ -41,6 +43,7 @@ Examples:
     metavar="NAME[,NAME]",
     help="Families to draw programs from; all by default.",
 )
+@mode_option
 @workers_option
 @limits_options
 @with_output
@@ -52,6 +55,7 @@ def command(
     targets: tuple[str, ...],
     variants: tuple[str, ...],
     families: tuple[str, ...],
+    pair_mode: str,
     workers: int,
     limits: Limits,
     output: Output,
@@ -75,6 +79,7 @@ def command(
         targets=tuple(target.name for target in resolve_targets(targets)),
         variants=variant_names(variants),
         families=chosen,
+        mode=pair_mode,
         workers=workers,
         limits=limits,
     )

@@ -11,6 +11,7 @@ import click
 from builder.capture.targets import resolve_targets
 from builder.cli.options import (
     limits_options,
+    mode_option,
     targets_option,
     variant_names,
     variants_option,
@@ -34,7 +35,8 @@ Examples:
 A file defines a class derived from nn.Module, get_inputs() and, where the class takes arguments,
 get_init_inputs().  Of several classes the one called Model is taken, or else the last.
 It imports torch, math and typing only, and traces whole; a program that wants evaluation mode (for
-dropout, say) calls self.eval() last in __init__.
+dropout, say) calls self.eval() last in __init__.  With --mode training the pair computes gradients,
+too: of the parameters, and of the inputs that get_inputs returns with requires_grad.
 """
 
 
@@ -91,6 +93,7 @@ def _spdx(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @targets_option
 @variants_option
+@mode_option
 @workers_option
 @limits_options
 @with_output
@@ -101,6 +104,7 @@ def command(
     spdx: str,
     targets: tuple[str, ...],
     variants: tuple[str, ...],
+    pair_mode: str,
     workers: int,
     limits: Limits,
     output: Output,
@@ -119,6 +123,7 @@ def command(
         out=out,
         targets=tuple(target.name for target in resolve_targets(targets)),
         variants=chosen,
+        mode=pair_mode,
         workers=workers,
         limits=limits,
     )

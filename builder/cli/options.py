@@ -10,7 +10,7 @@ import click
 
 from builder.capture.targets import TARGETS
 from builder.capture.variants import VARIANTS, resolve_variants
-from builder.config import Limits
+from builder.config import MODES, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,6 +55,16 @@ def variant_names(values: Iterable[str]) -> tuple[str, ...]:
     parts = [part.strip() for value in values for part in value.split(",")]
     return tuple(variant.name for variant in resolve_variants(filter(None, parts)))
 
+
+mode_option = click.option(
+    "--mode",
+    "pair_mode",
+    type=click.Choice(MODES),
+    default=MODES[0],
+    show_default=True,
+    help="forward: pairs that compute outputs. training: outputs and gradients, of the parameters "
+    "and of the inputs that get_inputs returns with requires_grad.",
+)
 
 workers_option = click.option(
     "--workers",

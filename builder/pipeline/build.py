@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from builder import __version__
 from builder.capture.variants import DEFAULT
+from builder.config import MODES
 from builder.dataset.journal import Journal, open_output
 from builder.dataset.schema import make_rejection, make_row
 from builder.dataset.summary import summarise
@@ -62,6 +63,7 @@ def _payload(config: BuildConfig, variant: int) -> dict[str, Any]:
         "variants": list(config.variants[: variant + 1]),
         "draws": config.draws,
         "limits": asdict(config.limits),
+        "mode": config.mode,
     }
 
 
@@ -83,7 +85,8 @@ class SeedStream:
         return Job(str(index), ("builder.pipeline.stages:make_pair", _VERIFY), payload)
 
     def source(self, index: int) -> str:
-        return synthesise(self._config.seed, self.seed(index), self._config.families).source
+        config = self._config
+        return synthesise(config.seed, self.seed(index), config.families, config.mode).source
 
     def seed(self, index: int) -> int:
         return index // len(self._config.variants)
@@ -127,9 +130,11 @@ class Progress:
 def _header(config: BuildConfig, stream: Stream) -> dict[str, Any]:
     versions = {"builder": __version__}
     versions |= {name: importlib.metadata.version(name) for name in ("torch", "triton")}
-    settings = {"targets": list(config.targets), "draws": config.draws}
+    settings: dict[str, Any] = {"targets": list(config.targets), "draws": config.draws}
     if config.variants != (DEFAULT.name,):
         settings["variants"] = list(config.variants)
+    if config.mode != MODES[0]:
+        settings["mode"] = config.mode
     return versions | settings | {"limits": asdict(config.limits)} | stream.header
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from builder.config import MODES
 from builder.dataset.schema import pair_id
 from builder.pipeline.build import PRELOAD
 from builder.pipeline.messages import Job, Outcome
@@ -22,6 +23,7 @@ def _job(index: int, row: Mapping[str, Any], draws: int) -> Job:
     payload = {key: row[key] for key in ("python_code", "triton_code", "entry_point")}
     payload["targets"] = list(row.get("compiled_targets") or _DEFAULT_TARGETS)
     payload |= {"draws": draws, "variant": row.get("variant") or "default"}
+    payload["mode"] = row.get("mode") or MODES[0]
     return Job(str(index), _STEP, payload)
 
 

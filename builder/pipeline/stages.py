@@ -20,6 +20,7 @@ from builder.config import Limits
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
 from builder.pipeline.steps import in_stage
 from builder.pipeline.variants import distinct
+from builder.programs.differentiation import check_gradients
 from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
 from builder.programs.program import Program
@@ -36,12 +37,22 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
         raise ProgramRejected(
             "too_large", "get_inputs is above the limits and one capture serves one shape only"
         )
+    is_trained = payload["mode"] == "training"
+    if is_trained:
+        check_gradients(loaded)
     target = resolve_targets(payload["targets"])[0]
     module, inputs = loaded.make_module(), loaded.make_inputs(0)
     constructor = loaded.constructor_arguments()
 
     def make(variant: Variant) -> tuple[Capture, TritonModule]:
-        captured = capture(module, inputs, target, seed=_capture_seed(payload), variant=variant)
+        captured = capture(
+            module,
+            inputs,
+            target,
+            seed=_capture_seed(payload),
+            variant=variant,
+            differentiate=is_trained,
+        )
         return captured, triton_module(
             program.python_code, loaded.entry_point, captured, constructor
         )
@@ -59,19 +70,28 @@ def _capture_seed(payload: dict[str, Any]) -> int:
 
 
 def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport) -> dict[str, Any]:
+    backward = captured.backward
     return {
+        "mode": "training" if backward else "forward",
         "triton_code": triton.text,
-        "original_triton_code": captured.source,
+        "original_triton_code": _whole_source(captured),
         "target": captured.target,
         "variant": captured.variant,
         "kernel_names": list(triton.kernel_names),
         "kernel_kinds": list(triton.kernel_kinds),
         "num_kernels": len(triton.kernel_names),
-        "aten_ops": list(captured.aten_ops),
+        "aten_ops": sorted({*captured.aten_ops, *(backward.aten_ops if backward else ())}),
         "stochastic": captured.stochastic,
         "flops": report.flops,
         "bytes_moved": _bytes_moved(captured, report),
     }
+
+
+def _whole_source(captured: Capture) -> str:
+    """Inductor's text: one module for each graph."""
+    if captured.backward is None:
+        return captured.source
+    return f"{captured.source}\n\n# --- the backward graph ---\n\n{captured.backward.source}"
 
 
 def _bytes_moved(captured: Capture, report: GateReport) -> int:
@@ -105,7 +125,9 @@ def _labelled(rejected: Rejected, source: str) -> dict[str, Any]:
 @in_stage("program")
 def make_pair(payload: dict[str, Any]) -> dict[str, Any]:
     """The pair at ``index`` of a root seed's stream, not yet verified."""
-    program = synthesise(payload["root_seed"], payload["index"], tuple(payload["families"]))
+    program = synthesise(
+        payload["root_seed"], payload["index"], tuple(payload["families"]), payload["mode"]
+    )
     try:
         return _pair(program, payload, f"{program.entry_point}.py")
     except Rejected as rejected:
@@ -133,6 +155,7 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
         dot_precision=dot_precision_of(captured["variant"]),
+        mode=payload["mode"],
     )
     if not verdict.verified:
         rejection = VerificationRejected(verdict.kind or "unverified", verdict.reason or "")
@@ -150,5 +173,6 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
         dot_precision=dot_precision_of(payload["variant"]),
+        mode=payload["mode"],
     )
     return {"verdict": asdict(verdict)}

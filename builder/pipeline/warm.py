@@ -51,6 +51,7 @@ def warm_up() -> None:
         "program": program,
         "targets": ["cuda:90"],
         "variants": ["default"],
+        "mode": "forward",
         "limits": limits,
         "draws": 1,
     }

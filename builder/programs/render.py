@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import TYPE_CHECKING, Any
 
 from builder.programs.wrap import wrap
 
 if TYPE_CHECKING:
-    from builder.programs.draft import Draft
+    from builder.programs.draft import Draft, Input
 
 _ROLE = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
@@ -22,15 +23,16 @@ declares beyond these could not be verified.  To be turned on once captures hold
 """
 
 
-def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS) -> str:
+def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS, differentiated: bool = False) -> str:
     """The program file: formatted, importing only what it uses, ending with a line break.
 
     Args:
         draft: what a family filled in.
         variants: whether sizes that the draft varies become ``get_shape_variants``; without it they
             are sizes like all others.
+        differentiated: whether floating inputs require gradients.
     """
-    return _Renderer(draft, variants).text()
+    return _Renderer(draft, variants, differentiated).text()
 
 
 def literal(value: Any) -> str:
@@ -39,8 +41,9 @@ def literal(value: Any) -> str:
 
 
 class _Renderer:
-    def __init__(self, draft: Draft, variants: bool) -> None:
+    def __init__(self, draft: Draft, variants: bool, differentiated: bool = False) -> None:
         self.draft = draft
+        self.differentiated = differentiated
         self.varied = draft.varied if variants else {}
         self.style = draft.style
         self.hardcoded = self.style.arguments == "hardcoded" or not draft.arguments
@@ -164,12 +167,19 @@ class _Renderer:
         ]
 
     def _drawing(self) -> Block:
-        drawn = [(item.name, self._in_inputs(item.template)) for item in self.draft.inputs]
+        drawn = [(item.name, self._input(item)) for item in self.draft.inputs]
         inline = f"    return [{', '.join(text for _, text in drawn)}]"
         if self.style.inline_inputs and len(inline) <= 100:
             return [inline]
         lines = [part for name, text in drawn for part in wrap(f"    {name} = {text}")]
         return [*lines, *wrap(f"    return [{', '.join(name for name, _ in drawn)}]")]
+
+    def _input(self, item: Input) -> str:
+        text = self._in_inputs(item.template)
+        if not self.differentiated or not item.dtype.startswith(("float", "bfloat")):
+            return text
+        is_call = isinstance(ast.parse(text, mode="eval").body, ast.Call)
+        return f"{text if is_call else f'({text})'}.requires_grad_()"
 
     def _constants(self, functions: str) -> Block:
         """Module constants for the sizes that the functions name."""

@@ -29,7 +29,9 @@ def check_families(names: tuple[str, ...]) -> None:
             )
 
 
-def synthesise(root_seed: int, index: int, families: tuple[str, ...] = ()) -> Program:
+def synthesise(
+    root_seed: int, index: int, families: tuple[str, ...] = (), mode: str = "forward"
+) -> Program:
     """The program at ``index`` of a root seed's stream.
 
     Args:
@@ -37,6 +39,7 @@ def synthesise(root_seed: int, index: int, families: tuple[str, ...] = ()) -> Pr
         index: position in the stream, from 0.
         families: the families to draw from; empty for all.  In each block of ``len(families)``
             consecutive indices each family occurs once.
+        mode: in ``training`` the floating inputs require gradients.
 
     Raises:
         UsageError: a family that does not exist.
@@ -45,16 +48,16 @@ def synthesise(root_seed: int, index: int, families: tuple[str, ...] = ()) -> Pr
     chosen = tuple(sorted(set(families))) or family_names()
     block, position = divmod(index, len(chosen))
     name = _order(root_seed, block, chosen)[position]
-    program = draw_program(name, root_seed, index)
+    program = draw_program(name, root_seed, index, mode)
     return replace(program, seed=index)
 
 
-def draw_program(name: str, root_seed: int, index: int) -> Program:
+def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -> Program:
     """A program of one family, whatever family the stream has at ``index``."""
     drawn = FAMILIES[name].draft(item_rng(root_seed, index, f"program:{name}"))
     dtypes = {item.dtype for item in drawn.inputs} | ({drawn.dtype} if drawn.init_lines else set())
     return Program(
-        python_code=render(drawn),
+        python_code=render(drawn, differentiated=mode == "training"),
         entry_point=drawn.class_name,
         source=f"family:{name}",
         seed=index,

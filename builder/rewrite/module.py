@@ -17,12 +17,14 @@ from builder.rewrite.descriptors import PREPARATION, PREPARE
 from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
 from builder.rewrite.program_class import ProgramParts, program_parts
 from builder.rewrite.sizes import SizeNames
+from builder.rewrite.training import CHECK_FROZEN, training_function
 from builder.rewrite.wrapper import forward_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from builder.capture.capture import Capture, TensorSpec
+    from builder.rewrite.training import TrainingFunction
 
 _CHECK = '''
 def check_tensor(name, tensor, size, stride, dtype):
@@ -123,19 +125,32 @@ def _checks(capture: Capture, names: SizeNames) -> list[str]:
     return lines
 
 
-def _forward(capture: Capture, parts: ProgramParts, kernels: dict[str, StandaloneKernel]) -> str:
+def _forward(
+    capture: Capture,
+    parts: ProgramParts,
+    kernels: dict[str, StandaloneKernel],
+    function: TrainingFunction | None,
+) -> str:
     names = SizeNames(capture.sizes, _parameters(parts))
-    arguments = tuple(ast.unparse(names.renamed(text)) for text in capture.arguments)
-    device = _device(capture)
-    body = forward_body(capture.source, arguments, kernels, device, names.spelled())
     lines = _checks(capture, names)
-    lines += [ast.unparse(statement) for statement in body.statements]
-    result = _substitute_outputs(names.renamed(capture.result), body.outputs)
+    outputs: Mapping[int, ast.expr]
+    if function is not None:
+        lines += [f"check_frozen({item!r}, {item})" for item in function.frozen]
+        lines.append(function.call)
+        found = function.outputs.items()
+        outputs = {place: ast.parse(text, mode="eval").body for place, text in found}
+    else:
+        arguments = tuple(ast.unparse(names.renamed(text)) for text in capture.arguments)
+        device = _device(capture)
+        body = forward_body(capture.source, arguments, kernels, device, names.spelled())
+        lines += [ast.unparse(statement) for statement in body.statements]
+        outputs = dict(enumerate(body.outputs))
+    result = _substitute_outputs(names.renamed(capture.result), outputs)
     if capture.rebound:
         lines.append(f"result = {result}")
         result = "result"
     lines += [
-        f"{name} = {_substitute_outputs(names.renamed(value), body.outputs)}"
+        f"{name} = {_substitute_outputs(names.renamed(value), outputs)}"
         for name, value in capture.rebound
     ]
     lines.append(f"return {result}")
@@ -153,7 +168,7 @@ def _signature(capture: Capture, parts: ProgramParts) -> str:
 
 
 class _Outputs(ast.NodeTransformer):
-    def __init__(self, outputs: list[ast.expr]) -> None:
+    def __init__(self, outputs: Mapping[int, ast.expr]) -> None:
         self._outputs = outputs
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
@@ -163,7 +178,7 @@ class _Outputs(ast.NodeTransformer):
         return node
 
 
-def _substitute_outputs(result: ast.expr, outputs: list[ast.expr]) -> str:
+def _substitute_outputs(result: ast.expr, outputs: Mapping[int, ast.expr]) -> str:
     tree = _Outputs(outputs).visit(result)
     if isinstance(tree, ast.Tuple) and tree.elts:
         return ", ".join(map(ast.unparse, tree.elts)) + ("," if len(tree.elts) == 1 else "")
@@ -187,6 +202,7 @@ def _class(
     parts: ProgramParts,
     kernels: dict[str, StandaloneKernel],
     constructor: Mapping[str, Any],
+    function: TrainingFunction | None,
 ) -> str:
     node = parts.new_class
     _guard_constructor(node, constructor)
@@ -197,7 +213,7 @@ def _class(
     members = [ast.unparse(ast.fix_missing_locations(item)) for item in node.body]
     blocks = [f'    """``{original}`` computed by the kernels above."""']
     blocks += ["    " + member.replace("\n", "\n    ") for member in members]
-    blocks.append(_forward(capture, parts, kernels))
+    blocks.append(_forward(capture, parts, kernels, function))
     return header + "\n" + "\n\n".join(blocks)
 
 
@@ -222,20 +238,20 @@ def _parameters(parts: ProgramParts) -> set[str]:
 
 
 def _check_names(
-    parts: ProgramParts, kernels: dict[str, StandaloneKernel], functions: Iterable[str]
+    parts: ProgramParts, kernels: Sequence[StandaloneKernel], functions: Iterable[str]
 ) -> None:
     """Refuses a program whose own names would hide those of the new module, or the reverse.
 
     Raises:
         RewriteRejected: ``name_clash``.
     """
-    launchers = {kernel.launcher for kernel in kernels.values()}
+    launchers = {kernel.launcher for kernel in kernels}
     parameters = _parameters(parts)
     ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", "random_seeds", PREPARE}
     ours |= {*functions, *launchers}
-    ours |= {kernel.name for kernel in kernels.values()}
+    ours |= {kernel.name for kernel in kernels}
     hidden = parameters & (launchers | {"torch", "check_tensor", "check_constant"})
-    if any(kernel.seeds for kernel in kernels.values()):
+    if any(kernel.seeds for kernel in kernels):
         hidden |= parameters & {seeds.PARAMETER, seeds.SEEDS, "random_seeds"}
     hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
     clashes = sorted(hidden | (parts.names & ours))
@@ -266,27 +282,37 @@ def triton_module(
     parts = program_parts(python_code, entry_point)
     taken = set(device_functions.FUNCTIONS.values())
     kernels = {kernel.name: standalone_kernel(kernel, taken) for kernel in capture.kernels}
-    needed = _needed_functions(name for kernel in kernels.values() for name in kernel.functions)
-    _check_names(parts, kernels, needed)
+    backward = capture.backward
+    of_backward = backward.kernels if backward is not None else ()
+    backward_kernels = {kernel.name: standalone_kernel(kernel, taken) for kernel in of_backward}
+    every = [*kernels.values(), *backward_kernels.values()]
+    function = (
+        training_function(capture, entry_point, kernels, backward_kernels) if backward else None
+    )
+    needed = _needed_functions(name for kernel in every for name in kernel.functions)
+    own_names = [*needed, *([function.name, "check_frozen"] if function else [])]
+    _check_names(parts, every, own_names)
     functions = [_source(name).rstrip() for name in needed]
-    libdevice = any("libdevice" in kernel.imports for kernel in kernels.values())
+    libdevice = any("libdevice" in kernel.imports for kernel in every)
     libdevice = libdevice or any("libdevice." in text for text in functions)
-    new_class = _class(capture, parts, kernels, constructor)
+    new_class = _class(capture, parts, kernels, constructor, function)
     sections = [
         f'"""Triton kernels for ``{entry_point}``."""',
         _imports(parts, libdevice),
         *functions,
-        *(kernel.text for kernel in kernels.values()),
+        *(kernel.text for kernel in every),
         _CHECK.strip(),
-        *([PREPARATION.strip()] if any(map(_describes, kernels.values())) else []),
+        *([PREPARATION.strip()] if any(map(_describes, every)) else []),
         *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
-        *([_seeds_source()] if "random_seeds(" in new_class else []),
+        *([_seeds_source()] if capture.stochastic else []),
+        *([CHECK_FROZEN.strip()] if "check_frozen(" in new_class else []),
         *parts.definitions,
+        *([function.text] if function else []),
         new_class,
     ]
     text = sections[0] + "\n\n" + "\n\n\n".join(sections[1:]) + "\n"
     return TritonModule(
         text=text,
-        kernel_names=tuple(kernel.name for kernel in kernels.values()),
-        kernel_kinds=tuple(kernel.kind for kernel in capture.kernels),
+        kernel_names=tuple(kernel.name for kernel in every),
+        kernel_kinds=tuple(kernel.kind for kernel in (*capture.kernels, *of_backward)),
     )

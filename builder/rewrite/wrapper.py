@@ -76,6 +76,16 @@ def _named(name: ast.Name) -> ast.Name:
     return ast.Name(re.sub(r"^semaphores_[a-z]+_", "semaphores_", name.id), name.ctx)
 
 
+def argument_names(module: str) -> list[str]:
+    """Inductor's names of the arguments of a module's ``call``, in order."""
+    for statement in call_function(module).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == "args":
+            target = statement.targets[0]
+            assert isinstance(target, ast.Tuple)
+            return [ast.unparse(item) for item in target.elts]
+    return []
+
+
 class _Translator:
     def __init__(
         self,
@@ -272,14 +282,10 @@ def forward_body(
         RewriteRejected: ``unknown_construct`` or ``library_call``.
     """
     function = call_function(module)
-    bound: dict[str, ast.expr] = {}
-    for statement in function.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == "args":
-            target = statement.targets[0]
-            assert isinstance(target, ast.Tuple)
-            names = [ast.unparse(item) for item in target.elts]
-            for name, expression in zip(names, arguments, strict=True):
-                bound[name] = ast.parse(expression, mode="eval").body
+    bound = {
+        name: ast.parse(expression, mode="eval").body
+        for name, expression in zip(argument_names(module), arguments, strict=True)
+    }
     translator = _Translator(bound, kernels, device, sizes, seed_buffers(function.body))
     for statement in function.body:
         translator.visit(statement)

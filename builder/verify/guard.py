@@ -5,12 +5,14 @@ really runs, whatever its syntax looked like, and keeps the names of all others.
 what ``empty`` gives: NaN in the first run, another pattern in the second, so that an element that
 no kernel wrote is neither right nor the same twice.
 
+``backward`` may also copy a tangent to make it contiguous, and zeros that stand for an absent one.
+
 The executor leaves all dispatch modes while it runs a launch, so its work is not seen here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +23,9 @@ from builder.verify.seams import (
     packet_name,
     tree_flatten,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ALLOWED = names(
     "empty empty_like empty_permuted empty_strided new_empty new_empty_strided new_zeros zeros "
@@ -43,6 +48,11 @@ class Guard(TorchDispatchMode):
         super().__init__()
         self.second = second
         self.forbidden: list[str] = []
+        self._copied: set[int] = set()
+
+    def let_copy(self, tangents: Iterable[torch.Tensor]) -> None:
+        """Lets host code copy these."""
+        self._copied |= {tensor.untyped_storage().data_ptr() for tensor in tangents}
 
     def __torch_dispatch__(
         self,
@@ -53,7 +63,9 @@ class Guard(TorchDispatchMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         name = packet_name(func)
-        if not func.is_view and name not in _ALLOWED:
+        if name == "zeros":
+            self.let_copy([out])
+        if not func.is_view and name not in _ALLOWED and not self._lays_out(name, args):
             self.forbidden.append(str(func))
         if "empty" in name:
             # Outside of all modes: the executor's own must not take it for a write.
@@ -61,6 +73,9 @@ class Guard(TorchDispatchMode):
                 for leaf in tree_flatten(out)[0]:
                     poison(leaf, second=self.second)
         return out
+
+    def _lays_out(self, name: str, args: tuple[Any, ...]) -> bool:
+        return name == "clone" and args[0].untyped_storage().data_ptr() in self._copied
 
 
 def poison(tensor: torch.Tensor, *, second: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from builder.config import DRAWS
+from builder.config import DRAWS, MODES
 from builder.errors import ExecutionError, Rejected, UsageError, VerificationRejected
 from builder.verify.compile import compile_launches
 from builder.verify.costs import Costs
@@ -16,6 +16,7 @@ from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import anonymous, imported_text, load_state, summary, triton_module
 from builder.verify.norm import rounded_up
 from builder.verify.preparation import Prepared, Question, prepare
+from builder.verify.protocol import check_protocol
 from builder.verify.randomness import check_takes_seed
 from builder.verify.runner import Run, run_triton
 from builder.verify.static import check_static
@@ -73,6 +74,7 @@ def verify(
     draws: int = DRAWS,
     seed: int = 0,
     variants: Sequence[int] = (),
+    mode: str = "forward",
     dot_precision: str = "ieee",
     costs: Costs | None = None,
 ) -> Verdict:
@@ -88,6 +90,7 @@ def verify(
         draws: input sets of ``get_inputs`` to compare.
         seed: of the draws; the same seed gives the same verdict.
         variants: indices into ``get_shape_variants``, each compared once more.
+        mode: ``forward``, or ``training`` for a pair whose gradients are compared, too.
         dot_precision: ``ieee``, or ``tf32`` for a variant whose products are meant to be.
         costs: counts the core-seconds.
 
@@ -101,10 +104,18 @@ def verify(
     """
     if not targets or draws < 1:
         raise UsageError("verify needs a target and a draw")
+    if mode not in MODES:
+        raise UsageError(f"the modes are {', '.join(MODES)}")
 
     def prepared() -> Prepared:
         made = prepare(
-            python_code, entry_point, draws=draws, seed=seed, variants=variants, costs=costs
+            python_code,
+            entry_point,
+            draws=draws,
+            seed=seed,
+            variants=variants,
+            mode=mode,
+            costs=costs,
         )
         made.keeps = False
         return made
@@ -237,6 +248,9 @@ class _Trial:
             self.findings.num_kernels = len(run.launches)
         self.findings.launches += run.launches
         self._match(question, run)
+        if case.upstream is not None and not self.findings.draws:
+            with self.costs.of("executor"):
+                check_protocol(case, self.new)
         if is_repeated:
             self._repeat(question, run)
         self.findings.draws += 1

@@ -14,10 +14,12 @@ from builder.verify.bits import bits_equal
 from builder.verify.compare import compare
 from builder.verify.floats import ILL_CONDITIONED
 from builder.verify.structure import significant_strides
+from builder.verify.vanishing import is_noise
 
 if TYPE_CHECKING:
     from builder.verify.expected import Expected, Outcome
     from builder.verify.floors import History
+    from builder.verify.gradients import Gradients
     from builder.verify.runner import Original, Run
 
 Tensor = torch.Tensor
@@ -58,11 +60,12 @@ def match(
 
     Raises:
         VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
-            ``strides``, ``aliasing``, ``mutated``, ``wrong_values``, ``wrong_non_finite``,
-            ``wrong_discrete`` or ``ill_conditioned``.
+            ``strides``, ``aliasing``, ``gradient``, ``mutated``, ``wrong_values``,
+            ``wrong_non_finite``, ``wrong_discrete`` or ``ill_conditioned``.
     """
     _match_structure(original.run, run)
     _match_aliasing(original.run, run)
+    match_gradients(original.run.gradients, run.gradients)
     outcomes: list[Outcome] = []
     for name in _names_to_compare(original.run, run, before):
         outcome = compare(
@@ -73,6 +76,13 @@ def match(
             samples=_of(name, samples),
             noise=noise(original.expected[name].history),
         )
+        is_gradient = name in run.gradients.values
+        if (
+            outcome.kind is not None
+            and is_gradient
+            and is_noise(run.values[name], original.expected[name], _of(name, samples))
+        ):
+            continue
         if outcome.kind is not None:
             raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
         outcomes.append(outcome)
@@ -81,6 +91,38 @@ def match(
         max((outcome.floor for outcome in outcomes), default=0.0),
         max((outcome.tolerance for outcome in outcomes), default=0.0),
     )
+
+
+def match_gradients(original: Gradients, ours: Gradients) -> None:
+    """Compares which gradients there are, and their types and shapes.
+
+    Where an output has no tangent, zeros may stand for no gradient: one kernel may compute the
+    gradients of all outputs.
+
+    Raises:
+        VerificationRejected: ``gradient``.
+    """
+    if original.outputs != ours.outputs:
+        message = f"outputs {list(ours.outputs)} can be differentiated, not {[*original.outputs]}"
+        raise VerificationRejected("gradient", message)
+    for name, theirs in original.values.items():
+        mine = ours.values.get(name)
+        if theirs is None and mine is not None and original.is_partial and not bool(mine.any()):
+            continue
+        if theirs is None or mine is None:
+            if theirs is not mine:
+                message = f"{name} is {_kind(mine)}, the program's is {_kind(theirs)}"
+                raise VerificationRejected("gradient", message)
+        elif (mine.dtype, mine.shape) != (theirs.dtype, theirs.shape):
+            raise VerificationRejected(
+                "gradient",
+                f"{name} is {mine.dtype} of {tuple(mine.shape)}, the program's is {theirs.dtype} "
+                f"of {tuple(theirs.shape)}",
+            )
+
+
+def _kind(gradient: Tensor | None) -> str:
+    return "None" if gradient is None else "a tensor"
 
 
 def same_bits(first: Run, second: Run) -> str | None:
@@ -134,6 +176,7 @@ def _match_aliasing(original: Run, run: Run) -> None:
 def _names_to_compare(original: Run, run: Run, before: dict[str, Tensor]) -> list[str]:
     """Outputs, and what the program changed; what it did not change must be untouched."""
     names = [name for name in original.values if name not in original.held]
+    names = [name for name in names if name in run.values]  # zeros may stand for no gradient
     for name, tensor in original.held.items():
         changed = not bits_equal(tensor, before[name])
         ours = run.held.get(name)

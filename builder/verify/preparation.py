@@ -29,6 +29,7 @@ from builder.verify.draws import (
 )
 from builder.verify.expected import is_float
 from builder.verify.floats import ILL_CONDITIONED, shows_nothing, usable
+from builder.verify.gradients import Upstream, upstream_of
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import original_module, own_default_dtype, summary
 from builder.verify.randomness import check_randomness
@@ -44,6 +45,7 @@ from builder.verify.runner import (
 )
 from builder.verify.state import reshape_state
 from builder.verify.structure import cloned, tensors_in
+from builder.verify.vanishing import vanishes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +97,7 @@ def prepare(
     seed: int = 0,
     variants: Sequence[int] = (),
     must_depend: bool = True,
+    mode: str = "forward",
     costs: Costs | None = None,
 ) -> Prepared:
     """Loads a program, to judge Triton texts by it.
@@ -108,6 +111,7 @@ def prepare(
         seed: of the draws; the same seed gives the same input sets.
         variants: indices into ``get_shape_variants``, an input set each.
         must_depend: a program whose outputs are constant, or ignore an input, is rejected.
+        mode: ``forward``, or ``training`` to compare gradients, too.
         costs: counts the core-seconds.
 
     Raises:
@@ -118,7 +122,7 @@ def prepare(
         raise UsageError("verification needs at least one draw")
     costs = costs or Costs()
     with costs.of("rest"):
-        made = Prepared(python_code, entry_point, draws, seed, tuple(variants))
+        made = Prepared(python_code, entry_point, draws, seed, tuple(variants), mode)
     made.must_depend = must_depend
     return made
 
@@ -132,6 +136,7 @@ class Prepared:
         seed: of the draws.
         draws: input sets that ``get_inputs`` gave.
         must_depend: whether a program is rejected whose results do not depend on what it is given.
+        mode: ``forward`` or ``training``.
         keeps: whether input sets and results stay for the next text; without, one is held at a
             time, as a program of the largest allowed size needs.
     """
@@ -143,8 +148,10 @@ class Prepared:
         draws: int,
         seed: int,
         variants: tuple[int, ...],
+        mode: str = "forward",
     ) -> None:
         self.seed = seed
+        self.mode = mode
         self.draws = draws
         self.keeps = True
         self.must_depend = True
@@ -231,7 +238,7 @@ class Prepared:
         """The input set with a program run that is finite; others are replaced."""
         draw, variant = self._sets[index]
         if draw == 0 and variant is None:
-            case = Case(self.original, self._first_inputs, self.seed)
+            case = Case(self.original, self._first_inputs, self.seed, self._upstream(self.seed, 0))
             original = run_program(case, costs)
             self._first_is_finite = is_finite(original.run)
             with costs.of("reference"):
@@ -258,13 +265,19 @@ class Prepared:
     def _is_usable(self, original: Original, *, plain: bool, sharp: bool) -> bool:
         """Whether eager is finite, unless it is not even on draw 0, and no mere rounding noise.
 
+        Nor may a gradient depend on which of equal elements comes first.
+
         Where it has to be sharp, no element may be.
         """
         if self._first_is_finite and not is_finite(original.run):
             return False
+        if original.has_ties and original.run.gradients.values:
+            return False
+        gradients = original.run.gradients.values
         return not any(
             shows_nothing(expected, plain=plain, sharp=sharp)
-            for expected in original.expected.values()
+            and not (name in gradients and vanishes(expected))
+            for name, expected in original.expected.items()
         )
 
     def _attempts(self, draw: int, variant: int | None) -> tuple[Attempt, ...]:
@@ -289,7 +302,10 @@ class Prepared:
         if attempt < len(attempts) - 1:
             state_seed = derived_seed(seed, "state")
             reshape_state(module, distribution, state_seed, strength or Strength.FULL)
-        return Case(module, inputs, seed)
+        return Case(module, inputs, seed, self._upstream(seed, draw))
+
+    def _upstream(self, seed: int, draw: int) -> Upstream | None:
+        return upstream_of(seed, draw) if self.mode == "training" else None
 
 
 def _put_ends(
@@ -339,6 +355,7 @@ def run_program(case: Case, costs: Costs) -> Original:
 
 
 def is_finite(run: Run) -> bool:
-    """Whether all floating outputs are finite."""
+    """Whether all floating outputs and gradients are finite."""
     leaves = [leaf for leaf in run.leaves if isinstance(leaf, torch.Tensor)]
+    leaves += run.gradients.tensors.values()
     return all(all_finite(leaf) for leaf in leaves if is_float(leaf.dtype))

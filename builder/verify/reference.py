@@ -70,6 +70,11 @@ class Ties:
     dim: int
     history: History
 
+    @property
+    def are_open(self) -> bool:
+        """Whether there are equal elements."""
+        return bool((self.eager.sort(self.dim).values.diff(dim=self.dim) == 0).any())
+
 
 @dataclass
 class Call:
@@ -219,9 +224,10 @@ class Reference(TorchDispatchMode):
         )
         if run is None:
             return None
-        if self.nudge and rules.decides(call.func) and isinstance(args[0], Tensor):
-            nudged = rules.nudged(args[0], own_args[0], self.nudge)
-            args = (nudged, *args[1:])
+        place = rules.deciding_operand(call.func) if self.nudge else None
+        if place is not None and isinstance(args[place], Tensor):
+            nudged = rules.nudged(args[place], own_args[place], self.nudge)
+            args = (*args[:place], nudged, *args[place + 1 :])
         try:
             with _double_by_default():
                 return run(call.func, args, kwargs, out)

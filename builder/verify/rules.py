@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,6 +34,20 @@ DISCONTINUOUS = names(
 ) | frozenset({"fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"})
 MOST_NUDGED = 2.0**-10
 DECISIONS = frozenset({"ceil", "floor", "round", "trunc", "gt", "ge", "lt", "le"})
+KINKS: dict[str, tuple[int, Callable[[tuple[Any, ...]], tuple[float, ...]]]] = {
+    "threshold_backward": (1, lambda args: (args[2],)),
+    "leaky_relu_backward": (1, lambda _: (0.0,)),
+    "rrelu_with_noise_backward": (1, lambda _: (0.0,)),
+    "_prelu_kernel_backward": (1, lambda _: (0.0,)),
+    "elu_backward": (5, lambda _: (0.0,)),
+    "hardtanh_backward": (1, lambda args: (args[2], args[3])),
+    "hardsigmoid_backward": (1, lambda _: (-3.0, 3.0)),
+    "hardswish_backward": (1, lambda _: (-3.0, 3.0)),
+    "hardshrink_backward": (1, lambda args: (-args[2], args[2])),
+    "softshrink_backward": (1, lambda args: (-args[2], args[2])),
+}
+"""Derivatives that jump: which operand decides, and where, by the operation's arguments (torch's
+``tools/autograd/derivatives.yaml`` and ``aten/src/ATen/native/Activation.cpp``)."""
 SAWTOOTH = frozenset({"fmod", "remainder"})
 UNDEFINED = names(
     "empty empty_like empty_permuted empty_strided new_empty new_empty_strided"
@@ -126,14 +141,19 @@ def twin_rule(
         return _cast if rounds and source.dtype != out.dtype else _plain
     if follow and name in SAWTOOTH:
         return _sawtooth
+    if follow and name in KINKS:
+        return partial(_on_eager_side, args)
     if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
         return None
     return _SPECIAL.get(name, _plain)
 
 
-def decides(func: Any) -> bool:
-    """Whether an operation rounds to integers or compares, by floats that are rounded."""
-    return name_of(func) in DECISIONS
+def deciding_operand(func: Any) -> int | None:
+    """Which argument decides, of an operation that rounds to integers, compares or has a kink."""
+    name = name_of(func)
+    if name in DECISIONS:
+        return 0
+    return KINKS[name][0] if name in KINKS else None
 
 
 def nudged(operand: Tensor, own: Tensor, epsilons: float) -> Tensor:
@@ -169,6 +189,7 @@ def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
     if not (result.dtype.is_floating_point or result.dtype.is_complex):
         return History(decided=bool(floating))
     decided = name in DISCONTINUOUS or name in SAWTOOTH or _has_rounding_mode(func)
+    decided = decided or name in KINKS
     if name in MOVES:
         finest = min((epsilon(t.dtype) for t in floating), default=0.0)
         if name not in CASTS or epsilon(result.dtype) <= finest:
@@ -228,6 +249,22 @@ def _sawtooth(func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], out: An
     quotient = torch.round((dividend - widened(out)) / divisor)
     result = dividend - quotient * divisor
     return dividend.copy_(result) if name_of(func).endswith("_") else result
+
+
+def _on_eager_side(
+    own: tuple[Any, ...],
+    func: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    out: Any,
+) -> Any:
+    """A derivative with kinks, on that side of each on which eager was."""
+    place, kinks = KINKS[name_of(func)]
+    eager, operand = widened(own[place]), args[place]
+    for kink in kinks(own):
+        other = ((operand > kink) != (eager > kink)) | ((operand < kink) != (eager < kink))
+        operand = torch.where(other, eager, operand)
+    return _plain(func, (*args[:place], operand, *args[place + 1 :]), kwargs, out)
 
 
 def _softmax(func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], _out: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,22 @@ from builder.errors import VerificationRejected
 from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
 from builder.verify.expected import Expected
+from builder.verify.gradients import (
+    PREFIX,
+    Gradients,
+    Upstream,
+    differentiable,
+    differentiate,
+    leaves_of,
+    tangents,
+)
 from builder.verify.guard import Guard
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import own_default_dtype, triton_errors
 from builder.verify.perturb import perturb
 from builder.verify.random_calls import RandomCalls
 from builder.verify.reference import Reference
-from builder.verify.seams import without_mkldnn
+from builder.verify.seams import outside_dispatch_modes, without_mkldnn
 from builder.verify.structure import cloned, flatten, sharing, tensors_in
 
 if TYPE_CHECKING:
@@ -42,11 +52,13 @@ class Case:
         module: the program's module.
         inputs: arguments of ``forward``.
         seed: of perturbations and of the order of instances.
+        upstream: what a training pair is differentiated with; None for one without gradients.
     """
 
     module: nn.Module
     inputs: list[Any]
     seed: int
+    upstream: Upstream | None = None
 
     @property
     def random_seed(self) -> int:
@@ -64,6 +76,7 @@ class Run:
         held: inputs, parameters and buffers by name, after the run.
         shared: per output tensor, whose memory it shares.
         launches: recorded kernel launches; none for the program.
+        gradients: those of a training pair.
     """
 
     leaves: list[Any]
@@ -71,13 +84,14 @@ class Run:
     held: dict[str, Tensor]
     shared: tuple[str, ...]
     launches: list[Any] = field(default_factory=list)
+    gradients: Gradients = field(default_factory=Gradients)
 
     @property
     def values(self) -> dict[str, Tensor]:
-        """Outputs and held tensors by name."""
+        """Outputs, gradients and held tensors by name."""
         named = {f"output {i}": leaf for i, leaf in enumerate(self.leaves)}
         outputs = {name: leaf for name, leaf in named.items() if isinstance(leaf, Tensor)}
-        return {**outputs, **self.held}
+        return {**outputs, **self.gradients.tensors, **self.held}
 
 
 def held_tensors(module: nn.Module, inputs: Sequence[Any]) -> dict[str, Tensor]:
@@ -88,12 +102,15 @@ def held_tensors(module: nn.Module, inputs: Sequence[Any]) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in held.items()}
 
 
-def _finished(module: nn.Module, inputs: list[Any], out: Any, launches: list[Any]) -> Run:
+def _finished(
+    module: nn.Module, inputs: list[Any], out: Any, gradients: Gradients, launches: list[Any]
+) -> Run:
     leaves, nesting = flatten(out)
     leaves = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     held = held_tensors(module, inputs)
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    return Run(leaves, nesting, held, sharing(list(held.items()), tensors), launches)
+    shared = sharing(list(held.items()), tensors)
+    return Run(leaves, nesting, held, shared, launches, gradients)
 
 
 @dataclass
@@ -101,14 +118,17 @@ class Original:
     """The program's run and its reference.
 
     Attributes:
-        run: the run.
-        expected: the reference of every output and held tensor, by name.
+        run: the program's.
+        expected: the reference of every output, gradient and held tensor, by name.
         random_calls: how often the program drew random numbers.
+        has_ties: something was sorted in which elements are equal, and nobody says which of them
+            comes first: to which of them a gradient goes is then open.
     """
 
     run: Run
     expected: dict[str, Expected]
     random_calls: int = 0
+    has_ties: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,11 +181,12 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         casts_round=plan.casts_round,
     )
     calls = RandomCalls(case.random_seed, changed=plan.changed)
-    with torch.no_grad(), reference, calls:
+    with torch.set_grad_enabled(case.upstream is not None), reference, calls:
         out = module(*inputs)
+        gradients = _gradients(case, module, inputs, out, pattern=plan.pattern)
     if not last and any("mkldnn" in name for name in reference.unreferenced):
         return None
-    run = _finished(module, inputs, out, [])
+    run = _finished(module, inputs, out, gradients, [])
     expected = {
         name: Expected(
             tensor,
@@ -177,7 +198,8 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         )
         for name, tensor in run.values.items()
     }
-    return Original(run, expected, calls.count)
+    has_ties = any(ties.are_open for ties in reference.ties.values())
+    return Original(run, expected, calls.count, has_ties)
 
 
 def random_calls(case: Case) -> list[RandomCall]:
@@ -187,6 +209,39 @@ def random_calls(case: Case) -> list[RandomCall]:
     with torch.no_grad(), calls:
         module(*inputs)
     return calls.calls
+
+
+def _gradients(
+    case: Case,
+    module: nn.Module,
+    inputs: list[Any],
+    out: Any,
+    *,
+    guard: Guard | None = None,
+    pattern: int | None = None,
+) -> Gradients:
+    """The gradients of a run, none where the case asks for none.
+
+    Args:
+        case: says what it is differentiated with.
+        module: that ran.
+        inputs: its arguments.
+        out: what it returned.
+        guard: lets tangents be copied.
+        pattern: moves tangents by one ulp.
+    """
+    if case.upstream is None:
+        return Gradients()
+    outputs = differentiable(out)
+    with outside_dispatch_modes():
+        given = tangents(case.upstream, outputs)
+        if pattern is not None:
+            perturb(list(given.values()), pattern, case.upstream.seed)
+    if guard is not None:
+        guard.let_copy(given.values())
+    if not outputs:
+        return Gradients({f"{PREFIX}{name}": None for name in leaves_of(module, inputs)})
+    return differentiate(outputs, leaves_of(module, inputs), given)
 
 
 class Reruns:
@@ -269,18 +324,33 @@ def run_triton(
     guard = Guard(second=second)
     torch.default_generator.manual_seed(0 if seed_given else case.random_seed)
     keywords = {"seed": case.random_seed} if seed_given else {}
+    with executing(options, guard, differentiated=case.upstream is not None) as trace:
+        with triton_errors("forward"):
+            out = module(*inputs, **keywords)
+        with triton_errors("backward"):
+            gradients = _gradients(case, module, inputs, out, guard=guard)
+    return _finished(module, inputs, out, gradients, list(trace.launches))
+
+
+@contextlib.contextmanager
+def executing(
+    options: execute.ExecutionOptions, guard: Guard, *, differentiated: bool
+) -> Iterator[execute.Trace]:
+    """Runs Triton modules on the CPU executor, under a guard.
+
+    Raises:
+        VerificationRejected: ``host_compute`` or ``no_launch``, on leaving.
+    """
     with (
-        triton_errors("forward"),
-        torch.no_grad(),
+        torch.set_grad_enabled(differentiated),
         own_default_dtype(),
         execute.launches_on_cpu(options) as trace,
         guard,
     ):
-        out = module(*inputs, **keywords)
+        yield trace
     if guard.forbidden:
         names = ", ".join(dict.fromkeys(guard.forbidden))
-        message = f"forward computes with torch: {names}; kernels must do that"
+        message = f"the module computes with torch: {names}; kernels must do that"
         raise VerificationRejected("host_compute", message)
     if not trace.launches:
         raise VerificationRejected("no_launch", "forward launched no kernel")
-    return _finished(module, inputs, out, list(trace.launches))

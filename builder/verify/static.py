@@ -279,8 +279,16 @@ class _HostCode:
             )
 
     def _is_tangent(self, function: ast.Attribute) -> bool:
-        """``backward`` may make an incoming tangent contiguous."""
-        return function.attr == "contiguous" and self.function.name == "backward"
+        """``backward`` may make an incoming tangent contiguous, and nothing else."""
+        if function.attr != "contiguous" or self.function.name != "backward":
+            return False
+        arguments = self.function.args
+        given = [*arguments.posonlyargs, *arguments.args, arguments.vararg]
+        value: ast.expr = function.value
+        while isinstance(value, ast.Subscript):
+            value = value.value
+        names = {argument.arg for argument in given[1:] if argument is not None}
+        return isinstance(value, ast.Name) and value.id in names
 
     def _path(self, function: ast.Attribute) -> str | None:
         """``torch.nn.functional.relu`` for ``F.relu``; None if it starts at no module."""

@@ -164,4 +164,173 @@ def _dilated(x: Tensor, weight: Tensor, options: list[list[int]], groups: int) -
     return result
 
 
-DECOMPOSITIONS = {aten.convolution.default: convolution}
+def convolution_backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    output_mask: Sequence[bool],
+) -> Any:
+    """``aten.convolution_backward``: gradients of input, weight and bias, as far as asked for.
+
+    Inductor's templates are for two dimensions, not transposed.
+    """
+    rank = x.dim() - 2
+    full = [_of_rank(values, rank) for values in (stride, padding, dilation, output_padding)]
+    if 0 in (*x.shape, *weight.shape, *grad.shape):
+        return NotImplemented
+    if rank == 1:
+        options = (full, transposed, groups)
+        return _backward_as_2d(grad, x, weight, bias_sizes, *options, output_mask)
+    if transposed and any(extra >= step for extra, step in zip(full[3], full[0], strict=True)):
+        return NotImplemented
+    if not transposed and rank == 2:
+        return NotImplemented
+    gradients = _transposed_gradients if transposed else _plain_gradients
+    of_x, of_weight = gradients(grad, x, weight, full, groups, output_mask)
+    of_bias = grad.sum([0, *range(2, 2 + rank)]) if output_mask[2] else None
+    return of_x, of_weight, of_bias
+
+
+def _backward_as_2d(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    options: list[list[int]],
+    transposed: bool,
+    groups: int,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    stride, padding, dilation, output_padding = options
+    of_x, of_weight, of_bias = aten.convolution_backward.default(
+        grad.unsqueeze(2),
+        x.unsqueeze(2),
+        weight.unsqueeze(2),
+        bias_sizes,
+        [1, *stride],
+        [0, *padding],
+        [1, *dilation],
+        transposed,
+        [0, *output_padding],
+        groups,
+        output_mask,
+    )
+    return (
+        of_x.squeeze(2) if output_mask[0] else None,
+        of_weight.squeeze(2) if output_mask[1] else None,
+        of_bias,
+    )
+
+
+def _transposed_gradients(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    options: list[list[int]],
+    groups: int,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """A transposed convolution is the adjoint of a plain one, which takes its gradient back."""
+    stride, padding, dilation, _ = options
+    zeros = [0] * len(stride)
+    of_x = of_weight = None
+    if output_mask[0]:
+        of_x = aten.convolution.default(
+            grad,
+            weight,
+            None,
+            stride,
+            padding,
+            dilation,
+            transposed=False,
+            output_padding=zeros,
+            groups=groups,
+        )
+    if output_mask[1]:
+        of_weight = aten.convolution_backward.default(
+            x,
+            grad,
+            weight,
+            None,
+            stride,
+            padding,
+            dilation,
+            transposed=False,
+            output_padding=zeros,
+            groups=groups,
+            output_mask=[False, True, False],
+        )[1]
+    return of_x, of_weight
+
+
+def _plain_gradients(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    options: list[list[int]],
+    groups: int,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """By a transposed convolution, and by one whose kernel is the gradient."""
+    stride, padding, dilation, _ = options
+    of_x = of_weight = None
+    if output_mask[0]:
+        missing = [
+            x.shape[2 + n]
+            - ((grad.shape[2 + n] - 1) * stride[n] - 2 * padding[n])
+            - (dilation[n] * (weight.shape[2 + n] - 1) + 1)
+            for n in range(len(stride))
+        ]
+        of_x = aten.convolution.default(
+            grad,
+            weight,
+            None,
+            stride,
+            padding,
+            dilation,
+            transposed=True,
+            output_padding=missing,
+            groups=groups,
+        )
+    if output_mask[1]:
+        of_weight = _weight_gradient(grad, x, weight, options, groups)
+    return of_x, of_weight
+
+
+def _weight_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, options: list[list[int]], groups: int
+) -> Tensor:
+    """Channels are the batch and the batch is channels; stride and dilation change places."""
+    stride, padding, dilation, _ = options
+    count, into, out = x.shape[0], weight.shape[1], weight.shape[0]
+    x = x.reshape(count, groups, into, *x.shape[2:]).transpose(0, 2)
+    x = x.reshape(into, groups * count, *x.shape[3:])
+    kernel = grad.transpose(0, 1)
+    zeros = [0] * len(stride)
+    result = aten.convolution.default(
+        x,
+        kernel,
+        None,
+        dilation,
+        padding,
+        stride,
+        transposed=False,
+        output_padding=zeros,
+        groups=groups,
+    )
+    for axis, extent in enumerate(weight.shape[2:]):
+        result = result.narrow(2 + axis, 0, extent)
+    return result.reshape(into, out, *weight.shape[2:]).transpose(0, 1).contiguous()
+
+
+DECOMPOSITIONS = {
+    aten.convolution.default: convolution,
+    aten.convolution_backward.default: convolution_backward,
+}
