@@ -367,6 +367,7 @@ def _backend(whole: GraphRecord, target: Target, seed: int, variant: Variant) ->
             gm, inputs, inner_compile=inner_compile, decompositions=decompositions()
         )
         if shape_env(stand_ins) is None:
+            _forget_guards()
             return compiled
 
         def run_symbolically(*arguments: Any) -> Any:
@@ -382,6 +383,11 @@ def _symbolic_arguments(gm: torch.fx.GraphModule) -> list[Any]:
     """What Dynamo traced in the place of each argument."""
     placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
     return [node.meta.get("example_value") for node in placeholders]
+
+
+def _forget_guards() -> None:
+    """Saves Dynamo building checks for a second call, a tenth of a capture: there is none."""
+    TracingContext.get().guards_context.dynamo_guards.clear()
 
 
 _SCALED_SOFTMAX = frozenset({"mul_softmax_pattern", "div_softmax_pattern"})
