@@ -396,6 +396,46 @@ def sort_values(x, count, axis: tl.constexpr, descending: tl.constexpr = False):
     return x
 
 
+@triton.jit
+def bucket_of(
+    values,
+    boundaries,
+    count,
+    total,
+    stride,
+    start,
+    index_type: tl.constexpr,
+    right: tl.constexpr,
+    order,
+    order_stride,
+    order_start,
+):  # fmt: skip
+    """How many of ``count`` sorted boundaries lie below each value, by binary search.
+
+    Boundaries that equal the value lie below it if ``right``; NaN lies above all of them.
+    ``order``, if not None, holds the places of the boundaries in sorted order.  No boundary is
+    read beyond ``total``, where rows that do not exist would have theirs.
+    """
+    low = tl.zeros(values.shape, index_type)
+    high = tl.full(values.shape, count, index_type)
+    steps = count
+    while steps > 0:
+        middle = low + (high - low) // 2
+        is_open = (low < high) & (start + stride * middle < total)
+        place = middle
+        if order is not None:
+            place = tl.load(order + order_start + order_stride * middle, mask=is_open, other=0)
+        bound = tl.load(boundaries + start + stride * place, mask=is_open, other=0)
+        if right:
+            is_above = is_open & ((bound > values) == 0)
+        else:
+            is_above = is_open & ((bound >= values) == 0)
+        low = tl.where(is_above, middle + 1, low)
+        high = tl.where(is_above, high, middle)
+        steps = steps // 2
+    return low
+
+
 FUNCTIONS = {
     "promote_to_tensor": "as_tensor",
     "div_floor_integer": "floor_divide",
@@ -426,6 +466,7 @@ FUNCTIONS = {
     "randint64": "random_integers",
     "device_assert_then": "assert_then",
     "sort_with_index": "sort_with_index",
+    "bucketize_binary_search": "bucket_of",
 }
 """Name in PyTorch's ``torch/_inductor/runtime/triton_helpers.py`` -> name here."""
 

@@ -1,8 +1,9 @@
 """Library operations as several, for another sample of what rounding does.
 
-Libraries round once; a compiler that writes the operation itself may round in between, and computes
-interpolation weights or variances by another formula.  What is added up at an index has no order,
-so here another is taken: draws may alternate, and sums in their order be too good.
+Libraries round once; a compiler that writes the operation itself may round in between, computes
+interpolation weights or variances by another formula, and divides by a constant as a product.
+What is added up at an index has no order, so here another is taken: draws may alternate, and sums
+in their order be too good.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import torch
 from builder.verify.allowed import names
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.rules import is_random, name_of
-from builder.verify.seams import decomposition, schema_arguments, tree_flatten
+from builder.verify.seams import (
+    TorchDispatchMode,
+    decomposition,
+    schema_arguments,
+    tree_flatten,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +44,8 @@ def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
         return partial(_convolution_apart, func)
     if name in ADDED_PRODUCTS:
         return partial(_addmm_apart, func)
+    if _is_by_constant(func, args):
+        return partial(_by_reciprocal, func)
     writes = any(written.is_write for written in _aliases(func))
     is_plain = not writes and not is_random(func, name)
     parts = decomposition(func) if is_plain else None
@@ -54,7 +62,8 @@ def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any)
     if name_of(func) in SILENT_WRITES:
         args = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
     try:
-        found = parts(*args, **kwargs)
+        with _Reciprocals():
+            found = parts(*args, **kwargs)
     except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:
         let_memory_failures_pass(error)
         return whole
@@ -65,6 +74,32 @@ def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any)
     )
     same_count = len(tree_flatten(found)[0]) == len(tree_flatten(whole)[0])
     return found if alike and same_count else whole
+
+
+class _Reciprocals(TorchDispatchMode):
+    """Divides by constants as a compiler does."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if _is_by_constant(func, args):
+            return _by_reciprocal(func, *args, **kwargs or {})
+        return func(*args, **kwargs or {})
+
+
+def _is_by_constant(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an operation divides floating-point numbers by a constant."""
+    return (
+        name_of(func) == "div"
+        and isinstance(args[1], (int, float))
+        and args[1] != 0
+        and args[0].is_floating_point()
+    )
+
+
+def _by_reciprocal(func: Any, x: Tensor, divisor: float, **kwargs: Any) -> Any:
+    """The product with the reciprocal, as in ``div_prim`` of ``torch/_inductor/lowering.py``."""
+    return func(x, divisor, **kwargs) if kwargs else x * (1.0 / divisor)
 
 
 def _convolution_apart(func: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:

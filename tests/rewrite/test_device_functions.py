@@ -356,3 +356,31 @@ def test_random_integers_are_inductors(bounds):
     assert torch.equal(ours, theirs)
     assert bounds[0] <= int(ours.min()) <= int(ours.max()) < bounds[1]
     assert len(ours.unique()) == min(bounds[1] - bounds[0], 256)
+
+
+@triton.jit
+def buckets_kernel(
+    x_ptr, bounds_ptr, order_ptr, out_ptr, rows, RIGHT: tl.constexpr, BLOCK: tl.constexpr
+):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < rows * 11
+    start = place // 11 * 13
+    x = tl.load(x_ptr + place, inside, other=0.0)
+    found = functions.bucket_of(
+        x, bounds_ptr, 13, rows * 13, 1, start, tl.int32, RIGHT, order_ptr, 1, start
+    )
+    tl.store(out_ptr + place, found, inside)
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("sorts", [False, True])
+def test_buckets_of_rows(right, sorts):
+    bounds, x = rows(7, 13, seed=1), rows(7, 11, seed=2)
+    order = bounds.argsort(1)
+    if not sorts:
+        bounds = bounds.gather(1, order)
+    x[:, 5] = bounds[:, 4]
+    found = torch.empty(7, 11, dtype=torch.int32)
+    run(buckets_kernel, (3,), x, bounds, order if sorts else None, found, 7, RIGHT=right, BLOCK=32)
+    wanted = torch.searchsorted(bounds, x, right=right, sorter=order if sorts else None)
+    assert torch.equal(found.long(), wanted)

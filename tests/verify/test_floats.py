@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from builder.verify.compare import compare
@@ -126,6 +127,22 @@ def test_running_statistics_are_updated_once_in_a_sample():
     name = "buffer running_mean"
     torch.testing.assert_close(parts.run.held[name], 0.1 * x.mean((0, 2, 3)))
     torch.testing.assert_close(parts.run.held[name], whole.run.held[name])
+
+
+def test_constants_divide_as_their_reciprocal_in_a_sample():
+    class Sixths(nn.Module):
+        def forward(self, x):
+            return F.hardswish(x), x / 6, torch.div(x, 6, rounding_mode="floor")
+
+    x = torch.randn(4000) * 1000
+    whole, parts = (
+        run_original(Case(Sixths(), [x], 0), Plan(taken_apart=apart)) for apart in (False, True)
+    )
+    sixth = 1.0 / 6
+    assert torch.equal(parts.run.leaves[0], x * (x + 3).clamp(0, 6) * sixth)
+    assert torch.equal(parts.run.leaves[1], x * sixth)
+    assert not torch.equal(parts.run.leaves[1], whole.run.leaves[1])
+    assert torch.equal(parts.run.leaves[2], whole.run.leaves[2])
 
 
 def test_operations_taken_apart_round_in_between():
