@@ -15,6 +15,7 @@ from builder.rewrite.device_functions import FUNCTIONS, KEYWORDS, NEEDLESS_ARGUM
 from builder.rewrite.fold import fold
 from builder.rewrite.grids import block_sizes, grid_of
 from builder.rewrite.seeds import take_seeds
+from builder.rewrite.sizes import is_size
 from builder.rewrite.unread import values_only
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class _Standalone(ast.NodeTransformer):
         self.generic_visit(node)
         if self._is_template and helper == "tl.load":
             _define(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "to":
+            node = _cast_of_size(node, node.func.value)
         needless = NEEDLESS_ARGUMENTS.get(helper, ())
         node.args = [item for place, item in enumerate(node.args) if place not in needless]
         node.keywords = [item for item in node.keywords if item.arg not in needless]
@@ -99,6 +102,18 @@ class _Standalone(ast.NodeTransformer):
                 f"triton_helpers.{node.attr}",
             )
         return ast.Name(name, node.ctx)
+
+
+_SIZE = re.compile(r"ks\d+|[xyz]numel|r\d_numel")
+
+
+def _cast_of_size(node: ast.Call, value: ast.expr) -> ast.Call:
+    """A size that is 1 is a constant to the compiler, which has no method ``to``."""
+    names = {item.id for item in ast.walk(value) if isinstance(item, ast.Name)}
+    sizes = {name for name in names if _SIZE.fullmatch(name)}
+    if not sizes or not is_size(value, sizes):
+        return node
+    return ast.Call(ast.parse("tl.cast", mode="eval").body, [value, *node.args], node.keywords)
 
 
 def _define(load: ast.Call) -> None:

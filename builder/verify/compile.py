@@ -86,6 +86,23 @@ def distinct_launches(launches: Sequence[Launch]) -> list[Launch]:
     return list({_identity(launch): launch for launch in reversed(launches)}.values())[::-1]
 
 
+def least_specialised(launches: Sequence[Launch]) -> list[Launch]:
+    """Of each kernel the launch whose arguments tell the compiler least.
+
+    What a divisible size or one of 1 adds is left to it: nothing else may be assumed for others.
+    """
+    chosen: dict[int, Launch] = {}
+    for launch in launches:
+        known = chosen.setdefault(id(launch.kernel), launch)
+        if _knowledge(launch) < _knowledge(known):
+            chosen[id(launch.kernel)] = launch
+    return list(chosen.values())
+
+
+def _knowledge(launch: Launch) -> int:
+    return len(launch.attrs) + len(launch.constants)
+
+
 def _identity(launch: Launch) -> str:
     mappings = (launch.signature, launch.constants, launch.attrs, launch.options)
     parts = [sorted((repr(k), repr(v)) for k, v in mapping.items()) for mapping in mappings]

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from builder.config import DRAWS, MODES
 from builder.errors import ExecutionError, Rejected, UsageError, VerificationRejected
-from builder.verify.compile import compile_launches
+from builder.verify.compile import compile_launches, least_specialised
 from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
 from builder.verify.floors import DOT_PRECISIONS
 from builder.verify.match import match, same_bits
 from builder.verify.memory import let_memory_failures_pass
-from builder.verify.modules import anonymous, imported_text, load_state, summary, triton_module
+from builder.verify.modules import (
+    anonymous,
+    imported_text,
+    load_state,
+    refuses,
+    summary,
+    triton_module,
+)
 from builder.verify.norm import rounded_up
 from builder.verify.preparation import Prepared, Question, prepare
 from builder.verify.protocol import check_protocol
@@ -30,6 +37,13 @@ if TYPE_CHECKING:
     from builder.capture.targets import Target
 
 
+Shapes = tuple[tuple[int, ...], ...]
+"""Of the tensors of an input set."""
+
+OTHER_SHAPES = 3
+"""Shapes beside that of ``get_inputs`` on which a module that takes any has been compared."""
+
+
 @dataclass
 class Findings:
     """What is known so far; becomes the verdict."""
@@ -41,8 +55,11 @@ class Findings:
     tolerance: float = 0.0
     deterministic: bool = True
     launches: list[Any] = field(default_factory=list)
+    other_launches: list[Any] = field(default_factory=list)
     num_kernels: int = 0
-    shapes: list[tuple[tuple[int, ...], ...]] = field(default_factory=list)
+    shapes: list[Shapes] = field(default_factory=list)
+    refused: list[Shapes] = field(default_factory=list)
+    generic: bool = False
     resources: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def verdict(self, kind: str | None = None, reason: str | None = None) -> Verdict:
@@ -62,7 +79,21 @@ class Findings:
             kernel_names=tuple(names),
             num_kernels=self.num_kernels,
             input_shapes=tuple(self.shapes),
+            shape_generic=self.generic and serves_any_size(self.shapes),
+            refused_shapes=tuple(self.refused),
         )
+
+
+def serves_any_size(shapes: Sequence[Shapes]) -> bool:
+    """Whether input sets show that a module takes any size: see ``Verdict.shape_generic``."""
+    others = set(shapes) - {shapes[0]} if shapes else set()
+    odd = (
+        size % 2 == 1 and size > 1 and size != first
+        for shape in others
+        for tensor, declared in zip(shape, shapes[0], strict=True)
+        for size, first in zip(tensor, declared, strict=True)
+    )
+    return len(others) >= OTHER_SHAPES and any(odd)
 
 
 def verify(
@@ -75,6 +106,7 @@ def verify(
     seed: int = 0,
     variants: Sequence[int] = (),
     mode: str = "forward",
+    generic: bool = False,
     dot_precision: str = "ieee",
     costs: Costs | None = None,
 ) -> Verdict:
@@ -91,6 +123,8 @@ def verify(
         seed: of the draws; the same seed gives the same verdict.
         variants: indices into ``get_shape_variants``, each compared once more.
         mode: ``forward``, or ``training`` for a pair whose gradients are compared, too.
+        generic: the text is meant for any size: it is compared on all shape variants, and on shapes
+            that the program does not declare but takes, where it may refuse with ``ValueError``.
         dot_precision: ``ieee``, or ``tf32`` for a variant whose products are meant to be.
         costs: counts the core-seconds.
 
@@ -115,6 +149,7 @@ def verify(
             seed=seed,
             variants=variants,
             mode=mode,
+            generic=generic,
             costs=costs,
         )
         made.keeps = False
@@ -175,8 +210,10 @@ def _climb(
                 trial = _Trial(program, text, dot_precision, findings, costs)
                 trial.uses_atomics = "atomic_" in triton_code
                 trial.compare_all()
+                trial.compare_others()
                 with costs.of("compilation"):
-                    compiled = compile_launches(findings.launches, targets)
+                    others = least_specialised(findings.other_launches)
+                    compiled = compile_launches([*findings.launches, *others], targets)
                 findings.resources = compiled.resources
     except (Rejected, ExecutionError) as error:
         let_memory_failures_pass(error)
@@ -226,6 +263,24 @@ class _Trial:
             while not self._is_compared(index, question):
                 question = self.prepared.another(index, question, self.costs)
 
+    def compare_others(self) -> None:
+        """Compares shapes that the program does not declare; the text may refuse them."""
+        for alternatives in self.prepared.others(self.costs):
+            any(self._compares_other(question) for question in alternatives)
+        self.findings.generic = self.prepared.generic
+
+    def _compares_other(self, question: Question) -> bool:
+        """False if the text refuses it, or if it shows nothing."""
+        try:
+            self._compare(question, _order(question), is_repeated=self.uses_atomics)
+        except VerificationRejected as error:
+            if refuses(error):
+                self.findings.refused.append(_shapes(question))
+            elif error.kind != "ill_conditioned":
+                raise
+            return False
+        return True
+
     def _is_compared(self, index: int, question: Question) -> bool:
         """False if the input set showed nothing and another may."""
         is_repeated = self.uses_atomics or not 0 < index < self.prepared.draws
@@ -246,7 +301,10 @@ class _Trial:
         run = self._run(question, order)
         if not self.findings.launches:
             self.findings.num_kernels = len(run.launches)
-        self.findings.launches += run.launches
+        if self.findings.draws < self.prepared.draws:
+            self.findings.launches += run.launches
+        else:
+            self.findings.other_launches += run.launches
         self._match(question, run)
         if case.upstream is not None and not self.findings.draws:
             with self.costs.of("executor"):
@@ -255,7 +313,7 @@ class _Trial:
             self._repeat(question, run)
         self.findings.draws += 1
         self.findings.replaced += question.replaced
-        self.findings.shapes.append(tuple(tuple(t.shape) for t in tensors_in(case.inputs)))
+        self.findings.shapes.append(_shapes(question))
 
     def _run(self, question: Question, permute_seed: int | None = None, **options: bool) -> Run:
         with self.costs.of("executor"):
@@ -298,6 +356,10 @@ class _Trial:
             raise VerificationRejected("order_dependent", message)
         self._match(question, again)
         self.findings.deterministic = False
+
+
+def _shapes(question: Question) -> Shapes:
+    return tuple(tuple(tensor.shape) for tensor in tensors_in(question.case.inputs))
 
 
 def _order(question: Question) -> int:

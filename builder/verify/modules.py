@@ -8,6 +8,7 @@ import importlib.util
 import re
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,14 +102,20 @@ def anonymous(message: str) -> str:
     return re.sub(rf"[^\s'\"]*/{re.escape(FILE_NAME)}", FILE_NAME, message)
 
 
+def refuses(error: BaseException) -> bool:
+    """Whether the Triton text itself raised ``ValueError``, so that nothing was computed."""
+    cause = error.__cause__
+    if not isinstance(cause, ValueError) or cause.__traceback__ is None:
+        return False
+    *_, (frame, _) = traceback.walk_tb(cause.__traceback__)
+    return Path(frame.f_code.co_filename).name == FILE_NAME
+
+
 def _text_line(error: BaseException) -> int | None:
     """The innermost line of the text that the error passed."""
-    traceback, line = error.__traceback__, None
-    while traceback is not None:
-        if Path(traceback.tb_frame.f_code.co_filename).name == FILE_NAME:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [n for frame, n in frames if Path(frame.f_code.co_filename).name == FILE_NAME]
+    return lines[-1] if lines else None
 
 
 def original_module(program: LoadedProgram, seed: int) -> nn.Module:

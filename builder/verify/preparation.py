@@ -43,6 +43,7 @@ from builder.verify.runner import (
     other_answers,
     run_original,
 )
+from builder.verify.shapes import OtherShape, other_shapes
 from builder.verify.state import reshape_state
 from builder.verify.structure import cloned, tensors_in
 from builder.verify.vanishing import vanishes
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from builder.verify.floors import History
 
 Attempt = Strength | None
+Shape = int | OtherShape | None
+"""Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 PLAIN: tuple[Attempt, ...] = (None, None)
 
 
@@ -98,6 +101,7 @@ def prepare(
     variants: Sequence[int] = (),
     must_depend: bool = True,
     mode: str = "forward",
+    generic: bool = False,
     costs: Costs | None = None,
 ) -> Prepared:
     """Loads a program, to judge Triton texts by it.
@@ -112,6 +116,7 @@ def prepare(
         variants: indices into ``get_shape_variants``, an input set each.
         must_depend: a program whose outputs are constant, or ignore an input, is rejected.
         mode: ``forward``, or ``training`` to compare gradients, too.
+        generic: all of them, and shapes beside those that the program declares.
         costs: counts the core-seconds.
 
     Raises:
@@ -122,7 +127,8 @@ def prepare(
         raise UsageError("verification needs at least one draw")
     costs = costs or Costs()
     with costs.of("rest"):
-        made = Prepared(python_code, entry_point, draws, seed, tuple(variants), mode)
+        chosen = None if generic else tuple(variants)
+        made = Prepared(python_code, entry_point, draws, seed, chosen, mode)
     made.must_depend = must_depend
     return made
 
@@ -137,6 +143,7 @@ class Prepared:
         draws: input sets that ``get_inputs`` gave.
         must_depend: whether a program is rejected whose results do not depend on what it is given.
         mode: ``forward`` or ``training``.
+        generic: there are questions beside those of the input sets, see ``others``.
         keeps: whether input sets and results stay for the next text; without, one is held at a
             time, as a program of the largest allowed size needs.
     """
@@ -147,16 +154,16 @@ class Prepared:
         entry_point: str,
         draws: int,
         seed: int,
-        variants: tuple[int, ...],
+        variants: tuple[int, ...] | None,
         mode: str = "forward",
     ) -> None:
         self.seed = seed
         self.mode = mode
         self.draws = draws
+        self.generic = variants is None
         self.keeps = True
         self.must_depend = True
-        self._sets: list[tuple[int, int | None]] = [(draw, None) for draw in range(draws)]
-        self._sets += [(0, variant) for variant in variants]
+        self._sets: list[tuple[int, Shape]] = [(draw, None) for draw in range(draws)]
         self._known: dict[int, Question] = {}
         self._default_dtype = torch.float32
         self._first_is_finite = True
@@ -166,6 +173,9 @@ class Prepared:
             self.original: nn.Module = original_module(self.program, derived_seed(seed, "original"))
             self._first_inputs = self._inputs(seed, None)
             self._domains = domains(self._first_inputs)
+            if variants is None:
+                variants = tuple(range(self.program.num_variants))
+        self._sets += [(0, variant) for variant in variants]
 
     def __len__(self) -> int:
         """Input sets, draws first, then shape variants."""
@@ -218,6 +228,35 @@ class Prepared:
         with costs.of("rest"), self.surroundings():
             return self._question(index, costs, question.replaced + 1)
 
+    def others(self, costs: Costs | None = None) -> Iterator[Iterator[Question]]:
+        """Questions of shapes that no input set has, as far as the program takes them.
+
+        Of each group one is to be answered.  They are none of those that ``len`` counts, and are
+        not kept.
+        """
+        for alternatives in self._other_shapes():
+            asked = (self._other_question(shape, costs or Costs()) for shape in alternatives)
+            yield (question for question in asked if question is not None)
+
+    def _other_question(self, shape: OtherShape, costs: Costs) -> Question | None:
+        """None if the program does not take the shape."""
+        with costs.of("rest"), self.surroundings():
+            try:
+                return self._attempted(0, shape, costs, 0)
+            except VerificationRejected:
+                return None
+
+    def _other_shapes(self) -> list[tuple[OtherShape, ...]]:
+        if not self.generic:
+            return []
+        tensors, bounds = [], []
+        for _, shape in self._sets[self.draws - 1 :]:
+            with self.surroundings(), DeclaredIntegers() as declared:
+                tensors.append(tensors_in(self._inputs(self.seed, shape)))
+            known = {place: declared.bounds(tensor) for place, tensor in enumerate(tensors[-1])}
+            bounds.append({place: found for place, found in known.items() if found is not None})
+        return other_shapes(tensors, bounds)
+
     def declared_bounds(self, index: int) -> dict[str, Bounds]:
         """The bounds of an input set's integers, by the input's name, as far as they follow from
         how the program makes them.
@@ -230,8 +269,10 @@ class Prepared:
 
     # -- input sets ------------------------------------------------------------------------
 
-    def _inputs(self, seed: int, variant: int | None) -> list[Any]:
+    def _inputs(self, seed: int, variant: Shape) -> list[Any]:
         with torch.no_grad():
+            if isinstance(variant, OtherShape):
+                return variant.applied(self.program.make_inputs(seed))
             return self.program.make_inputs(seed, variant)
 
     def _question(self, index: int, costs: Costs, first_attempt: int = 0) -> Question:
@@ -247,6 +288,9 @@ class Prepared:
                 if original.random_calls:
                     check_randomness(case, original)
             return _asked(case, original, costs)
+        return self._attempted(draw, variant, costs, first_attempt)
+
+    def _attempted(self, draw: int, variant: Shape, costs: Costs, first_attempt: int) -> Question:
         attempts = self._attempts(draw, variant)
         for attempt in range(first_attempt, len(attempts)):
             case = self._case(draw, variant, attempt, attempts)
@@ -280,15 +324,13 @@ class Prepared:
             for name, expected in original.expected.items()
         )
 
-    def _attempts(self, draw: int, variant: int | None) -> tuple[Attempt, ...]:
+    def _attempts(self, draw: int, variant: Shape) -> tuple[Attempt, ...]:
         """Ever milder; at last plain inputs."""
         gentle = variant is None and has_gentle(self._domains, distribution_of(draw))
         between = (Strength.GENTLE,) if gentle else ()
         return (Strength.FULL, *between, Strength.MILD, *PLAIN)
 
-    def _case(
-        self, draw: int, variant: int | None, attempt: int, attempts: Sequence[Attempt]
-    ) -> Case:
+    def _case(self, draw: int, variant: Shape, attempt: int, attempts: Sequence[Attempt]) -> Case:
         """The last attempt has the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
         strength = attempts[attempt] if variant is None else None

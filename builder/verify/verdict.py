@@ -31,6 +31,10 @@ class Verdict:
         kernel_names: names of the kernels that were launched, in order of first launch.
         num_kernels: launches of one forward.
         input_shapes: per input set compared, the shape of each tensor.
+        shape_generic: at least three other shapes than that of ``get_inputs`` were compared, one
+            with an odd size; none that the program declares was refused.
+        refused_shapes: shapes beyond the declared ones that the program takes and the Triton module
+            refuses with ``ValueError``.
         verifier_version: changes when a verdict may change.
     """
 
@@ -48,6 +52,8 @@ class Verdict:
     kernel_names: tuple[str, ...] = ()
     num_kernels: int = 0
     input_shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    shape_generic: bool = False
+    refused_shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
     verifier_version: str = VERIFIER_VERSION
 
     @property
@@ -76,6 +82,6 @@ class Verdict:
             raise ValueError(f"not a verdict ({odd}); verify the pair again with this version")
         data["compiled_targets"] = tuple(data["compiled_targets"])
         data["kernel_names"] = tuple(data["kernel_names"])
-        shapes = data["input_shapes"]
-        data["input_shapes"] = tuple(tuple(tuple(s) for s in one) for one in shapes)
+        for name in ("input_shapes", "refused_shapes"):
+            data[name] = tuple(tuple(tuple(s) for s in one) for one in data[name])
         return cls(**data)

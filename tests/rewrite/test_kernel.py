@@ -90,3 +90,16 @@ def test_what_has_no_standalone_form_is_rejected_by_name(changes, kind, word):
 
 def test_the_text_is_python():
     ast.parse(standalone_kernel(kernel(), set()).text)
+
+
+def test_sizes_are_cast_by_a_function_that_takes_constants():
+    from builder.rewrite.kernel import _cast_of_size
+
+    def cast(text):
+        node = ast.parse(text, mode="eval").body
+        return ast.unparse(_cast_of_size(node, node.func.value))
+
+    assert cast("ks0.to(tl.float32)") == "tl.cast(ks0, tl.float32)"
+    assert cast("(11*ks0*xnumel).to(tl.float64)") == "tl.cast(11 * ks0 * xnumel, tl.float64)"
+    for other in ("tmp0.to(tl.float32)", "(ks0 + x0).to(tl.float32)", "(3).to(tl.float32)"):
+        assert cast(other) == ast.unparse(ast.parse(other))
