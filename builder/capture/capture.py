@@ -12,7 +12,7 @@ from torch._ops import OpOverload
 
 from builder.capture import binding
 from builder.capture.constants import MOST_ELEMENTS
-from builder.capture.dynamic import mark_varying
+from builder.capture.dynamic import marked_varying
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
 from builder.capture.randomness import Draw, draws
@@ -75,6 +75,7 @@ class Capture:
         target: the target's name.
         variant: the variant's name.
         sizes: the sizes that the kernels take as arguments.
+        static_reason: why there are none, where some were asked for.
         draws: random draws, in the order of their seeds.
         backward: its backward pass, where it was captured for training.
     """
@@ -94,6 +95,7 @@ class Capture:
     target: str
     variant: str = DEFAULT.name
     sizes: Sizes = field(default_factory=Sizes)
+    static_reason: str | None = None
     draws: tuple[Draw, ...] = ()
     backward: Backward | None = None
 
@@ -236,8 +238,8 @@ def capture(
         target: the described GPU.
         seed: of choices among configurations.
         variant: Inductor's configuration.
-        varying: sizes of the inputs that become arguments of the kernels (``dynamic.capture_any``
-            looks for them).
+        varying: sizes of the inputs that become arguments of the kernels (see
+            ``generic.capture_any_size``).
         differentiate: captures the backward pass, too: gradients of the parameters, and of the
             inputs that require them.
 
@@ -254,17 +256,17 @@ def capture(
     given = binding.bound_arguments(module.forward, inputs)
     input_leaves = [leaf for name in given for leaf in binding.leaves(given[name], name)]
     differentiation = Differentiation([*input_leaves, *held]) if differentiate else None
-    mark_varying(input_leaves, varying)
     try:
-        result, record = compile_for(
-            module,
-            inputs,
-            target,
-            seed,
-            variant,
-            dynamic=bool(varying),
-            differentiate=differentiation,
-        )
+        with marked_varying(input_leaves, varying):
+            result, record = compile_for(
+                module,
+                inputs,
+                target,
+                seed,
+                variant,
+                dynamic=bool(varying),
+                differentiate=differentiation,
+            )
     except Rejected:
         raise
     except Exception as error:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.capture import binding
-from builder.capture.sizes import mark
+from builder.capture.sizes import marked
 from builder.errors import CaptureRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ def _alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def mark_varying(leaves: Sequence[tuple[str, Any]], varying: Sequence[Varying]) -> None:
-    """Asks tracing for a symbol in the place of each varying size."""
+def marked_varying(
+    leaves: Sequence[tuple[str, Any]], varying: Sequence[Varying]
+) -> AbstractContextManager[None]:
+    """Tracing inside has a symbol in the place of each varying size."""
     tensors = dict(leaves)
-    for size in varying:
-        mark(tensors[size.expression], size.dim)
+    return marked([(tensors[size.expression], size.dim) for size in varying])
 
 
 def order_of_hints(varying: Sequence[Varying]) -> list[int]:

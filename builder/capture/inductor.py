@@ -443,7 +443,7 @@ def compile_for(
         target: the described GPU.
         seed: of choices among configurations.
         variant: Inductor's configuration.
-        dynamic: sizes that ``sizes.mark`` marked become symbols.
+        dynamic: sizes that ``sizes.marked`` marked become symbols.
         differentiate: runs a backward pass from what the compiled function returned, which lowers
             the backward graph; without it nothing is differentiated.
 

@@ -35,6 +35,8 @@ PREFIX = "_size_"
 _NOT_EMPTY = ValueRanges(1, int_oo)
 _UNBOUNDED = torch.iinfo(torch.int64).max - 1
 
+_MARKS = {"_dynamo_weak_dynamic_indices", "_has_dynamo_dim_marking"}
+
 _NODES = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare,
     ast.BoolOp, ast.Call, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.Pow, ast.USub,
@@ -87,9 +89,20 @@ def symbolic_sizes() -> Iterator[None]:
         yield
 
 
-def mark(tensor: torch.Tensor, dim: int) -> None:
-    """Asks for a symbol in the place of a size; it may still turn out to be a constant."""
-    torch._dynamo.maybe_mark_dynamic(tensor, dim)  # noqa: SLF001
+@contextlib.contextmanager
+def marked(sizes: Sequence[tuple[torch.Tensor, int]]) -> Iterator[None]:
+    """Asks for symbols in the place of sizes of tensors; each may still turn out to be a constant.
+
+    Tracing outside sees nothing of it, though the marks lie on the tensors.
+    """
+    for tensor, dim in sizes:
+        torch._dynamo.maybe_mark_dynamic(tensor, dim)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        for tensor, _ in sizes:
+            for name in _MARKS & vars(tensor).keys():
+                delattr(tensor, name)
 
 
 def exact(value: Any) -> Any:

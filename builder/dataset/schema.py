@@ -66,7 +66,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("license", _TEXT, "SPDX identifier of the pair."),
     Column("mode", _TEXT, "`forward` or `training`."),
     Column("stochastic", _BOOL, "Whether the program draws random numbers."),
-    Column("shape_generic", _BOOL, "Whether one Triton module serves every shape variant."),
+    Column("shape_generic", _BOOL, "Whether the Triton module takes any size the program takes: it "
+           "was verified on at least three other shapes, odd sizes among them."),
+    _optional("static_reason", _TEXT, "Why it takes the declared shape only, where the program "
+              "declares shape variants; null otherwise."),
     Column("dtypes", _TEXTS, "Data types the program computes in."),
     Column("target", _TEXT, "Described GPU the kernels were generated for, e.g. `cuda:90`."),
     Column("variant", _TEXT, "Named compiler configuration."),
@@ -88,7 +91,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("verified", _BOOL, "Always true: what is not verified is no row."),
     Column("verifier_version", _TEXT, "Version of the rules it was verified by."),
     Column("input_sets", _INT, "Input draws that were compared."),
-    Column("input_shapes", _TEXTS, "Shapes of the inputs of each input set."),
+    Column("input_shapes", _TEXTS, "Shapes of the inputs of each input set: draws of `get_inputs`, "
+           "then other shapes."),
+    Column("refused_shapes", _TEXTS, "Undeclared shapes that the program takes and the Triton "
+           "module refuses with `ValueError`."),
     Column("error", _FLOAT, "Largest error against the float64 reference, rounded up to a power "
            "of two."),
     _optional("tolerance", _FLOAT, "Largest error that was allowed: twice eager's own or the "
@@ -134,6 +140,8 @@ _DEFAULTS: dict[str, Any] = {
     "mode": "forward",
     "stochastic": False,
     "shape_generic": False,
+    "static_reason": None,
+    "refused_shapes": (),
     "variant": "default",
     "aten_ops": (),
     "triton_only": True,

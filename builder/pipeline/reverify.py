@@ -24,6 +24,7 @@ def _job(index: int, row: Mapping[str, Any], draws: int) -> Job:
     payload["targets"] = list(row.get("compiled_targets") or _DEFAULT_TARGETS)
     payload |= {"draws": draws, "variant": row.get("variant") or "default"}
     payload["mode"] = row.get("mode") or MODES[0]
+    payload["shape_generic"] = bool(row.get("shape_generic"))
     return Job(str(index), _STEP, payload)
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.capture.capture import Capture, capture
+from builder.capture.generic import sizes_of
+from builder.capture.sizes import evaluate
 from builder.capture.targets import resolve_targets
-from builder.capture.variants import Variant, dot_precision_of, resolve_variants
+from builder.capture.variants import dot_precision_of, resolve_variants
 from builder.config import Limits
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
+from builder.pipeline.making import Maker
 from builder.pipeline.steps import in_stage
 from builder.pipeline.variants import distinct
 from builder.programs.differentiation import check_gradients
@@ -25,8 +27,16 @@ from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
 from builder.programs.program import Program
 from builder.programs.synthesise import synthesise
-from builder.rewrite import TritonModule, triton_module
 from builder.verify import Verdict, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.capture.capture import Capture
+    from builder.rewrite import TritonModule
+
+
+_TOO_FEW = "compared on fewer than three other shapes, or on none with an odd size"
 
 
 def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str, Any]:
@@ -41,26 +51,18 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
     if is_trained:
         check_gradients(loaded)
     target = resolve_targets(payload["targets"])[0]
-    module, inputs = loaded.make_module(), loaded.make_inputs(0)
-    constructor = loaded.constructor_arguments()
-
-    def make(variant: Variant) -> tuple[Capture, TritonModule]:
-        captured = capture(
-            module,
-            inputs,
-            target,
-            seed=_capture_seed(payload),
-            variant=variant,
-            differentiate=is_trained,
-        )
-        return captured, triton_module(
-            program.python_code, loaded.entry_point, captured, constructor
-        )
-
-    captured, triton = distinct(make, resolve_variants(payload["variants"]))
+    maker = Maker(
+        loaded,
+        target,
+        _capture_seed(payload),
+        any_size=not report.too_large,
+        differentiate=is_trained,
+    )
+    captured, triton = distinct(maker, resolve_variants(payload["variants"]))
     dtypes = program.dtypes or tuple(sorted({spec.dtype for spec in captured.tensors}))
     fields = asdict(program) | {"entry_point": loaded.entry_point, "dtypes": dtypes}
-    return {"program": fields, "capture": _capture_fields(captured, triton, report)}
+    sizes = sizes_of(captured, loaded.make_module().forward, maker.inputs)
+    return {"program": fields, "capture": _capture_fields(captured, triton, report, sizes)}
 
 
 def _capture_seed(payload: dict[str, Any]) -> int:
@@ -69,7 +71,9 @@ def _capture_seed(payload: dict[str, Any]) -> int:
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:6], "big")
 
 
-def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport) -> dict[str, Any]:
+def _capture_fields(
+    captured: Capture, triton: TritonModule, report: GateReport, sizes: Mapping[str, int]
+) -> dict[str, Any]:
     backward = captured.backward
     return {
         "mode": "training" if backward else "forward",
@@ -83,7 +87,9 @@ def _capture_fields(captured: Capture, triton: TritonModule, report: GateReport)
         "aten_ops": sorted({*captured.aten_ops, *(backward.aten_ops if backward else ())}),
         "stochastic": captured.stochastic,
         "flops": report.flops,
-        "bytes_moved": _bytes_moved(captured, report),
+        "bytes_moved": _bytes_moved(captured, report, sizes),
+        "shape_generic": bool(captured.sizes.free),
+        "static_reason": captured.static_reason,
     }
 
 
@@ -94,11 +100,14 @@ def _whole_source(captured: Capture) -> str:
     return f"{captured.source}\n\n# --- the backward graph ---\n\n{captured.backward.source}"
 
 
-def _bytes_moved(captured: Capture, report: GateReport) -> int:
+def _bytes_moved(captured: Capture, report: GateReport, sizes: Mapping[str, int]) -> int:
     """Bytes of every argument read once and every output written once, the least there can be."""
-    sizes = [(spec.size, spec.dtype) for spec in captured.tensors]
-    sizes += list(zip(report.output_shapes, report.output_dtypes, strict=True))
-    return sum(math.prod(size) * getattr(torch, dtype).itemsize for size, dtype in sizes)
+    moved = [
+        (tuple(evaluate(extent, sizes) for extent in spec.size), spec.dtype)
+        for spec in captured.tensors
+    ]
+    moved += list(zip(report.output_shapes, report.output_dtypes, strict=True))
+    return sum(math.prod(size) * getattr(torch, dtype).itemsize for size, dtype in moved)
 
 
 def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
@@ -106,8 +115,10 @@ def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
     fields = asdict(verdict)
     for name in ("kernel_names", "num_kernels", "replaced_draws"):
         del fields[name]
-    shapes = ["; ".join(map(str, map(list, one))) for one in verdict.input_shapes]
-    return fields | {"input_shapes": shapes}
+    return fields | {
+        name: ["; ".join(map(str, map(list, one))) for one in getattr(verdict, name)]
+        for name in ("input_shapes", "refused_shapes")
+    }
 
 
 def _labelled(rejected: Rejected, source: str) -> dict[str, Any]:
@@ -154,12 +165,15 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
         program["entry_point"],
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
+        generic=captured["shape_generic"],
         dot_precision=dot_precision_of(captured["variant"]),
         mode=payload["mode"],
     )
     if not verdict.verified:
         rejection = VerificationRejected(verdict.kind or "unverified", verdict.reason or "")
         return _labelled(rejection, program["source"])
+    if captured["shape_generic"] and not verdict.shape_generic:
+        captured = captured | {"static_reason": _TOO_FEW}
     return {"program": program, "capture": captured, "verdict": _verdict_fields(verdict)}
 
 
@@ -172,7 +186,10 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         payload["entry_point"],
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
+        generic=payload["shape_generic"],
         dot_precision=dot_precision_of(payload["variant"]),
         mode=payload["mode"],
     )
+    if verdict.verified and payload["shape_generic"] and not verdict.shape_generic:
+        verdict = replace(verdict, verified=False, kind="not_generic", reason=_TOO_FEW)
     return {"verdict": asdict(verdict)}

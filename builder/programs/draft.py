@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.programs.names import INPUT_NAMES, ROLE_NAMES
-from builder.programs.shapes import other_sizes
+from builder.programs.shapes import LARGEST_VARIANT, other_sizes
 
 if TYPE_CHECKING:
     from random import Random
@@ -158,12 +158,13 @@ class Draft:
     def vary(self, *roles: str, multiple: int = 1, chance: float = 0.75) -> None:
         """Lets ``get_shape_variants`` change these sizes: smaller, odd, and another.
 
-        The renderer decides whether programs declare them (``render.DECLARE_VARIANTS``).
+        They are small, because each variant is one more input set to verify.
         """
         if self.rng.random() > chance:
             return
         for role in roles:
-            sizes = other_sizes(self.rng, self.values[role] // multiple)
+            most = LARGEST_VARIANT.get(role, LARGEST_VARIANT["other"]) // multiple
+            sizes = other_sizes(self.rng, self.values[role] // multiple, most)
             self.varied[role] = tuple(size * multiple for size in sizes)
 
     def _declare(self, role: str, value: Any) -> None:

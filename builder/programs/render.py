@@ -15,12 +15,8 @@ _ROLE = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 Block = list[str]
 
-DECLARE_VARIANTS = False
-"""Whether programs define ``get_shape_variants`` where their draft varies sizes.
-
-Off because a Triton module is captured for the shapes of ``get_inputs`` alone: the shapes a program
-declares beyond these could not be verified.  To be turned on once captures hold for every shape.
-"""
+DECLARE_VARIANTS = True
+"""Whether programs define ``get_shape_variants`` where their draft varies sizes."""
 
 
 def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS, differentiated: bool = False) -> str:

@@ -110,9 +110,20 @@ def divisors(number: int, candidates: Iterable[int]) -> list[int]:
     return [candidate for candidate in candidates if number % candidate == 0]
 
 
-def other_sizes(rng: Random, size: int) -> tuple[int, int, int]:
-    """Three sizes of at least 2 that differ from ``size``: smaller if possible, odd, another."""
+LARGEST_VARIANT = {"batch": 6, "height": 24, "width": 24, "other": 48}
+"""About the largest size of a role in shape variants."""
+
+
+def other_sizes(rng: Random, declared: int, most: int = 1 << 30) -> tuple[int, int, int]:
+    """Three sizes of at least 2 that differ from the declared one: smaller, odd, another.
+
+    Args:
+        rng: chooses.
+        declared: the size they differ from.
+        most: the variants are about as large as this where the declared size is larger.
+    """
+    size = min(declared, max(most, 4))
     odd = {1: 3, 2: 3, 3: 5}.get(size, size - 1 - size % 2)
     options = (max(2, size // 2), rng.randint(max(2, size // 3), size + 1), size + 2, size + 3)
-    small, another = list(dict.fromkeys(n for n in options if n not in {size, odd}))[:2]
+    small, another = list(dict.fromkeys(n for n in options if n not in {declared, size, odd}))[:2]
     return small, odd, another

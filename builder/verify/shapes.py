@@ -30,7 +30,7 @@ Place = tuple[int, int]
 """Which tensor, in order, and which of its dimensions; ``_BOUND`` for the end of its integers."""
 
 BLOCK = 128
-"""Sizes beside a power of two go up to here where the program declares any as large."""
+"""The largest size goes up to here, where the program declares one as large."""
 _BOUND = -1
 
 
@@ -160,9 +160,11 @@ def _shape(rules: Mapping[Place, Rule], values: Column) -> OtherShape | None:
 # -- which sizes to take ---------------------------------------------------------------------
 
 
-def _most(column: Column) -> int:
-    """The largest size to take: no more than variants have, or a block."""
-    return max(*column[1:], min(column[0], BLOCK + 1))
+def _most(free: Sequence[Column], index: int) -> int:
+    """The largest size to take: what variants have; the one that is largest, a block too."""
+    column = free[index]
+    is_last = index == len(free) - 1
+    return max(*column[1:], min(column[0], BLOCK + 1) if is_last else 1)
 
 
 def _scaled(free: Sequence[Column], values: Sequence[int]) -> Column:
@@ -181,7 +183,7 @@ def _beside(free: Sequence[Column], first: int) -> list[int]:
     """By turns one above and one below the largest power of two that fits."""
     values = []
     for index, column in enumerate(free):
-        most = _most(column) // math.gcd(*column)
+        most = _most(free, index) // math.gcd(*column)
         step = first if index % 2 == 0 else -first
         power = 1 << max(1, (most - step).bit_length() - 1)
         values.append(power + step)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from builder.capture.capture import capture
 from builder.capture.dynamic import Varying, order_of_hints, varying_sizes
 from builder.capture.generic import capture_any_size, sizes_of
-from builder.capture.sizes import _is_plain, evaluate
+from builder.capture.sizes import Sizes, _is_plain, evaluate
 from builder.capture.targets import TARGETS
 from builder.errors import CaptureRejected
 
@@ -91,6 +92,15 @@ def test_a_size_made_constant_is_named():
     with pytest.raises(CaptureRejected, match=r"x\.shape\[0\] == 32") as caught:
         captured(forward, *([x] for x, _ in pairs((32, 1), (8, 1))))
     assert caught.value.kind == "fixed_size"
+
+
+def test_nothing_of_it_stays_with_the_inputs():
+    inputs = [torch.randn(33, 64)]
+    captured(lambda self, x: x * 2, inputs, [torch.randn(8, 64)])
+    assert not vars(inputs[0])
+    static = capture(nn.ReLU(), inputs, H100)
+    assert static.sizes == Sizes()
+    assert [spec.size for spec in static.tensors] == [(33, 64)]
 
 
 def test_variants_of_another_rank_or_with_other_numbers_are_refused():

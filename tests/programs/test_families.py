@@ -35,10 +35,10 @@ def texts(name, count):
     return [draw_program(name, 0, i).python_code for i in range(count)]
 
 
-def varied_texts(name, count):
-    """The same programs with their shape variants declared."""
+def plain_texts(name, count):
+    """The same programs without shape variants."""
     draft = FAMILIES[name].draft
-    return [render(draft(item_rng(0, i, f"program:{name}")), variants=True) for i in range(count)]
+    return [render(draft(item_rng(0, i, f"program:{name}")), variants=False) for i in range(count)]
 
 
 def test_at_least_32_families():
@@ -90,7 +90,7 @@ def test_forward_names_no_device_and_no_attribute_is_idle(name):
         assert all(text.count(f"self.{name}") >= 2 for name in attributes), text
 
 
-@pytest.mark.parametrize("written", [texts, varied_texts])
+@pytest.mark.parametrize("written", [texts, plain_texts])
 def test_programs_are_formatted_and_free_of_lint(tmp_path, written):
     for name in family_names():
         for i, text in enumerate(written(name, 10)):
@@ -143,39 +143,37 @@ def test_types_spellings_and_habits_vary():
         assert 0 < having < len(code), spelling
 
 
-def test_programs_declare_no_shape_variants():
-    for name in family_names():
-        text = "".join(texts(name, 10))
-        assert "get_shape_variants" not in text
-        assert "make_inputs" not in text
+def test_most_programs_declare_shape_variants():
+    code = [text for name in family_names() for text in texts(name, 3)]
+    having = sum("get_shape_variants" in text for text in code)
+    assert 0.6 * len(code) <= having < len(code)
 
 
 def test_the_switch_changes_the_inputs_functions_alone():
     for name in family_names():
-        for plain, varied in zip(texts(name, 10), varied_texts(name, 10), strict=True):
+        for plain, varied in zip(plain_texts(name, 10), texts(name, 10), strict=True):
+            assert "make_inputs" not in plain
             classes = [text[text.index("class ") :] for text in (plain, varied)]
             bodies = [re.split(r"\n\n\n", text)[0] for text in classes]
             assert bodies[0] == bodies[1]
             assert ("get_shape_variants" in varied) == (plain != varied)
 
 
-def test_a_third_of_the_families_vary_shapes_on_demand():
-    having = [
-        name for name in family_names() if "get_shape_variants" in "".join(varied_texts(name, 5))
-    ]
-    assert 3 * len(having) >= len(family_names())
+def test_nearly_all_families_vary_shapes():
+    having = [name for name in family_names() if "get_shape_variants" in "".join(texts(name, 5))]
+    assert 10 * len(having) >= 9 * len(family_names())
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "softmax"])
 def test_declared_variants_pass_the_gates(name):
-    text = next(text for text in varied_texts(name, 20) if "get_shape_variants" in text)
+    text = next(text for text in texts(name, 20) if "get_shape_variants" in text)
     loaded = load_program(text)
     assert loaded.num_variants == 3
     assert check(loaded).too_large == ()
 
 
 def test_variants_are_three_different_sizes_one_of_them_odd():
-    code = "".join(text for name in family_names() for text in varied_texts(name, 3))
+    code = "".join(text for name in family_names() for text in texts(name, 3))
     blocks = re.findall(
         r"def get_shape_variants\(\):\n    return \[\n(.*?)\n    \]", code, re.DOTALL
     )
