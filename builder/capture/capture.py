@@ -225,6 +225,7 @@ def capture(
     seed: int = 0,
     variant: Variant = DEFAULT,
     varying: Sequence[Varying] = (),
+    ones: bool = True,
     differentiate: bool = False,
 ) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
@@ -240,6 +241,7 @@ def capture(
         variant: Inductor's configuration.
         varying: sizes of the inputs that become arguments of the kernels (see
             ``generic.capture_any_size``).
+        ones: such a size may be 1.
         differentiate: captures the backward pass, too: gradients of the parameters, and of the
             inputs that require them.
 
@@ -265,6 +267,7 @@ def capture(
                 seed,
                 variant,
                 dynamic=bool(varying),
+                ones=ones,
                 differentiate=differentiation,
             )
     except Rejected:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from builder.capture.targets import Target
     from builder.capture.variants import Variant
 
-_TRIALS = 2
+_MAY_DEPEND_ON_HINTS = ("compiler_error", "fixed_size", "graph_break", "unknown_size")
 
 
 def capture_any_size(
@@ -50,20 +50,33 @@ def capture_any_size(
         raise CaptureRejected(
             "same_sizes", "the shape variants have the sizes of get_inputs; let them differ"
         )
-    refused = ""
-    for index in order_of_hints(varying)[:_TRIALS]:
-        captured = capture(
-            make_module(), sets[index], target, seed=seed, variant=variant, varying=varying
-        )
-        found = _refused(captured, module.forward, sets)
-        if not found:
-            return captured
-        refused = refused or found
-    raise CaptureRejected(
-        "fixed_size",
-        f"tracing fixed sizes that the shape variants change: {refused}; write forward so that it "
-        "asks nothing of its sizes",
-    )
+
+    def trial(index: int, ones: bool) -> Capture | CaptureRejected:
+        try:
+            captured = capture(
+                make_module(),
+                sets[index],
+                target,
+                seed=seed,
+                variant=variant,
+                varying=varying,
+                ones=ones,
+            )
+            _check_sets(captured, module.forward, sets)
+        except CaptureRejected as rejected:
+            return rejected
+        return captured
+
+    best, second, *_ = order_of_hints(varying)
+    results: list[Capture | CaptureRejected] = []
+    for index, ones in ((best, True), (second, True), (best, False)):
+        results.append(trial(index, ones))
+        if isinstance(results[-1], Capture):
+            return results[-1]
+        if results[-1].kind not in _MAY_DEPEND_ON_HINTS:
+            break
+    assert isinstance(results[0], CaptureRejected)
+    raise results[0]
 
 
 def sizes_of(
@@ -76,6 +89,18 @@ def sizes_of(
 
 def _value(expression: str, given: Mapping[str, Any]) -> Any:
     return eval(expression, {"__builtins__": {}}, dict(given))  # noqa: S307 - our own expression
+
+
+def _check_sets(
+    captured: Capture, forward: Callable[..., Any], sets: Sequence[Sequence[Any]]
+) -> None:
+    refused = _refused(captured, forward, sets)
+    if refused:
+        raise CaptureRejected(
+            "fixed_size",
+            f"tracing fixed sizes that the shape variants change: {refused}; write forward so that "
+            "it asks nothing of its sizes",
+        )
 
 
 def _refused(captured: Capture, forward: Callable[..., Any], sets: Sequence[Sequence[Any]]) -> str:

@@ -433,6 +433,7 @@ def compile_for(
     variant: Variant = DEFAULT,
     *,
     dynamic: bool = False,
+    ones: bool = True,
     differentiate: Callable[[Any], None] | None = None,
 ) -> tuple[Any, GraphRecord]:
     """Runs ``torch.compile(function)`` for a described GPU, in a variant's configuration.
@@ -444,6 +445,7 @@ def compile_for(
         seed: of choices among configurations.
         variant: Inductor's configuration.
         dynamic: sizes that ``sizes.marked`` marked become symbols.
+        ones: such a size may be 1.
         differentiate: runs a backward pass from what the compiled function returned, which lowers
             the backward graph; without it nothing is differentiated.
 
@@ -466,7 +468,7 @@ def compile_for(
         _softmax_as_written(),
         functorch_config.patch(AUTOGRAD_SETTINGS),
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
-        symbolic_sizes() if dynamic else contextlib.nullcontext(),
+        symbolic_sizes(ones=ones) if dynamic else contextlib.nullcontext(),
         torch.set_grad_enabled(differentiate is not None),
     ):
         compiled = torch.compile(

@@ -10,11 +10,14 @@ import ast
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import sympy
 import torch
 import torch._dynamo
 import torch.fx.experimental._config as shapes_config
+from torch._subclasses import fake_impls
+from torch._subclasses.fake_impls import _compute_stride
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.printers import PythonPrinter
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
@@ -82,11 +85,23 @@ class Sizes:
 
 
 @contextlib.contextmanager
-def symbolic_sizes() -> Iterator[None]:
-    """Tracing inside takes no two sizes for one because they are equal, nor 1 for a constant."""
+def symbolic_sizes(*, ones: bool) -> Iterator[None]:
+    """Tracing inside takes no two sizes for one because they are equal.
+
+    Args:
+        ones: sizes may be 1; without, tracing guards against it, and asks their values.
+    """
     config: Any = shapes_config  # a module that torch gives a method ``patch``
-    with config.patch(use_duck_shape=False, backed_size_oblivious=True):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(config.patch(use_duck_shape=False, backed_size_oblivious=ones))
+        if ones:
+            # Inductor's views would guard against sizes of 1 (``View.create`` in its ``ir.py``).
+            stack.enter_context(mock.patch.object(fake_impls, "_compute_stride", _oblivious))
         yield
+
+
+def _oblivious(old_shape: Any, old_stride: Any, new_shape: Any, **_: Any) -> Any:
+    return _compute_stride(old_shape, old_stride, new_shape, size_oblivious=True)
 
 
 @contextlib.contextmanager

@@ -76,6 +76,20 @@ def test_results_that_are_views_have_sizes():
     )
 
 
+def test_views_of_permuted_tensors_take_sizes_of_one():
+    def forward(self, x, y):
+        scores = x.view(-1, 8, 8).transpose(1, 2) @ y.view(-1, 8, 8)
+        return torch.softmax(scores, -1).transpose(1, 2).reshape(x.shape[0], 64)
+
+    found = captured(forward, *pairs((12, 12), (8, 8), (5, 5)))
+    assert all(evaluate(guard, {"_size_0": 1}) for guard in found.sizes.guards)
+
+
+def test_what_cannot_be_traced_for_ones_is_traced_for_more():
+    found = captured(lambda self, x, y: (x @ y.t()).diagonal().exp(), *pairs((12, 12), (8, 8)))
+    assert found.sizes.guards[0] == "_size_0 >= 2"
+
+
 def test_a_branch_on_a_size_is_named():
     def forward(self, x):
         return x * 2 if x.shape[0] > 16 else x + 1
