@@ -25,6 +25,7 @@ from builder.capture.training import (
     reject_differentiable_state,
 )
 from builder.capture.variants import DEFAULT
+from builder.capture.versions import NEEDS_VALUES
 from builder.errors import CaptureRejected, Rejected
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _rejection(error: Exception) -> Rejected:
             f"Inductor has no Triton template for this {named}; "
             "write it with operations that Inductor turns into Triton",
         )
-    if "not linked with support for cuda" in str(error):
+    if any(sign in str(error) for sign in NEEDS_VALUES):
         operation = re.search(r"target=torch\.ops\.([\w.]+)", str(error))
         named = operation.group(1) if operation else "an operation"
         return CaptureRejected(

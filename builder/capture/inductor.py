@@ -43,6 +43,7 @@ from builder.capture.sizes import is_known, shape_env, symbolic_sizes
 from builder.capture.sums import short_sums_apart
 from builder.capture.variant_seams import configured
 from builder.capture.variants import DEFAULT
+from builder.capture.versions import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -458,7 +459,7 @@ def compile_for(
     record = GraphRecord()
     torch._dynamo.reset()  # noqa: SLF001
     with (
-        inductor_config.patch(SETTINGS | (TRAINING_SETTINGS if differentiate else {})),
+        inductor_config.patch(known(SETTINGS | (TRAINING_SETTINGS if differentiate else {}))),
         configured(variant, target),
         dynamo_config.patch(
             specialize_float=True, ignore_logging_functions={warnings.warn, logging.warning}
