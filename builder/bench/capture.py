@@ -17,8 +17,10 @@ from builder.pipeline.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-_STEPS = "builder.bench.capture_steps"
-_EXAMINE = f"{_STEPS}:examine"
+_STEPS = ("builder.bench.capture_steps", "builder.bench.backward_steps")
+_EXAMINE = f"{_STEPS[0]}:examine"
+_EXAMINE_BACKWARD = f"{_STEPS[1]}:examine_backward"
+_BACKWARD = "backward "
 _LIMITS = Limits(deadline_s=240.0, memory_bytes=6 << 30)
 _FLAGS = ("captured", "with_triton", "triton_only", "compiled_all_targets", "verified")
 
@@ -33,6 +35,8 @@ class CaptureBench:
         target: what to capture for.
         workers: worker processes.
         draws: input sets of a verification.
+        forward: whether to measure what computes outputs.
+        backward: whether to measure training pairs, of the entries that autograd supports.
     """
 
     names: tuple[str, ...] = ()
@@ -40,6 +44,8 @@ class CaptureBench:
     target: str = "cuda:90"
     workers: int = 2
     draws: int = DRAWS
+    forward: bool = True
+    backward: bool = True
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -66,33 +72,64 @@ def measure(bench: CaptureBench, on_done: Callable[[], Any]) -> dict[str, Any]:
     Returns:
         ``entries``; ``left_out``, the names of those whose scaled sample eager refuses; how many
         were ``captured``, ``with_triton``, ``triton_only``, ``compiled_all_targets`` and
-        ``verified``; the median ``core_seconds`` of a capture; and ``failures``: entry, stage and
-        reason of each that is not verified.
+        ``verified``; ``backward_entries``, those that autograd supports, with how many of their
+        training pairs were ``backward_captured`` and ``backward_verified``; the median
+        ``core_seconds`` of a capture without gradients; and ``failures``: entry, stage and reason
+        of each that is not verified, the stages of training pairs beginning with ``backward``.
     """
-    names = chosen(bench.names)
     found: dict[str, dict[str, Any]] = {}
-    with Supervisor(bench.workers, _LIMITS, (*PRELOAD, _STEPS)) as supervisor:
-        for outcome in supervisor.run(_jobs(bench, names)):
+    names = keys(bench)
+    with Supervisor(bench.workers, _LIMITS, (*PRELOAD, *_STEPS)) as supervisor:
+        for outcome in supervisor.run(_job(bench, key) for key in names):
             found[outcome.key] = _result(outcome)
             on_done()
-    return report(found[name] | {"entry": name} for name in names)
+    entries = [found[key] | {"entry": key} for key in names if not key.startswith(_BACKWARD)]
+    trained = [key for key in names if key.startswith(_BACKWARD)]
+    pairs = [found[key] | {"entry": key.removeprefix(_BACKWARD)} for key in trained]
+    return report(entries, pairs)
 
 
-def report(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of ``measure``."""
+def keys(bench: CaptureBench) -> list[str]:
+    """The jobs of a measurement: names of entries, then those of training pairs.
+
+    Raises:
+        UsageError: nothing is to be measured.
+    """
+    names = chosen(bench.names)
+    able = {entry.name for entry in operators.listed() if entry.has_gradient}
+    trained = [f"{_BACKWARD}{name}" for name in names if name in able]
+    found = [*(names if bench.forward else ()), *(trained if bench.backward else ())]
+    if not found:
+        raise UsageError("nothing to measure; autograd supports none of these entries")
+    return found
+
+
+def report(
+    results: Iterable[dict[str, Any]], pairs: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """The figures of ``measure``.
+
+    Args:
+        results: of entries.
+        pairs: of their training pairs.
+    """
     every = list(results)
+    trained = list(pairs)
     rows = [row for row in every if row["valid"]]
     seconds = [row["capture_core_s"] for row in rows if row["captured"]]
     counts = {flag: sum(bool(row[flag]) for row in rows) for flag in _FLAGS}
     failures = [
         {"entry": row["entry"], "stage": row["stage"], "reason": row["reason"]}
-        for row in rows
+        for row in (*rows, *trained)
         if not row["verified"]
     ]
     return {
         "entries": len(rows),
         "left_out": [row["entry"] for row in every if not row["valid"]],
         **counts,
+        "backward_entries": len(trained),
+        "backward_captured": sum(bool(row["captured"]) for row in trained),
+        "backward_verified": sum(bool(row["verified"]) for row in trained),
         "core_seconds": round(statistics.median(seconds), 4) if seconds else None,
         "failures": failures,
         "failures_by": dict(Counter(_kind(row) for row in failures).most_common()),
@@ -103,15 +140,14 @@ def _kind(failure: dict[str, Any]) -> str:
     return f"{failure['stage']}: {failure['reason'].partition(':')[0]}"
 
 
-def _jobs(bench: CaptureBench, names: Sequence[str]) -> Iterable[Job]:
-    for name in names:
-        payload = {
-            "name": name,
-            "scaled": bench.scaled,
-            "target": bench.target,
-            "draws": bench.draws,
-        }
-        yield Job(name, (_EXAMINE,), payload)
+def _job(bench: CaptureBench, key: str) -> Job:
+    payload = {
+        "name": key.removeprefix(_BACKWARD),
+        "scaled": bench.scaled,
+        "target": bench.target,
+        "draws": bench.draws,
+    }
+    return Job(key, (_EXAMINE_BACKWARD if key.startswith(_BACKWARD) else _EXAMINE,), payload)
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:
@@ -120,4 +156,5 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     rejection = outcome.rejection or {}
     reason = f"{rejection.get('kind')}: {rejection.get('message')}"
     flags = dict.fromkeys(_FLAGS, False)
-    return {**flags, "valid": True, "stage": "worker", "reason": reason, "capture_core_s": 0.0}
+    stage = f"{_BACKWARD if outcome.key.startswith(_BACKWARD) else ''}worker"
+    return {**flags, "valid": True, "stage": stage, "reason": reason, "capture_core_s": 0.0}

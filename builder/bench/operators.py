@@ -77,7 +77,7 @@ def program(name: str, *, scaled: bool = False, needs_grad: bool = False) -> tup
         name: of an entry.
         scaled: all dimensions are multiplied, until a tensor has ``SCALED_ELEMENTS``; not every
             operator takes that.
-        needs_grad: its floating inputs require gradients.
+        needs_grad: the inputs that the database differentiates require gradients.
     """
     words = re.findall(r"[A-Za-z0-9]+", name)
     entry_point = "Op" + "".join(word[:1].upper() + word[1:] for word in words)
@@ -120,15 +120,16 @@ class Entry:
         A sample without any has one that only tells the device.
         """
         leaves = pytree.tree_leaves(_arguments(self._samples()[self._place]))
-        found = [leaf.detach() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        given = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        found = [leaf.detach() for leaf in given]
         if not found:
             return [torch.ones(1)]
         if self._scaled:
             factor = _factor(max(found, key=torch.numel))
             found = [_enlarged(tensor, factor) for tensor in found]
         return [
-            tensor.requires_grad_(self._needs_grad and tensor.is_floating_point())
-            for tensor in found
+            tensor.requires_grad_(leaf.requires_grad)
+            for tensor, leaf in zip(found, given, strict=True)
         ]
 
     def __call__(self, tensors: list[torch.Tensor]) -> Any:
@@ -139,7 +140,11 @@ class Entry:
         return self._operator(first, *args, **kwargs)
 
     def _samples(self) -> list[Any]:
-        return list(self._listed.sample_inputs("cpu", torch.float32, set_seed=False))
+        grad = self._needs_grad
+        samples = self._listed.sample_inputs(
+            "cpu", torch.float32, requires_grad=grad, set_seed=False
+        )
+        return list(samples)
 
 
 def _arguments(sample: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from builder.bench import operators
-from builder.bench.capture import CaptureBench, chosen, measure, report
+from builder.bench.backward_steps import examine_backward
+from builder.bench.capture import CaptureBench, chosen, keys, measure, report
 from builder.bench.capture_steps import examine
 from builder.errors import UsageError
 from builder.programs.load import load_program
@@ -43,6 +44,7 @@ def test_an_entry_is_a_program(name):
     program.run(module, inputs)
     tensors = loaded(name, needs_grad=True).make_inputs(0)[0]
     assert all(tensor.requires_grad == tensor.is_floating_point() for tensor in tensors)
+    assert all(tensor.is_leaf for tensor in tensors)
 
 
 def test_constants_are_the_same_whenever_the_program_is_loaded():
@@ -121,9 +123,39 @@ def test_figures_add_up():
 
 def test_workers_measure_what_was_asked():
     done = []
-    found = measure(CaptureBench(("abs", "linalg.qr"), workers=1, draws=1), lambda: done.append(1))
-    assert len(done) == found["entries"] == found["captured"] == 2
-    assert found["verified"] == 1
+    bench = CaptureBench(("abs", "linalg.qr", "argmax"), workers=1, draws=1)
+    assert keys(bench) == ["abs", "argmax", "linalg.qr", "backward abs", "backward linalg.qr"]
+    found = measure(bench, lambda: done.append(1))
+    assert len(done) == 5
+    assert found["entries"] == found["captured"] == 3
+    assert found["verified"] == 2
+    assert found["backward_entries"] == 2
+    assert found["backward_captured"] == found["backward_verified"] == 1
+    assert [(one["entry"], one["stage"]) for one in found["failures"]] == [
+        ("linalg.qr", "capture"),
+        ("linalg.qr", "backward capture"),
+    ]
+
+
+def test_parts_can_be_left_out():
+    assert keys(CaptureBench(("abs", "argmax"), backward=False)) == ["abs", "argmax"]
+    assert keys(CaptureBench(("abs", "argmax"), forward=False)) == ["backward abs"]
+    with pytest.raises(UsageError, match="autograd supports none"):
+        keys(CaptureBench(("argmax",), forward=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "reason"),
+    [
+        ("nn.functional.layer_norm", "", ""),
+        ("expand", "backward capture", "no_kernel"),
+        ("nn.functional.cosine_embedding_loss", "", ""),
+    ],
+)
+def test_a_training_pair_of_an_entry(name, stage, reason):
+    found = examine_backward({"name": name, "scaled": False, "target": "cuda:90", "draws": 2})
+    assert (found["stage"], found["reason"].partition(":")[0]) == (stage, reason)
+    assert found["verified"] is (stage == "")
 
 
 def test_a_scaled_sample_that_eager_refuses_is_left_out():
