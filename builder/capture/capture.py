@@ -325,7 +325,7 @@ def _backward(record: GraphRecord, bound: BoundBackward, target: Target, seed: i
     assert record.backward is not None
     source = record.backward.sources[0]
     sources = kernel_sources(source)
-    if not sources:
+    if not sources and library_calls(source):
         raise _without_kernel(source, "backward")
     return Backward(
         source=_clean(source),

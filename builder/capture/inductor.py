@@ -253,13 +253,6 @@ def _library_atan(x: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Argument:
-    """A result that is an argument, handed back."""
-
-    position: int
-
-
-@dataclass(frozen=True)
 class _Geometry:
     size: tuple[Any, ...]
     stride: tuple[Any, ...]
@@ -269,6 +262,18 @@ class _Geometry:
         return torch.empty_strided(self.size, self.stride, dtype=self.dtype)
 
 
+@dataclass(frozen=True)
+class _Argument:
+    """A result that is an argument, handed back."""
+
+    position: int
+    geometry: _Geometry | None
+
+
+def _geometry(value: torch.Tensor) -> _Geometry:
+    return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype)
+
+
 def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
     """For each result of a graph: the argument it is, its geometry, or a number or None itself."""
     placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
@@ -276,25 +281,33 @@ def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
     def plan(node: Any) -> Any:
         if not isinstance(node, torch.fx.Node):
             return node
-        if node in placeholders:
-            return _Argument(placeholders.index(node))
         value = node.meta["val"]
-        if not isinstance(value, torch.Tensor):
-            return value
-        return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype)
+        is_tensor = isinstance(value, torch.Tensor)
+        if node in placeholders:
+            position = placeholders.index(node)
+            return _Argument(position, _geometry(value) if is_tensor else None)
+        return _geometry(value) if is_tensor else value
 
     results: Any = gm.graph.output_node().args[0]
     return [plan(node) for node in results]
 
 
 def _as_laid_out(plan: Sequence[Any], strides: Sequence[tuple[int, ...] | None]) -> list[Any]:
-    """The plan with the strides that Inductor chose: what it saves for backward it may pad."""
+    """The plan with the strides that Inductor chose.
+
+    What it saves for backward it may pad, and of an argument it may save a copy that it made for a
+    convolution, with channels last.
+    """
     if len(plan) != len(strides):
         return list(plan)
-    return [
-        replace(item, stride=own) if isinstance(item, _Geometry) and own is not None else item
-        for item, own in zip(plan, strides, strict=True)
-    ]
+    return [_laid_out(item, own) for item, own in zip(plan, strides, strict=True)]
+
+
+def _laid_out(item: Any, strides: tuple[int, ...] | None) -> Any:
+    geometry = item.geometry if isinstance(item, _Argument) else item
+    if strides is None or not isinstance(geometry, _Geometry) or geometry.stride == strides:
+        return item
+    return replace(geometry, stride=strides)
 
 
 def _report_strides(strides: Sequence[tuple[int, ...] | None]) -> None:

@@ -69,11 +69,13 @@ class BoundBackward:
             graph, one of its results (``binding.OUTPUTS``) or a tangent (``TANGENTS``).
         tangents: of each differentiable result that the program returns, by result.
         gradients: for each differentiated tensor that the forward graph takes.
+        handed_on: for each result, the position of the argument that it is; None for others.
     """
 
     arguments: tuple[str, ...]
     tangents: tuple[Tangent, ...]
     gradients: tuple[Gradient, ...]
+    handed_on: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Backward:
     """Inductor's module for the backward graph, bound to that of the forward graph.
 
     Attributes:
-        source: Inductor's module, paths of its cache removed.
+        source: Inductor's module, paths of its cache removed; empty if the graph only hands its
+            arguments on.
         bound: its arguments and results.
         kernels: in the order of the module.
         aten_ops: overloads of the lowered graph, sorted.
@@ -195,7 +198,12 @@ def bind_backward(
             for (name, leaf), gradient in gradients
             if id(leaf) in taken
         ),
+        tuple(_position(value, backward.calls[0]) for value in backward.results[0]),
     )
+
+
+def _position(value: Any, arguments: Sequence[Any]) -> int | None:
+    return next((n for n, argument in enumerate(arguments) if argument is value), None)
 
 
 def _format_name(tensor: torch.Tensor) -> str:

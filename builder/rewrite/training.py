@@ -175,7 +175,9 @@ class _Writer:
             place: "grad_output" if single else f"grad_output_{n}"
             for n, place in enumerate(returned)
         }
-        saved = zip(backward.bound.arguments, argument_names(backward.source), strict=True)
+        count = len(backward.bound.arguments)
+        inductors = argument_names(backward.source) if backward.source else map(str, range(count))
+        saved = zip(backward.bound.arguments, inductors, strict=True)
         self._saved = {
             expression: names.get(expression) or f"saved_{name}"
             for expression, name in saved
@@ -213,10 +215,12 @@ class _Writer:
         ]
         places = {f"{TANGENTS}[{place}]": name for place, name in self.tangents.items()}
         arguments = tuple((self._saved | places)[item] for item in bound.arguments)
-        device = f"{self.tangents[bound.tangents[0].result]}.device"
-        body = forward_body(self._backward.source, arguments, kernels, device)
-        lines += [ast.unparse(statement) for statement in body.statements]
-        results = [ast.unparse(output) for output in body.outputs]
+        results = [arguments[place] if place is not None else "None" for place in bound.handed_on]
+        if self._backward.source:
+            device = f"{self.tangents[bound.tangents[0].result]}.device"
+            body = forward_body(self._backward.source, arguments, kernels, device)
+            lines += [ast.unparse(statement) for statement in body.statements]
+            results = [ast.unparse(output) for output in body.outputs]
         found = {gradient.argument: gradient.result for gradient in bound.gradients}
         lines.append("return (")
         for number, expression in enumerate(self._names):

@@ -54,6 +54,53 @@ def test_every_kind_of_convolution():
         torch.testing.assert_close(ours, wanted)
 
 
+def test_gradients_of_every_kind_of_convolution():
+    sizes = {1: (11,), 2: (9, 12), 3: (6, 7, 5)}
+    options = itertools.product((1, 2), (0, 1), (1, 2), (False, True), (1, 2))
+    for (rank, size), (stride, pad, dilation, transposed, groups) in itertools.product(
+        sizes.items(), options
+    ):
+        kernel = (3, 2, 3)[:rank]
+        x = torch.randn(2, 4, *size, dtype=torch.float64)
+        shape = (4, 6 // groups) if transposed else (6, 4 // groups)
+        weight = torch.randn(*shape, *kernel, dtype=torch.float64)
+        extra = [stride - 1] * rank if transposed else [0] * rank
+        given = ([stride] * rank, [pad] * rank, [dilation] * rank, transposed, extra, groups)
+        grad = torch.randn_like(aten.convolution.default(x, weight, None, *given))
+        for mask in ([True, True, True], [False, True, False], [True, False, False]):
+            ours = convolution.convolution_backward(grad, x, weight, [6], *given, mask)
+            if ours is NotImplemented:
+                assert rank == 2
+                assert not transposed
+                continue
+            wanted = aten.convolution_backward.default(grad, x, weight, [6], *given, mask)
+            for one, other, asked in zip(ours, wanted, mask, strict=True):
+                assert (one is not None) == asked
+                if asked:
+                    torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, float("inf")])
+def test_gradients_of_distances(p):
+    x, y = torch.randn(2, 5, 4, dtype=torch.float64), torch.randn(2, 7, 4, dtype=torch.float64)
+    y[:, 2] = x[:, 1]
+    grad, found = torch.randn(2, 5, 7, dtype=torch.float64), torch.cdist(x, y, p)
+    ours = distance.cdist_backward(grad, x, y, p, found)
+    torch.testing.assert_close(ours, aten._cdist_backward(grad, x, y, p, found))
+    x = x[0].contiguous()
+    x[3] = x[1]
+    grad, found = torch.randn(10, dtype=torch.float64), torch.pdist(x, p)
+    ours = distance.pdist_backward(grad, x, p, found)
+    torch.testing.assert_close(ours, aten._pdist_backward(grad, x, p, found))
+
+
+def test_gradient_of_a_masked_scatter():
+    mask, grad = torch.rand(6, 1) < 0.6, torch.randn(6, 5)
+    for sizes in ([30], [6, 7]):
+        ours = scatter.masked_scatter_backward(grad, mask, sizes)
+        assert torch.equal(ours, aten.masked_scatter_backward(grad, mask.expand(6, 5), sizes))
+
+
 def test_channels_stay_last():
     x = torch.randn(2, 4, 8, 8).to(memory_format=torch.channels_last)
     for options in (([2, 2], [1, 1], [1, 1], True), ([1, 1], [1, 1], [2, 2], False)):

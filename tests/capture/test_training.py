@@ -90,6 +90,28 @@ def test_what_is_saved_lies_as_the_backward_graph_takes_it():
     assert "(2, 16, 14, 14), (3200, 196, 14, 1), 'input'" in record.backward.sources[0]
 
 
+def test_a_copy_that_forward_made_is_what_backward_takes():
+    """Inductor convolves with channels last; forward's copies of the operands are saved."""
+    module = nn.Conv2d(104, 96, 3, stride=2, padding=1)
+    found = captured(module, torch.randn(4, 104, 7, 7, requires_grad=True))
+    assert "(936, 1, 312, 104)" in found.source
+    assert not {"input", "self.weight"} & set(found.backward.bound.arguments)
+
+
+def test_a_backward_graph_may_have_no_kernel():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = nn.Parameter(torch.randn(32, 48))
+
+        def forward(self, x):
+            return x + self.shift
+
+    backward = captured(Sum(), torch.randn(32, 48, requires_grad=True)).backward
+    assert backward.kernels == ()
+    assert backward.bound.handed_on == (0, 0)
+
+
 def test_nothing_is_differentiable():
     class Sine(nn.Module):
         def forward(self, x):

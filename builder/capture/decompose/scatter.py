@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Tensor = torch.Tensor
 aten = torch.ops.aten
@@ -21,6 +25,17 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Any:
     rank = mask.reshape(-1).to(torch.int64).cumsum(0) - 1
     taken = source.reshape(-1)[rank.clamp(0, source.numel() - 1)]
     return torch.where(mask, taken.reshape(mask.shape), x)
+
+
+def masked_scatter_backward(grad: Tensor, mask: Tensor, sizes: Sequence[int]) -> Any:
+    """``aten.masked_scatter_backward``: the source's elements, from where the mask has put them."""
+    grad, mask = torch.broadcast_tensors(grad, mask)
+    count = math.prod(sizes)
+    if not grad.numel() or not count:
+        return NotImplemented
+    rank = mask.reshape(-1).to(torch.int64).cumsum(0) - 1
+    taken = torch.where(mask, grad, 0.0).reshape(-1)
+    return grad.new_zeros(count).index_add(0, rank.clamp(0, count - 1), taken).reshape(sizes)
 
 
 def index_reduce(
@@ -151,6 +166,7 @@ def embedding_bag(
 DECOMPOSITIONS = {
     aten._embedding_bag_forward_only.default: embedding_bag,  # noqa: SLF001
     aten.masked_scatter.default: masked_scatter,
+    aten.masked_scatter_backward.default: masked_scatter_backward,
     aten.index_reduce.default: index_reduce,
     aten.scatter_reduce.two: scatter_reduce,
     aten.histc.default: histc,
