@@ -7,6 +7,7 @@ triton 3.6 to 3.7; ``tests/capture/test_device.py`` fails if one of the seams mo
 2. Inductor asks a device interface for properties      -> a registered interface answers.
 3. Code inside Inductor asks ``torch.cuda`` directly    -> patched while a graph is lowered.
 4. Fake tensors ask cuDNN for a convolution's layout    -> cuDNN's rule answers.
+5. They start the driver (2.11, if built for CUDA)      -> there is none to start.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch.utils._triton as torch_triton
 from torch._dynamo import device_interface
 from torch._inductor.runtime.hints import DeviceProperties
 from torch._prims_common import suggest_memory_format
+from torch._subclasses import fake_tensor
 from triton.backends.driver import DriverBase
 from triton.runtime.driver import driver as triton_driver
 
@@ -165,18 +167,20 @@ def _convolution_format(input_: torch.Tensor, weight: torch.Tensor, _: Any) -> t
     return torch.contiguous_format
 
 
+_FAKE_TENSORS_ASK: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+    (torch._C, "_conv_determine_backend_memory_format", _convolution_format),  # noqa: SLF001
+    (fake_tensor, "init_gpu_context", functools.partial(_constant, None)),
+)
+
+
 @contextlib.contextmanager
 def described_gpu(target: Target) -> Iterator[None]:
     """Makes ``target`` the machine's only GPU for everything that asks within this process."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_registered_interface(target))
         stack.enter_context(_active_driver(target))
-        formats = mock.patch.object(
-            torch._C,  # noqa: SLF001
-            "_conv_determine_backend_memory_format",
-            _convolution_format,
-        )
-        stack.enter_context(formats)
+        for owner, name, answer in _FAKE_TENSORS_ASK:
+            stack.enter_context(mock.patch.object(owner, name, answer))
         for name, answer in _torch_cuda_answers(target).items():
             stack.enter_context(mock.patch.object(torch.cuda, name, answer))
         if target.backend == "hip":

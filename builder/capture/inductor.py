@@ -401,7 +401,7 @@ def _symbolic_arguments(gm: torch.fx.GraphModule) -> list[Any]:
 
 def _forget_guards() -> None:
     """Saves Dynamo building checks for a second call, a tenth of a capture: there is none."""
-    TracingContext.get().guards_context.dynamo_guards.clear()
+    TracingContext.get().guards_context.dynamo_guards.inner.clear()
 
 
 _SCALED_SOFTMAX = frozenset({"mul_softmax_pattern", "div_softmax_pattern"})

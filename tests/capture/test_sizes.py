@@ -87,7 +87,8 @@ def test_views_of_permuted_tensors_take_sizes_of_one():
 
 def test_what_cannot_be_traced_for_ones_is_traced_for_more():
     found = captured(lambda self, x, y: (x @ y.t()).diagonal().exp(), *pairs((12, 12), (8, 8)))
-    assert found.sizes.guards[0] == "_size_0 >= 2"
+    traces_ones = torch.__version__.startswith("2.11.")
+    assert found.sizes.guards[0] == f"_size_0 >= {1 if traces_ones else 2}"
 
 
 def test_a_branch_on_a_size_is_named():
