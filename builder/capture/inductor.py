@@ -228,7 +228,9 @@ def _ranked_configs(target: Target, seed: int, rank: int) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _lowering_seams(target: Target, seed: int, variant: Variant) -> Iterator[None]:
+def _lowering_seams(
+    target: Target, seed: int, variant: Variant, *, described: bool
+) -> Iterator[None]:
     heuristic = template_heuristics.BaseConfigHeuristic
     ranked = _ranked_configs(target, seed, variant.rank)
     with contextlib.ExitStack() as stack:
@@ -239,7 +241,7 @@ def _lowering_seams(target: Target, seed: int, variant: Variant) -> Iterator[Non
             mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
             scatters_in_triton(),
             short_sums_apart(),
-            described_gpu(target),
+            described_gpu(target) if described else contextlib.nullcontext(),
         ):
             stack.enter_context(patch)
         yield
@@ -340,10 +342,12 @@ def _lower(
     target: Target,
     seed: int,
     variant: Variant,
+    *,
+    described: bool,
 ) -> _Lowered:
-    """The module Inductor generates for a graph; the graph is moved to the described GPU."""
-    with _lowering_seams(target, seed, variant):
-        on_gpu, mode = _retarget(gm, inputs)
+    """The module Inductor generates for a graph, which is moved to the described GPU first."""
+    with _lowering_seams(target, seed, variant, described=described):
+        on_gpu, mode = _retarget(gm, inputs) if described else (inputs, _fake_mode(gm))
         with V.set_fake_mode(mode):
             try:
                 inductor.compile_fx_inner(gm, on_gpu, **{**options, "cudagraphs": False})
@@ -352,7 +356,9 @@ def _lower(
     return _Lowered("", ())  # a graph that only hands its inputs back has no module
 
 
-def _backend(whole: GraphRecord, target: Target, seed: int, variant: Variant) -> Callable[..., Any]:
+def _backend(
+    whole: GraphRecord, target: Target, seed: int, variant: Variant, *, described: bool
+) -> Callable[..., Any]:
     def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
         record = whole.of(is_backward=bool(kwargs.get("is_backward")))
         plan = _result_plan(gm)
@@ -361,7 +367,7 @@ def _backend(whole: GraphRecord, target: Target, seed: int, variant: Variant) ->
         record.graphs.append(gm)
         record.constants.extend(held_constants(gm))
         if not record.constants:
-            lowered = _lower(gm, inputs, kwargs, target, seed, variant)
+            lowered = _lower(gm, inputs, kwargs, target, seed, variant, described=described)
             record.sources.append(lowered.source)
             plan = _as_laid_out(plan, lowered.strides)
             _report_strides(lowered.strides)
@@ -449,6 +455,7 @@ def compile_for(
     dynamic: bool = False,
     ones: bool = True,
     differentiate: Callable[[Any], None] | None = None,
+    described: bool = True,
 ) -> tuple[Any, GraphRecord]:
     """Runs ``torch.compile(function)`` for a described GPU, in a variant's configuration.
 
@@ -462,6 +469,8 @@ def compile_for(
         ones: such a size may be 1.
         differentiate: runs a backward pass from what the compiled function returned, which lowers
             the backward graph; without it nothing is differentiated.
+        described: without, the function and its arguments lie on this machine's own GPU, which is
+            of the target's kind, and is asked itself.
 
     Returns:
         what the compiled function returned, its tensors being uncomputed stand-ins, and the record.
@@ -487,7 +496,7 @@ def compile_for(
     ):
         compiled = torch.compile(
             function,
-            backend=_backend(record, target, seed, variant),
+            backend=_backend(record, target, seed, variant, described=described),
             fullgraph=True,
             dynamic=False,
         )

@@ -9,6 +9,7 @@ from builder.cli.lazy import LazyGroup
 COMMANDS = {
     "capture": "Count the operators of PyTorch that become verified Triton.",
     "executor": "Time kernels on the executor and under Triton's interpreter.",
+    "fidelity": "Compare kernels for a described GPU with those of a real one.",
     "verifier": "Count the faults that verification finds, and its false alarms.",
 }
 

@@ -1,0 +1,130 @@
+"""Whether a described GPU and a real one of its kind make the compiler write the same kernels."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import triton
+from torch.utils import _pytree as pytree
+
+from builder.capture.inductor import compile_for
+from builder.capture.kernels import kernel_sources
+from builder.capture.targets import TARGETS
+from builder.errors import OperationFailed, Rejected
+from builder.programs.load import load_program
+from builder.programs.synthesise import synthesise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.capture.targets import Target
+    from builder.programs.load import LoadedProgram
+
+_DIFFERENCE_LINES = 6
+
+
+@dataclass(frozen=True)
+class FidelityBench:
+    """What to compare.
+
+    Attributes:
+        programs: how many, the first of the seed's stream.
+        seed: of the stream, and of choices among configurations.
+    """
+
+    programs: int = 100
+    seed: int = 0
+
+
+def real_target() -> Target:
+    """The described target of this machine's own GPU.
+
+    Raises:
+        OperationFailed: PyTorch sees no GPU, or one that the table does not describe.
+    """
+    if not torch.cuda.is_available():
+        raise OperationFailed("PyTorch sees no GPU; run this where torch.cuda.is_available()")
+    properties = torch.cuda.get_device_properties(0)
+    if torch.version.hip:
+        name = f"hip:{properties.gcnArchName.partition(':')[0]}"
+    else:
+        name = f"cuda:{properties.major * 10 + properties.minor}"
+    if name not in TARGETS:
+        raise OperationFailed(
+            f"no target describes this GPU, {name}; describe it in builder/capture/targets.py"
+        )
+    return TARGETS[name]
+
+
+def measure(bench: FidelityBench, on_done: Callable[[], Any]) -> dict[str, Any]:
+    """Captures each program twice, for the described GPU and through the real one.
+
+    Returns:
+        ``device``, ``target``, ``torch``, ``triton``, ``programs``; the number of ``kernels``,
+        those that only one capture has included; how many are ``identical``, byte for byte, and
+        their ``share``; ``differences``: program, kernel and where its texts differ first;
+        ``failures``: programs that one of the two captures refused, with its reason.
+
+    Raises:
+        OperationFailed: there is no real GPU.
+    """
+    target = real_target()
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(0),
+        "target": target.name,
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+        "programs": bench.programs,
+        "kernels": 0,
+        "identical": 0,
+        "differences": [],
+        "failures": [],
+    }
+    for index in range(bench.programs):
+        _compare(bench, index, target, found)
+        on_done()
+    found["share"] = found["identical"] / found["kernels"] if found["kernels"] else None
+    return found
+
+
+def _compare(bench: FidelityBench, index: int, target: Target, found: dict[str, Any]) -> None:
+    program = synthesise(bench.seed, index)
+    try:
+        loaded = load_program(program.python_code, program.entry_point)
+        described = kernels(loaded, target, bench.seed, described=True)
+        real = kernels(loaded, target, bench.seed, described=False)
+    except (Rejected, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        found["failures"].append({"program": index, "reason": reason})
+        return
+    for name in sorted(described.keys() | real.keys()):
+        found["kernels"] += 1
+        if described.get(name) == real.get(name):
+            found["identical"] += 1
+        else:
+            where = first_difference(described.get(name, ""), real.get(name, ""))
+            found["differences"].append({"program": index, "kernel": name, "where": where})
+
+
+def kernels(
+    program: LoadedProgram, target: Target, seed: int, *, described: bool
+) -> dict[str, str]:
+    """Name and text of the kernels that a program becomes."""
+    module, inputs = program.make_module(), program.make_inputs(0)
+    if not described:
+        module = module.cuda()
+        inputs = pytree.tree_map_only(torch.Tensor, torch.Tensor.cuda, inputs)
+    _, record = compile_for(module, inputs, target, seed, described=described)
+    texts: dict[str, str] = {}
+    for source in record.sources:
+        texts |= kernel_sources(source)
+    return texts
+
+
+def first_difference(described: str, real: str) -> str:
+    """The first lines that only one of two texts has, as in a unified difference."""
+    lines = difflib.unified_diff(described.splitlines(), real.splitlines(), lineterm="", n=0)
+    return "\n".join(list(lines)[3 : 3 + _DIFFERENCE_LINES])

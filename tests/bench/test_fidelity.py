@@ -1,0 +1,56 @@
+"""Described and real GPU compared, as far as that can be tested without one."""
+
+import pytest
+import torch
+from torch import nn
+
+from builder.bench import fidelity
+from builder.bench.fidelity import FidelityBench, first_difference, measure, real_target
+from builder.capture.inductor import compile_for
+from builder.capture.targets import TARGETS
+from builder.errors import OperationFailed, VerificationRejected
+
+H100 = TARGETS["cuda:90"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_compared():
+    with pytest.raises(OperationFailed, match="sees no GPU"):
+        real_target()
+
+
+def test_a_real_device_is_asked_itself(monkeypatch):
+    """On the CPU, where the compiler then writes C++."""
+    monkeypatch.setattr("builder.capture.inductor.described_gpu", None)
+    _, record = compile_for(nn.GELU(), [torch.randn(48, 64)], H100, 0, described=False)
+    assert "cpp_fused_gelu" in record.sources[0]
+    assert "triton" not in record.sources[0].partition("def call(")[2]
+
+
+def test_what_differs_is_counted_and_told(monkeypatch):
+    texts = {"one": "a\nb", "two": "c\nd"}
+
+    def kernels(program, target, seed, *, described):
+        if program.entry_point == programs[1]:
+            raise VerificationRejected("kind", "refused")
+        return texts if described else texts | {"two": "c\ne", "three": "f"}
+
+    monkeypatch.setattr(fidelity, "kernels", kernels)
+    monkeypatch.setattr(fidelity, "real_target", lambda: H100)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    programs = [fidelity.synthesise(3, index).entry_point for index in range(3)]
+    steps = []
+    found = measure(FidelityBench(2, 3), lambda: steps.append(1))
+    assert len(steps) == found["programs"] == 2
+    assert (found["kernels"], found["identical"], found["share"]) == (3, 1, 1 / 3)
+    assert [one["kernel"] for one in found["differences"]] == ["three", "two"]
+    assert found["differences"][1]["where"] == "-d\n+e"
+    assert found["failures"] == [{"program": 1, "reason": "VerificationRejected: refused"}]
+
+
+def test_the_described_capture_is_the_same_each_time():
+    program = fidelity.load_program(fidelity.synthesise(0, 1).python_code)
+    first = fidelity.kernels(program, H100, 0, described=True)
+    assert first
+    assert fidelity.kernels(program, H100, 0, described=True) == first
+    assert first_difference("a", "a") == ""
