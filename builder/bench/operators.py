@@ -109,7 +109,7 @@ class Entry:
         random.setstate(state)
         if not samples:
             raise OperationFailed(f"{name} has no sample; leave it out")
-        self._place = max(range(len(samples)), key=lambda place: _elements(samples[place]))
+        self._place = max(range(len(samples)), key=lambda place: _rank(samples[place]))
         leaves, self._spec = pytree.tree_flatten(_arguments(samples[self._place]))
         self._constants = [_HOLE if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self._operator = self._listed.op
@@ -154,6 +154,12 @@ def _arguments(sample: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
 def _elements(sample: Any) -> int:
     leaves = pytree.tree_leaves(_arguments(sample))
     return sum(leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor))
+
+
+def _rank(sample: Any) -> tuple[int, bool]:
+    """The largest is taken, and of those that are as large a dropout that drops something."""
+    drops = sample.kwargs.get("training", False) and 0.0 < sample.kwargs.get("p", 0.0) < 1.0
+    return _elements(sample), bool(drops)
 
 
 def _called(operator: Any, *args: Any, **kwargs: Any) -> Any:

@@ -50,7 +50,8 @@ class SeedArguments:
     """Where a kernel's seeds stand among Inductor's call arguments.
 
     Attributes:
-        pointers: positions of the seeds' tensor, which the launcher does not take.
+        pointers: positions of the seeds' tensor, which the launcher does not take, unless another
+            tensor is in its memory by then.
         numbers: positions of the numbers of seeds, where the launcher takes the seeds.
         names: of the kernel's parameters that are seeds.
     """
@@ -71,20 +72,30 @@ def take_seeds(function: ast.FunctionDef) -> SeedArguments:
     new_names = {name: f"{PARAMETER}_{n}" if n else PARAMETER for n, name in enumerate(offsets)}
     loads = _SeedLoads(new_names)
     loads.visit(function)
-    read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    odd = sorted((loads.pointers | set(offsets)) & read)
+    written, read = _names_used(function)
+    odd = sorted((read & loads.pointers) | ((read | written) & set(offsets)))
     if odd:
         raise RewriteRejected(
             "unknown_construct", f"kernel {function.name} uses {', '.join(odd)} for more than seeds"
         )
-    function.args.args = [item for item in function.args.args if item.arg not in loads.pointers]
+    pointers = loads.pointers - written
+    function.args.args = [item for item in function.args.args if item.arg not in pointers]
     for argument in function.args.args:
         argument.arg = new_names.get(argument.arg, argument.arg)
     return SeedArguments(
-        frozenset(names.index(name) for name in loads.pointers),
+        frozenset(names.index(name) for name in pointers),
         frozenset(names.index(name) for name in offsets),
         tuple(new_names.values()),
     )
+
+
+def _names_used(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
+    """The names of where a kernel stores something, and every other name in it."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    places = [call.args[0] for call in calls if ast.unparse(call.func) == "tl.store"]
+    stored = {node for place in places for node in ast.walk(place) if isinstance(node, ast.Name)}
+    every = {node for node in ast.walk(function) if isinstance(node, ast.Name)}
+    return {node.id for node in stored}, {node.id for node in every - stored}
 
 
 class _SeedLoads(ast.NodeTransformer):

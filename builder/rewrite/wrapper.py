@@ -101,7 +101,7 @@ class _Translator:
         self._kernels = kernels
         self._device = device
         self._fresh: set[str] = set()
-        self._seed_buffers = seed_buffers
+        self._seed_buffers = dict(seed_buffers)
         self.body = ForwardBody()
 
     def visit(self, node: ast.stmt) -> None:
@@ -153,6 +153,15 @@ class _Translator:
         text = f"{SEEDS} = random_seeds({PARAMETER}, {found[1]})"
         self.body.statements.append(ast.parse(text).body[0])
 
+    def _let_reuse(self, value: ast.expr) -> None:
+        """Allocates the seeds' tensor where another is put into its memory."""
+        base = value.args[0] if isinstance(value, ast.Call) and value.args else value
+        count = self._seed_buffers.pop(base.id, None) if isinstance(base, ast.Name) else None
+        if count is not None:
+            text = f"{ast.unparse(base)} = torch.empty(({count},), dtype=torch.int64, "
+            text += f"device={self._device})"
+            self.body.statements.append(ast.parse(text).body[0])
+
     def _assign(self, node: ast.Assign) -> None:
         target = node.targets[0]
         if isinstance(target, ast.Tuple) and ast.unparse(node.value) == "args":
@@ -172,6 +181,7 @@ class _Translator:
                 raise _needs_library(name)
         if target.id in self._seed_buffers:
             return
+        self._let_reuse(node.value)
         if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in _EMPTY:
             self._fresh.add(target.id)
         self.body.statements.append(ast.Assign([_named(target)], self._value(node.value)))

@@ -10,8 +10,12 @@ numbers: as easy as 1, 2, 3", 2011).  Nothing here is shared with what it is com
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Tensor = torch.Tensor
 
@@ -24,7 +28,7 @@ _SCALE = 4.6566127342e-10
 """What ``tl.rand`` multiplies 31 bits by: the largest float32 that keeps it below one."""
 _LEAST = 1.0e-7
 """What ``tl.randn`` takes the logarithm of at least."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 def call_seed(seed: int, index: int) -> int:
@@ -40,13 +44,14 @@ def call_seed(seed: int, index: int) -> int:
     return (state ^ (state >> 31)) >> 1
 
 
-def words(seed: int, count: int) -> Tensor:
-    """Four words of 32 bits for each counter from 0 to below ``count``: int64 of (4, count)."""
-    out = torch.empty(4, count, dtype=torch.int64)
-    for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
-        out[:, start:stop] = _philox(torch.arange(start, stop), seed)
-    return out
+def words(seed: int, count: int) -> Iterator[Tensor]:
+    """Four words of 32 bits for each counter from 0 to below ``count``.
+
+    Yields:
+        int64 of shape (4, n), part by part, the last or only one perhaps empty.
+    """
+    for start in range(0, count + 1, _CHUNK):
+        yield _philox(torch.arange(start, min(start + _CHUNK, count)), seed)
 
 
 def _philox(counter: Tensor, seed: int) -> Tensor:

@@ -286,7 +286,7 @@ class Prepared:
                 if self.must_depend:
                     check_dependence(self.program)
                 if original.random_calls:
-                    check_randomness(case, original)
+                    check_randomness(case, original, must_be_seen=self.must_depend)
             return _asked(case, original, costs)
         return self._attempted(draw, variant, costs, first_attempt)
 

@@ -184,8 +184,8 @@ class _Numbers:
     def _drawn(self, like: Tensor, law: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
         """Outside of all modes: to the reference these numbers are given."""
         with outside_dispatch_modes():
-            made = law(philox.words(self.seed, like.numel()))
-            return [flat.as_strided(like.size(), like.stride()) for flat in made]
+            parts = zip(*map(law, philox.words(self.seed, like.numel())), strict=True)
+            return [torch.cat(part).as_strided(like.size(), like.stride()) for part in parts]
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

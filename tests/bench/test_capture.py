@@ -166,3 +166,11 @@ def test_a_scaled_sample_that_eager_refuses_is_left_out():
 
 def test_constant_results_are_compared_too():
     assert examined("zeros_like")["verified"]
+
+
+def test_of_dropouts_one_is_taken_that_drops_something():
+    entry = operators.Entry("nn.functional.dropout2d", scaled=False, needs_grad=False)
+    torch.manual_seed(0)
+    (x,) = entry.tensors()
+    assert x.dim() == 4
+    assert 0 < (entry([x]) == 0).sum() < x.numel()

@@ -93,6 +93,29 @@ def test_other_kernels_are_left_alone():
     assert ast.unparse(function) == before
 
 
+def test_a_tensor_in_the_memory_of_the_seeds_is_still_written():
+    function = kernel(
+        ["tmp0 = tl.load(in_ptr0 + load_seed_offset)", "tl.store(in_ptr0 + x0, tl.rand(tmp0, x0))"],
+        "in_ptr0, load_seed_offset, XBLOCK",
+    )
+    assert take_seeds(function).pointers == set()
+    assert ast.unparse(function) == (
+        "def kernel(in_ptr0, seed, XBLOCK):\n    tl.store(in_ptr0 + x0, tl.rand(seed, x0))"
+    )
+
+
+def test_the_memory_of_the_seeds_is_used_again(tmp_path):
+    """Inductor puts an int64 scalar where its seed was."""
+    drawn = DROPS.replace("F.dropout(x, 0.2) + F.dropout(x.sin(), 0.4)", "torch.randint(1, 9, ())")
+    loaded, text, namespace = rewritten(drawn, tmp_path)
+    assert "torch.empty((1,), dtype=torch.int64, device=x.device)" in text
+    new, (x,) = namespace["DropsNew"](), loaded.make_inputs(0)
+    with torch.no_grad(), launches_on_cpu():
+        found = {new(x, seed=seed).item() for seed in range(40)}
+    assert found <= set(range(1, 9))
+    assert len(found) > 4
+
+
 @pytest.mark.parametrize(
     "use", ["tmp1 = tl.load(in_ptr0 + x0)", "tl.store(out_ptr0, load_seed_offset)"]
 )
