@@ -65,7 +65,9 @@ pairs = load_dataset("OWNER/NAME", split="train")
 ```
 
 `triton_code` needs only `torch` and `triton`. For a class `Model` in `python_code` it defines
-`ModelNew`, with the same constructor, the same `state_dict` and the same `forward`.
+`ModelNew`, with the same constructor, the same `state_dict` and the same `forward`. Where a row is
+`stochastic`, `forward` also takes a `seed` that its random numbers follow from; without one it is
+that of torch's generator.
 
 ## How a pair is verified
 

@@ -65,7 +65,7 @@ COLUMNS: tuple[Column, ...] = (
     _optional("parent", _TEXT, "`pair_id` this pair was derived from; null for none."),
     Column("license", _TEXT, "SPDX identifier of the pair."),
     Column("mode", _TEXT, "`forward` or `training`."),
-    Column("stochastic", _BOOL, "Whether the program draws random numbers."),
+    Column("stochastic", _BOOL, "Whether the program draws random numbers: forward takes a seed."),
     Column("shape_generic", _BOOL, "Whether the Triton module takes any size the program takes: it "
            "was verified on at least three other shapes, odd sizes among them."),
     _optional("static_reason", _TEXT, "Why it takes the declared shape only, where the program "
