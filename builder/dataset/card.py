@@ -76,8 +76,17 @@ instruction by instruction from the compiler's TTIR and gave what the program gi
 float output's error against a float64 reference is at most twice that of PyTorch eager or a floor
 documented for the operation and type; discrete outputs are equal. Outputs were poisoned before each
 run, memory accesses checked, and inputs left alone unless the program changes them.
-Every kernel compiles for each of `compiled_targets` within that GPU's limits. What did not pass is
-no pair: it is a row of the configuration `rejections`, with stage, kind and message.
+Every kernel compiles for each of `compiled_targets` within that GPU's limits. Where `shape_generic`
+is true, the kernels take their sizes as arguments and were compared on the program's shape variants
+and on other shapes: sizes of one, odd ones, and larger than any that is declared. What did not pass
+is no pair: it is a row of the configuration `rejections`, with stage, kind and message.
+"""
+
+
+_COUNTS = """\
+## Counts
+
+{count:,} verified, {generic:,} of them for any size; {rejected:,} rejected.
 """
 
 
@@ -90,6 +99,7 @@ def render_card(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -
     """
     first = rows[0] if rows else {}
     count = len(rows)
+    generic = sum(bool(row["shape_generic"]) for row in rows)
     rejected = sum(sum(kinds.values()) for kinds in summary["rejections"].values())
     parts = [
         _FRONT_MATTER.format(
@@ -102,7 +112,7 @@ def render_card(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -
             pairs="1 pair" if count == 1 else f"{count:,} pairs",
             **{name: first.get(f"{name}_version", "-") for name in ("builder", "torch", "triton")},
         ),
-        f"## Counts\n\n{count:,} verified, {rejected:,} rejected.\n",
+        _COUNTS.format(count=count, generic=generic, rejected=rejected),
         _table(("family", "pairs"), summary["families"]),
         _table(("kernel kind", "pairs with it"), summary["kernel_kinds"]),
         _rejections(summary["rejections"]),

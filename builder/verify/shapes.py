@@ -80,7 +80,10 @@ def other_shapes(
         bounds: the bounds of integer tensors by place, likewise.
 
     Returns:
-        alternatives for each of three shapes: of size 1, and one above or below a power of two.
+        alternatives for each of three shapes: of size 1; of twice the largest size that is declared
+        and one more, which no constant may bound; of sizes one above or below a power of two.  Then
+        shapes of which the program need not take any: the order of sizes changed, and a size of 1
+        that is another elsewhere, which may be broadcast.
     """
     columns = _columns(sets, bounds)
     free, rules = _related(columns)
@@ -89,8 +92,9 @@ def other_shapes(
     declared = list(zip(*free, strict=True))
     wanted = [
         [[1] * len(free), *_single_ones(free)],
-        [_beside(free, 1), _between(free)],
+        [_more(free, _beside(free, 1)), _beside(free, 1), _between(free)],
         [_beside(free, -1), _between(free[::-1])[::-1]],
+        [_between(free)[::-1]],
     ]
     found = []
     for alternatives in wanted:
@@ -98,6 +102,7 @@ def other_shapes(
         fresh = [values for values in dict.fromkeys(scaled) if values not in declared]
         shapes = [_shape(rules, values) for values in fresh]
         found.append(tuple(shape for shape in shapes if shape is not None))
+    found += [(shape,) for shape in _broadcast(free, rules)]
     return [alternatives for alternatives in found if alternatives]
 
 
@@ -147,7 +152,7 @@ def _rule(free: Sequence[Column], column: Column) -> Rule | None:
     return None
 
 
-def _shape(rules: Mapping[Place, Rule], values: Column) -> OtherShape | None:
+def _shape(rules: Mapping[Place, Rule], values: Sequence[int]) -> OtherShape | None:
     sizes = []
     for where, (factor, factors) in sorted(rules.items()):
         size = factor * math.prod(values[index] for index in factors)
@@ -155,6 +160,17 @@ def _shape(rules: Mapping[Place, Rule], values: Column) -> OtherShape | None:
             return None
         sizes.append((where, int(size)))
     return OtherShape(tuple(sizes))
+
+
+def _broadcast(free: Sequence[Column], rules: Mapping[Place, Rule]) -> Iterator[OtherShape]:
+    """The first variant, with one of several sizes that go together set to 1."""
+    base = _shape(rules, [column[1] for column in free])
+    if base is None:
+        return
+    for index in range(len(free)):
+        places = [w for w, rule in rules.items() if rule == (1, (index,)) and w[1] != _BOUND]
+        for place in (places[0], places[-1]) if len(places) > 1 else ():
+            yield OtherShape(tuple((w, 1 if w == place else size) for w, size in base.sizes))
 
 
 # -- which sizes to take ---------------------------------------------------------------------
@@ -188,6 +204,11 @@ def _beside(free: Sequence[Column], first: int) -> list[int]:
         power = 1 << max(1, (most - step).bit_length() - 1)
         values.append(power + step)
     return values
+
+
+def _more(free: Sequence[Column], others: Sequence[int]) -> list[int]:
+    """The largest size far above all that are declared: a loop's last block may cover one more."""
+    return [*others[:-1], 2 * max(free[-1]) // math.gcd(*free[-1]) + 1]
 
 
 def _between(free: Sequence[Column]) -> list[int]:

@@ -143,7 +143,7 @@ def test_the_card_names_the_license_as_the_hub_does(tmp_path, licenses, named):
 def test_the_card_has_counts_columns_and_no_place_or_time(tmp_path):
     dataset(tmp_path, pairs=4, rejected=2)
     card = (tmp_path / "README.md").read_text()
-    assert "4 verified, 2 rejected." in card
+    assert "4 verified, 0 of them for any size; 2 rejected." in card
     assert "| `family_0` | 2 |" in card
     assert "| `pointwise` | 4 |" in card
     assert "| capture | `no_kernel` | 2 |" in card

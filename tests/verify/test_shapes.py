@@ -27,26 +27,34 @@ def shapes_of(*sets, bounds=()):
 
 def test_ones_and_sizes_beside_powers_of_two():
     # Each with what to take if the program does not, and none that is declared.
-    assert shapes_of([(64, 7)], [(8, 7)], [(33, 7)], [(20, 7)]) == [[[1]], [[9]], [[63], [9]]]
-    assert shapes_of([(640, 7)], [(8, 7)], [(33, 7)], [(20, 7)]) == [
-        [[1]],
-        [[129], [9]],
-        [[127], [9]],
-    ]
+    one, above, below, crossed = shapes_of([(64, 7)], [(8, 7)], [(33, 7)], [(20, 7)])
+    assert (one, above, below, crossed) == ([[1]], [[129], [9]], [[63], [9]], [[9]])
+    above, below = shapes_of([(640, 7)], [(8, 7)], [(33, 7)], [(20, 7)])[1:3]
+    assert (above, below) == ([[1281], [129], [9]], [[127], [9]])
     assert shapes_of([(64, 8)], [(9, 8)], [(9, 3)], [(30, 20)])[1:] == [
-        [[63, 17], [11, 5]],
+        [[129, 17], [63, 17], [11, 5]],
         [[33, 15], [11, 5]],
+        [[5, 11]],
     ]
 
 
 def test_sizes_that_go_together_stay_together():
     sets = [[(b, s, 8), (2 * s,), (b * s, 3)] for b, s in ((4, 64), (2, 31), (3, 40), (5, 16))]
-    for alternatives in other_shapes(columns(*sets), [{}] * 4):
+    for alternatives in other_shapes(columns(*sets), [{}] * 4)[:4]:
         for shape in alternatives:
             got = dict(shape.sizes)
             assert got[1, 0] == 2 * got[0, 1]
             assert got[2, 0] == got[0, 0] * got[0, 1]
             assert (0, 2) not in got
+
+
+def test_sizes_that_go_together_are_parted_by_ones_that_may_be_broadcast():
+    sets = [[(b, s), (b,), (b, 3)] for b, s in ((4, 64), (2, 31), (3, 40), (5, 16))]
+    parted = [shape for (shape, *others) in other_shapes(columns(*sets), [{}] * 4)[4:]]
+    assert [shape.sizes for shape in parted] == [
+        (((0, 0), 1), ((0, 1), 31), ((1, 0), 2), ((2, 0), 2)),
+        (((0, 0), 2), ((0, 1), 31), ((1, 0), 2), ((2, 0), 1)),
+    ]
 
 
 def test_sizes_of_which_all_are_multiples_stay_multiples():
