@@ -240,9 +240,18 @@ def test_selecting_one_ignores_the_others(dtype):
     torch.testing.assert_close(out, x[:, -1:], rtol=0, atol=0)
 
 
+SINCE_2_12 = {"pow_integer", "online_softmax_combine_with_sum"}
+
+
+def missing_helpers():
+    return SINCE_2_12 if torch.__version__.startswith("2.11.") else set()
+
+
 def test_arguments_agree_with_those_of_inductors_helpers():
     """What a generated kernel passes, by position or keyword, means the same here."""
     for theirs, ours in functions.FUNCTIONS.items():
+        if theirs in missing_helpers():
+            continue
         given = set(getattr(triton_helpers, theirs).arg_names) & set(functions.KEYWORDS)
         assert {functions.KEYWORDS[name] for name in given} <= set(
             getattr(functions, ours).arg_names
@@ -262,8 +271,8 @@ def test_arguments_agree_with_those_of_inductors_helpers():
 
 def test_every_name_stands_for_a_helper_of_inductor():
     """Fails when Inductor renames a helper that generated kernels call (torch 2.11 to 2.13)."""
-    missing = [name for name in functions.FUNCTIONS if not hasattr(triton_helpers, name)]
-    assert missing == []
+    missing = {name for name in functions.FUNCTIONS if not hasattr(triton_helpers, name)}
+    assert missing == missing_helpers()
     module = importlib.import_module(functions.__name__)
     assert all(hasattr(module, name) for name in functions.FUNCTIONS.values())
 

@@ -8,6 +8,7 @@ import inspect
 import re
 
 import pytest
+import triton
 import triton.language as tl
 
 MODULES = {
@@ -35,10 +36,14 @@ TENSOR_METHODS = {
 """Members of `tl.tensor` that are no functions of the language; test_methods.py has them."""
 
 
+SINCE_3_7 = {"squeeze", "to_tensor", "unsqueeze"}
+
+
 def test_every_name_of_the_language_is_accounted_for():
     names = {name for name in dir(tl) if not name.startswith("_")}
     covered = set().union(*(module.COVERED for module in MODULES.values()))
-    assert covered | set(NO_OPERATION) == names
+    missing = SINCE_3_7 if triton.__version__.startswith("3.6.") else set()
+    assert (covered | set(NO_OPERATION)) - missing == names
     assert not covered & set(NO_OPERATION)
 
 

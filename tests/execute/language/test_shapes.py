@@ -82,6 +82,8 @@ REARRANGED = {
 @pytest.mark.parametrize("how", REARRANGED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.bool])
 def test_rearranged(how, dtype):
+    if how in ("squeeze", "unsqueeze") and not hasattr(tl, how):
+        pytest.skip("since Triton 3.7")
     x = torch.randint(-99, 99, (2, 4, 8)).to(dtype)
     out = torch.empty(64, dtype=dtype)
     run(rearranged, (1,), x, out, HOW=how)
