@@ -27,6 +27,9 @@ _DROPPED_CALLS = (
     "assert_alignment",
     "torch.cuda.set_device",
 )
+_NEEDLESS_CALLS = ("get_raw_stream", "copy_misaligned", "copy_if_misaligned")
+"""What prepares a launch and computes nothing; the second is the third's name in PyTorch 2.12."""
+
 _EMPTY = ("empty_strided_cuda", "empty_strided")
 
 
@@ -175,7 +178,7 @@ class _Translator:
             return
         if isinstance(node.value, ast.Call):
             name = ast.unparse(node.value.func)
-            if name in ("get_raw_stream", "copy_if_misaligned"):
+            if name in _NEEDLESS_CALLS:
                 return
             if _library_call(node.value):
                 raise _needs_library(name)

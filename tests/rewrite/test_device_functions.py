@@ -240,11 +240,12 @@ def test_selecting_one_ignores_the_others(dtype):
     torch.testing.assert_close(out, x[:, -1:], rtol=0, atol=0)
 
 
-SINCE_2_12 = {"pow_integer", "online_softmax_combine_with_sum"}
+SINCE = {"pow_integer": (2, 12), "online_softmax_combine_with_sum": (2, 13)}
 
 
 def missing_helpers():
-    return SINCE_2_12 if torch.__version__.startswith("2.11.") else set()
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    return {name for name, since in SINCE.items() if version < since}
 
 
 def test_arguments_agree_with_those_of_inductors_helpers():
