@@ -13,6 +13,7 @@ from builder.capture.decompose import (
     distance,
     ordering,
     pooling,
+    pooling_gradients,
     products,
     random,
     scatter,
@@ -92,6 +93,33 @@ def test_gradients_of_distances(p):
     grad, found = torch.randn(10, dtype=torch.float64), torch.pdist(x, p)
     ours = distance.pdist_backward(grad, x, p, found)
     torch.testing.assert_close(ours, aten._pdist_backward(grad, x, p, found))
+
+
+def test_gradients_of_pooling():
+    options = ([2, 3, 2], [2, 1, 1], [1, 1, 0], [1, 1, 2], True)
+    x = torch.randn(2, 3, 6, 7, 5)
+    found, places = aten.max_pool3d_with_indices(x, *options)
+    given = (torch.randn_like(found), x, *options, places)
+    wanted = aten.max_pool3d_with_indices_backward(*given)
+    torch.testing.assert_close(pooling_gradients.max_pool3d_backward(*given), wanted)
+    for batch in (x, x[0]):
+        found, places = aten.adaptive_max_pool3d(batch, [4, 3, 5])
+        given = (torch.randn_like(found), batch, places)
+        wanted = aten.adaptive_max_pool3d_backward(*given)
+        torch.testing.assert_close(pooling_gradients.max_pool3d_backward(*given), wanted)
+        for sizes in ([4, 3, 5], [7, 1, 2]):
+            grad = torch.randn(*batch.shape[:-3], *sizes)
+            wanted = aten._adaptive_avg_pool3d_backward(grad, batch)
+            ours = pooling_gradients.adaptive_avg_pool3d_backward(grad, batch)
+            torch.testing.assert_close(ours, wanted)
+    flat = torch.randn(2, 3, 8, 9)
+    found, places = aten.adaptive_max_pool2d(flat, [3, 4])
+    grad = torch.randn_like(found)
+    ours = pooling_gradients.adaptive_avg_pool2d_backward(grad, flat)
+    torch.testing.assert_close(ours, aten._adaptive_avg_pool2d_backward(grad, flat))
+    given = (grad, flat, places)
+    wanted = aten.adaptive_max_pool2d_backward(*given)
+    torch.testing.assert_close(pooling_gradients.max_pool2d_backward(*given), wanted)
 
 
 def test_gradient_of_a_masked_scatter():

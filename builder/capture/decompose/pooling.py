@@ -17,7 +17,7 @@ Tensor = torch.Tensor
 aten = torch.ops.aten
 
 
-def _windows(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def windows(size: int, out: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Places and mask of each window, of shape (out, widest), and how many each has.
 
     Window ``i`` is from ``floor(i n / out)`` to ``ceil((i + 1) n / out)``
@@ -38,7 +38,7 @@ def adaptive_avg_pool3d(x: Tensor, output_size: Sequence[int]) -> Any:
         return NotImplemented
     for axis, out in zip((-1, -2, -3), reversed(list(output_size)), strict=True):
         x = x.movedim(axis, -1)
-        places, inside, count = _windows(x.shape[-1], out, x.device)
+        places, inside, count = windows(x.shape[-1], out, x.device)
         parts = torch.where(inside, x[..., places], 0.0)
         x = (parts.sum(-1) / count).movedim(-1, axis)
     return x.contiguous()
@@ -56,7 +56,7 @@ def adaptive_max_pool3d(x: Tensor, output_size: Sequence[int]) -> Any:
     index = index.reshape(depth, height, width).expand(x.shape)
     for axis, out in zip((-1, -2, -3), reversed(list(output_size)), strict=True):
         x, index = x.movedim(axis, -1), index.movedim(axis, -1)
-        places, inside, _ = _windows(x.shape[-1], out, x.device)
+        places, inside, _ = windows(x.shape[-1], out, x.device)
         parts = torch.where(inside, x[..., places], float("-inf"))
         first = parts.argmax(-1, keepdim=True)
         x = parts.gather(-1, first).squeeze(-1).movedim(-1, axis)

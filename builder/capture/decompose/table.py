@@ -14,6 +14,7 @@ from builder.capture.decompose import (
     distance,
     ordering,
     pooling,
+    pooling_gradients,
     products,
     random,
     scatter,
@@ -23,7 +24,17 @@ from builder.capture.decompose import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MODULES = (convolution, distance, ordering, pooling, products, random, scatter, special)
+_MODULES = (
+    convolution,
+    distance,
+    ordering,
+    pooling,
+    pooling_gradients,
+    products,
+    random,
+    scatter,
+    special,
+)
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
