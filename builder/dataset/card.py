@@ -90,6 +90,16 @@ _COUNTS = """\
 """
 
 
+_TRAINING = """\
+## Training pairs
+
+Rows whose `mode` is `training` compute gradients, too: `forward` is one
+`torch.autograd.Function`. Differentiated are the parameters and the inputs that `get_inputs`
+returns with `requires_grad`. Their gradients, for random upstream gradients of every output, were
+compared like outputs.
+"""
+
+
 def render_card(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     """The card of a data set; a function of its rows and summary, with no time, host or path.
 
@@ -112,6 +122,7 @@ def render_card(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -
             pairs="1 pair" if count == 1 else f"{count:,} pairs",
             **{name: first.get(f"{name}_version", "-") for name in ("builder", "torch", "triton")},
         ),
+        _TRAINING if any(row["mode"] == "training" for row in rows) else "",
         _COUNTS.format(count=count, generic=generic, rejected=rejected),
         _table(("family", "pairs"), summary["families"]),
         _table(("kernel kind", "pairs with it"), summary["kernel_kinds"]),

@@ -122,6 +122,15 @@ def test_gradients_of_pooling():
     torch.testing.assert_close(pooling_gradients.max_pool2d_backward(*given), wanted)
 
 
+def test_products_of_nothing():
+    for one, other in (((5, 0), (0, 3)), ((0, 4), (4, 3)), ((2, 4), (4, 0))):
+        a, b = torch.randn(one), torch.randn(other)
+        assert torch.equal(products.empty_product(a, b), a @ b)
+    assert products.empty_product(torch.randn(2, 3), torch.randn(3, 2)) is NotImplemented
+    a, b = torch.randn(2, 3, 0), torch.randn(2, 0, 4)
+    assert torch.equal(products.empty_product(a, b), a @ b)
+
+
 def test_gradient_of_a_masked_scatter():
     mask, grad = torch.rand(6, 1) < 0.6, torch.randn(6, 5)
     for sizes in ([30], [6, 7]):

@@ -140,6 +140,13 @@ def test_the_card_names_the_license_as_the_hub_does(tmp_path, licenses, named):
     assert front_matter(tmp_path)["license"] == named
 
 
+def test_the_card_explains_training_pairs_where_there_are_some(tmp_path):
+    written(tmp_path / "forward", [row(0)])
+    written(tmp_path / "training", [row(0), row(1, mode="training")])
+    texts = [(tmp_path / name / "README.md").read_text() for name in ("forward", "training")]
+    assert ["## Training pairs" in text for text in texts] == [False, True]
+
+
 def test_the_card_has_counts_columns_and_no_place_or_time(tmp_path):
     dataset(tmp_path, pairs=4, rejected=2)
     card = (tmp_path / "README.md").read_text()

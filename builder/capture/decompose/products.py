@@ -21,6 +21,13 @@ def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, **_alpha: Any
     return (added * beta).expand(shape).clone(memory_format=torch.contiguous_format)
 
 
+def empty_product(a: Tensor, b: Tensor) -> Any:
+    """``aten.mm`` and ``aten.bmm`` of matrices without elements, as gradients may be."""
+    if 0 not in (*a.shape, *b.shape):
+        return NotImplemented
+    return a.new_zeros((*a.shape[:-1], b.shape[-1]))
+
+
 def addbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
     """``aten.addbmm``: the sum of the products of a batch, as one product."""
     if not added.is_floating_point() or 0 in (*a.shape, *b.shape):
@@ -53,6 +60,9 @@ def _unsqueezed(x: Tensor, dims: Sequence[int]) -> Tensor:
         x = x.unsqueeze(dim)
     return x
 
+
+EXTENSIONS = {aten.mm.default: empty_product, aten.bmm.default: empty_product}
+"""Decompositions that are asked before Inductor's own of the same operation."""
 
 DECOMPOSITIONS = {
     aten.addmm.default: addmm,

@@ -42,4 +42,16 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table = dict(select_decomp_table())
     for module in _MODULES:
         table.update(module.DECOMPOSITIONS)
+    for operation, ours in products.EXTENSIONS.items():
+        table[operation] = _extended(ours, table.get(operation))
     return table
+
+
+def _extended(ours: Callable[..., Any], theirs: Callable[..., Any] | None) -> Callable[..., Any]:
+    def decomposition(*args: Any, **kwargs: Any) -> Any:
+        found = ours(*args, **kwargs)
+        if found is NotImplemented and theirs is not None:
+            return theirs(*args, **kwargs)
+        return found
+
+    return decomposition
