@@ -22,7 +22,7 @@ from builder.bench.verifier_steps import (
     PRECISION_OF_EAGER,
     SURVIVED,
 )
-from builder.config import DRAWS, Limits
+from builder.config import DRAWS, MODES, Limits
 from builder.errors import OperationFailed
 from builder.pipeline.build import PRELOAD
 from builder.pipeline.messages import Job, Outcome
@@ -141,7 +141,8 @@ def _mutant_jobs(
 
 
 def _texts(row: Row) -> dict[str, Any]:
-    return {key: row[key] for key in ("python_code", "triton_code", "entry_point")}
+    texts = {key: row[key] for key in ("python_code", "triton_code", "entry_point")}
+    return texts | {"mode": row.get("mode") or MODES[0]}
 
 
 def _record(outcome: Outcome, tally: _Tally) -> int:

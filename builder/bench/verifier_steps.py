@@ -46,8 +46,8 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
     """What becomes of each mutant of a pair, until ``wanted`` of them are valid.
 
     Args:
-        payload: ``python_code``, ``triton_code``, ``entry_point``, ``draws``, ``seed``, ``wanted``,
-            and ``mutants``, each with ``text`` and ``category``.
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``draws``, ``seed``,
+            ``wanted``, and ``mutants``, each with ``text`` and ``category``.
 
     Returns:
         ``results``: for the first mutants, in their order, ``outcome``, and ``kind`` and ``reason``
@@ -58,6 +58,7 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
         payload["entry_point"],
         draws=payload["draws"],
         seed=payload["seed"],
+        mode=payload["mode"],
     )
     prepared.evaluate()
     original = payload["triton_code"]
@@ -217,8 +218,8 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
     """Verifies a pair as it is and counts the core-seconds.
 
     Args:
-        payload: ``python_code``, ``triton_code``, ``entry_point``, ``draws``, ``seed`` and
-            ``targets``, which may be empty: then nothing is compiled.
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``draws``, ``seed``
+            and ``targets``, which may be empty: then nothing is compiled.
 
     Returns:
         ``passes``, ``reason`` and ``costs``.
@@ -229,6 +230,7 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
         payload["entry_point"],
         draws=payload["draws"],
         seed=payload["seed"],
+        mode=payload["mode"],
         costs=costs,
     )
     prepared.keeps = False

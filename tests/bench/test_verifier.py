@@ -16,12 +16,13 @@ from builder.bench.verifier import VerifierBench, measure, passes
 from builder.bench.verifier_steps import in_fork, judge_mutants, verify_untouched
 from tests.bench.verifier_samples import ROW_SUM, rows
 from tests.cli.command import torch2triton
+from tests.verify.data import gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAYLOAD = rows()[0] | {"draws": 2, "seed": 0}
+PAYLOAD = rows()[0] | {"draws": 2, "seed": 0, "mode": "forward"}
 
 
 def judged(*changes: tuple[str, str], category: str = "any") -> list[dict[str, Any]]:
@@ -94,6 +95,28 @@ def test_what_a_fork_said_last_stands() -> None:
     assert in_fork(dies, 10.0, 1 << 30) == {"outcome": "survived"}
     assert in_fork(hangs, 0.3, 1 << 30)["kind"] == "timeout"
     assert in_fork(crashes, 10.0, 1 << 30)["kind"] == "crash"
+
+
+def test_faults_of_gradients_are_killed_and_none_is_proven_equal() -> None:
+    """Backward is no part of what a proof looks at."""
+    texts = {
+        "scaled": gate.TRITON.replace("given * t)", "given * t * 1.01)"),
+        "same": gate.TRITON.replace("given * t)", "t * given)"),
+    }
+    found = judge_mutants(
+        {
+            "python_code": gate.PYTHON,
+            "triton_code": gate.TRITON,
+            "entry_point": "Gate",
+            "mode": "training",
+            "draws": 2,
+            "seed": 0,
+            "wanted": 2,
+            "mutants": [{"text": text, "category": "any"} for text in texts.values()],
+        }
+    )["results"]
+    assert [one["outcome"] for one in found] == ["killed", "survived"]
+    assert "backward" in found[1]["reason"]
 
 
 def test_an_untouched_pair_passes_and_a_broken_one_is_an_alarm() -> None:

@@ -105,6 +105,8 @@ def trace_host(prepared: Prepared, question: Question, text: ModuleType) -> Host
     Raises:
         Unprovable: what the host does depends on data, or is more than allocations and views.
     """
+    if prepared.mode == "training":
+        raise Unprovable("what backward does on the host is not traced")
     new = triton_module(prepared.program, text, prepared.original, 0)
     load_state(new, question.case.module)
     module, inputs = cloned((new, question.case.inputs))
