@@ -19,6 +19,7 @@ from builder.capture.decompose import (
     scatter,
     special,
 )
+from builder.capture.decompose.padding import replication_pad_backward
 
 aten = torch.ops.aten
 
@@ -120,6 +121,17 @@ def test_gradients_of_pooling():
     given = (grad, flat, places)
     wanted = aten.adaptive_max_pool2d_backward(*given)
     torch.testing.assert_close(pooling_gradients.max_pool2d_backward(*given), wanted)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_gradients_of_replicated_padding(rank):
+    x = torch.randn(2, 3, *(5, 4, 6)[:rank], dtype=torch.float64)
+    for pads in ([2, 1, 3, 0, 0, 2], [-1, 2, 0, -2, 1, 1]):
+        given = pads[: 2 * rank]
+        forward = getattr(aten, f"replication_pad{rank}d").default
+        grad = torch.randn_like(forward(x, given))
+        wanted = getattr(aten, f"replication_pad{rank}d_backward").default(grad, x, given)
+        torch.testing.assert_close(replication_pad_backward(grad, x, given), wanted)
 
 
 def test_products_of_nothing():
