@@ -33,7 +33,7 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.utils import _pytree as pytree
 
-from builder.capture import gemm
+from builder.capture import flex, gemm
 from builder.capture.constants import fill_empty, held_constants, inline_constants
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
@@ -207,10 +207,22 @@ def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any
     for node in gm.graph.nodes:
         node.args = torch.fx.node.map_aggregate(node.args, renamed)
         node.kwargs = torch.fx.node.map_aggregate(node.kwargs, renamed)
+    for inner in _inner_graphs(gm):
+        for node in inner.graph.nodes:
+            node.args = torch.fx.node.map_aggregate(node.args, renamed)
+            node.kwargs = torch.fx.node.map_aggregate(node.kwargs, renamed)
+            node.meta["val"] = pytree.tree_map(moved, node.meta.get("val"))
+        inner.recompile()
     on_gpu = [moved(value) for value in inputs]
     _OnGpu(gm, mode, moved).propagate_dont_convert_inputs(*on_gpu)
     gm.recompile()
     return on_gpu, mode
+
+
+def _inner_graphs(gm: torch.fx.GraphModule) -> list[torch.fx.GraphModule]:
+    """The graphs that a graph's operators call: modifiers of scores, branches, bodies of loops."""
+    modules = [module for module in gm.modules() if module is not gm]
+    return [module for module in modules if isinstance(module, torch.fx.GraphModule)]
 
 
 def _ranked_configs(target: Target, seed: int, rank: int) -> Callable[..., Any]:
@@ -242,6 +254,7 @@ def _lowering_seams(
             scatters_in_triton(),
             short_sums_apart(),
             described_gpu(target) if described else contextlib.nullcontext(),
+            flex.without_driver(),
         ):
             stack.enter_context(patch)
         yield
@@ -382,6 +395,8 @@ def _backend(
 
     def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
         reject_unknown(gm)
+        if variant.attention == "flex":
+            flex.with_flex_attention(gm)
         stand_ins = _symbolic_arguments(gm)
         compiled: Any = inductor.compile_fx(
             gm, inputs, inner_compile=inner_compile, decompositions=decompositions()

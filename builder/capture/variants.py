@@ -31,6 +31,7 @@ class Variant:
         changes: what it changes in the code, for people.
         settings: Inductor's settings, over those of every capture.
         dot_precision: ``ieee``, or ``tf32`` for matrix products of float32.
+        attention: ``math``, or ``flex`` for one fused kernel.
         rank: how many places down the ranked tile configurations of a template it goes.
         capability: least CUDA compute capability of its targets; None for any target.
     """
@@ -39,6 +40,7 @@ class Variant:
     changes: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     dot_precision: str = "ieee"
+    attention: str = "math"
     rank: int = 0
     capability: tuple[int, int] | None = None
 
@@ -123,6 +125,7 @@ VARIANTS: dict[str, Variant] = {
             "templates take the tile configuration that is ranked next",
             rank=1,
         ),
+        Variant("flex", "attention is one fused kernel, flex attention's", attention="flex"),
         Variant(
             "tf32",
             "large float32 matrix products and convolutions round their operands to tf32",

@@ -14,9 +14,10 @@ from builder.rewrite.descriptors import PREPARE, described
 from builder.rewrite.device_functions import FUNCTIONS, KEYWORDS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
 from builder.rewrite.grids import block_sizes, grid_of
+from builder.rewrite.helpers import drop_unread_parameters, helper_functions, reachable
 from builder.rewrite.seeds import take_seeds
 from builder.rewrite.sizes import is_size
-from builder.rewrite.unread import values_only
+from builder.rewrite.unread import loaded_names, values_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from builder.capture.kernels import Kernel
 
 _MAX_NAME = 60
+_FLEX = "flex_attention"
+"""Its template's name, whatever made the masks that it reads."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +130,6 @@ def _define(load: ast.Call) -> None:
         load.keywords.append(ast.keyword("other", ast.Constant(0)))
 
 
-def _combine_functions(kernel: Kernel, name: str) -> tuple[list[ast.FunctionDef], dict[str, str]]:
-    """The functions Inductor wrote for this kernel's scans, and their names in the new module."""
-    functions = [
-        node
-        for node in ast.parse(kernel.source).body
-        if isinstance(node, ast.FunctionDef) and node.name != kernel.name
-    ]
-    base = name.removesuffix("_kernel")
-    names = {node.name: f"{base}_combine{index or ''}" for index, node in enumerate(functions)}
-    return functions, names
-
-
 def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
     """Parameters the body overwrites at once with a constant (``xnumel = 385``)."""
     parameters = {argument.arg for argument in function.args.args}
@@ -152,8 +143,25 @@ def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
     return sizes
 
 
-def _reads(function: ast.FunctionDef, name: str) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
+def _standalone_helpers(
+    function: ast.FunctionDef, helpers: Sequence[ast.FunctionDef]
+) -> list[ast.FunctionDef]:
+    """The helpers that a kernel needs, without what they do not."""
+    for helper in helpers:
+        fold(helper)
+        _drop_unused(helper)
+        helper.decorator_list = [ast.parse("triton.jit", mode="eval").body]
+    needed = reachable(function, helpers)
+    drop_unread_parameters(function, needed, _drop_unused)
+    return needed
+
+
+def _drop_unread(function: ast.FunctionDef, positions: Sequence[str]) -> frozenset[int]:
+    """Removes a template's arguments that its kernel does not read; their positions."""
+    read = loaded_names(function)
+    unread = {name for name in positions if name.startswith("arg_")} - read
+    function.args.args = [item for item in function.args.args if item.arg not in unread]
+    return frozenset(index for index, item in enumerate(positions) if item in unread)
 
 
 def _called(functions: Sequence[ast.FunctionDef]) -> set[str]:
@@ -175,11 +183,7 @@ def _is_unused_assignment(statement: ast.stmt, used: set[str]) -> bool:
 def _drop_unused(function: ast.FunctionDef) -> None:
     """Removes assignments at the top level whose name nothing reads."""
     while True:
-        used = {
-            node.id
-            for node in ast.walk(function)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-        }
+        used = loaded_names(function)
         kept = [item for item in function.body if not _is_unused_assignment(item, used)]
         if len(kept) == len(function.body):
             return
@@ -190,6 +194,7 @@ def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
     match = re.match(r"triton_[a-z]+_(?:fused_)?(.*?)_?\d+$", kernel.name)
     words = (match.group(1) if match else "") or kernel.kind
     words = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:_MAX_NAME].rstrip("_")
+    words = _FLEX if kernel.kind == "template" and _FLEX in words else words
     base, counter = words, 1
     while f"{base}_kernel" in taken:
         counter += 1
@@ -254,31 +259,28 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     function.args.args = [item for item in function.args.args if item.arg not in sizes]
     function.name = name
     function.decorator_list = [ast.parse(_decorator(seeds.names), mode="eval").body]
-    combines, renamed = _combine_functions(kernel, name)
+    helpers, renamed = helper_functions(kernel, name)
     transform = _Standalone(kernel, renamed)
     if is_cooperative(kernel):
         settle_blocks(function, kernel)
     transform.visit(function)
     fold(function)
-    for combine in combines:
-        combine.name = renamed[combine.name]
-    values_only(function, combines)
+    for helper in helpers:
+        helper.name = renamed[helper.name]
+        transform.visit(helper)
+    values_only(function, helpers)
     _drop_unused(function)
-    combines = [combine for combine in combines if _reads(function, combine.name)]
+    helpers = _standalone_helpers(function, helpers)
+    dropped |= _drop_unread(function, positions)
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
-    parts = []
-    for combine in combines:
-        transform.visit(combine)
-        combine.decorator_list = [ast.parse("triton.jit", mode="eval").body]
-        parts.append(ast.unparse(ast.fix_missing_locations(combine)))
-    parts.append(ast.unparse(ast.fix_missing_locations(function)))
+    parts = [ast.unparse(ast.fix_missing_locations(node)) for node in (*helpers, function)]
     bases = described(function, parameters)
     host = _launcher(kernel, name, launcher, parameters, bases, grid_of(kernel, sizes))
     return StandaloneKernel(
         name=name,
         launcher=launcher,
         text="\n\n\n".join([*parts, host]),
-        functions=frozenset(_called([*combines, function])),
+        functions=frozenset(_called([*helpers, function])),
         imports=frozenset(transform.imports),
         dropped=dropped | seeds.pointers,
         seeds=seeds.numbers,

@@ -63,6 +63,15 @@ _RUNNING = {
 version that writes it otherwise keeps its indices."""
 
 
+def loaded_names(function: ast.AST) -> set[str]:
+    """The names that a function reads."""
+    return {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
 def values_only(function: ast.FunctionDef, combines: Iterable[ast.FunctionDef]) -> None:
     """Takes no index along where nothing reads it, in place.
 
@@ -75,11 +84,7 @@ def values_only(function: ast.FunctionDef, combines: Iterable[ast.FunctionDef]) 
 
 class _ValuesOnly(ast.NodeTransformer):
     def __init__(self, function: ast.FunctionDef, combines: Iterable[ast.FunctionDef]) -> None:
-        self._read = {
-            node.id
-            for node in ast.walk(function)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-        }
+        self._read = loaded_names(function)
         bodies = {item.name: ast.dump(ast.Module(item.body, [])) for item in combines}
         self._running = {name: _RUNNING[body] for name, body in bodies.items() if body in _RUNNING}
 

@@ -10,11 +10,12 @@ import ast
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from builder.errors import RewriteRejected
 from builder.rewrite.seeds import PARAMETER, SEEDS, seed_buffer, seed_buffers
 from builder.rewrite.sizes import are_equal, contiguous_strides, is_size, simplified
+from builder.rewrite.unread import loaded_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -275,6 +276,24 @@ def _tuple(items: list[ast.expr]) -> str:
     return ast.unparse(ast.Tuple(items, ast.Load()))
 
 
+def _drop_idle(body: ForwardBody) -> None:
+    """Leaves out memory that no kernel is handed."""
+    read = {name for node in (*body.statements, *body.outputs) for name in loaded_names(node)}
+    body.statements = [
+        statement
+        for statement in body.statements
+        if not _allocates(statement) or ast.unparse(statement.targets[0]) in read
+    ]
+
+
+def _allocates(statement: ast.stmt) -> TypeGuard[ast.Assign]:
+    return (
+        isinstance(statement, ast.Assign)
+        and isinstance(statement.value, ast.Call)
+        and ast.unparse(statement.value.func) in ("torch.empty", "torch.empty_strided")
+    )
+
+
 def forward_body(
     module: str,
     arguments: tuple[str, ...],
@@ -302,6 +321,7 @@ def forward_body(
     translator = _Translator(bound, kernels, device, sizes, seed_buffers(function.body))
     for statement in function.body:
         translator.visit(statement)
+    _drop_idle(translator.body)
     for node in (*translator.body.statements, *translator.body.outputs):
         ast.fix_missing_locations(node)
     return translator.body

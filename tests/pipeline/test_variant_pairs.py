@@ -51,6 +51,17 @@ PROGRAMS = {
         "return x.t() + y, z.t() * w",
         "torch.randn(64, 96), torch.randn(96, 64), torch.randn(33, 70), torch.randn(70, 33)",
     ),
+    "causal": program(
+        "q, k, v",
+        "return torch.tanh(F.scaled_dot_product_attention(q, k, v, is_causal=True))",
+        "torch.randn(1, 2, 140, 16), torch.randn(1, 2, 40, 16), torch.randn(1, 2, 40, 24)",
+    ),
+    "grouped": program(
+        "q, k, v, mask",
+        "return F.scaled_dot_product_attention(q, k, v, mask, scale=0.5, enable_gqa=True)",
+        "torch.randn(1, 4, 20, 16).half(), torch.randn(1, 2, 30, 16).half(), "
+        "torch.randn(1, 2, 30, 16).half(), torch.rand(20, 30) > 0.4",
+    ),
     "running": program("x", "return torch.cumsum(x, -1)", "torch.randn(1, 9000)"),
     "running_integers": program(
         "x", "return torch.cumsum(x, -1)", "torch.randint(-9, 9, (2, 9000))"
@@ -83,6 +94,8 @@ CASES = [
     ("columns", "block_pointers", "tl.make_block_ptr("),
     ("apart", "combo", "elif pid"),
     ("planes", "combo", "YBLOCK"),
+    ("causal", "flex", "flex_attention_kernel"),
+    ("grouped", "flex", "flex_attention_forward_inner"),
     ("running", "default", "preceding_blocks("),
     ("running_integers", "default", "preceding_blocks_64("),
 ]
@@ -122,6 +135,16 @@ FAULTS = {
     ),
     "block pointer unchecked": ("odd", "block_pointers", ", boundary_check=[0]", ""),
     "one kernel of several is off": ("apart", "combo", "tl.cos(", "tl.sin("),
+    "attention looks ahead": (
+        "causal", "flex", "mask_mod_output = tmp3", "mask_mod_output = tmp3 | True",
+    ),
+    "keys left out": (
+        "causal", "flex", "tl.minimum(kv_num_blocks * SPARSE_KV_MULTIPLE,",
+        "tl.minimum(kv_num_blocks * SPARSE_KV_MULTIPLE - 2,",
+    ),
+    "another head's keys": (
+        "grouped", "flex", "off_hkv = off_hq // GQA_SHARED_HEADS", "off_hkv = off_hq % 2",
+    ),
     "grid one block short": (
         "running", "default", "grid = (triton.cdiv(9000, R0_BLOCK)",
         "grid = (triton.cdiv(9000, R0_BLOCK) - 1",
