@@ -14,7 +14,7 @@ from builder.capture import binding
 from builder.capture.constants import MOST_ELEMENTS
 from builder.capture.dynamic import marked_varying
 from builder.capture.inductor import GraphRecord, compile_for
-from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel
+from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel, way_round
 from builder.capture.randomness import Draw, draws
 from builder.capture.sizes import SizeReader, Sizes
 from builder.capture.training import (
@@ -136,8 +136,7 @@ def _without_kernel(module: str, graph: str = "forward") -> Rejected:
         )
     return CaptureRejected(
         "library_call",
-        f"{graph} is nothing but library calls ({', '.join(calls)}); "
-        "write it with operations that Inductor turns into Triton",
+        f"{graph} is nothing but library calls ({', '.join(calls)}); {way_round(calls, module)}",
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeGuard
 
+from builder.capture.kernels import way_round
 from builder.errors import RewriteRejected
 from builder.rewrite.seeds import PARAMETER, SEEDS, seed_buffer, seed_buffers
 from builder.rewrite.sizes import are_equal, contiguous_strides, is_size, simplified
@@ -52,8 +53,7 @@ def _unknown(node: ast.AST) -> RewriteRejected:
 def _needs_library(name: str) -> RewriteRejected:
     return RewriteRejected(
         "library_call",
-        f"the program needs the library call {name}; "
-        "write it with operations that Inductor turns into Triton",
+        f"the program needs the library call {name}; {way_round([name])}",
     )
 
 

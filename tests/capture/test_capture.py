@@ -187,6 +187,26 @@ def test_what_cannot_be_captured_is_rejected_with_its_kind(module, kind):
     assert "TORCHDYNAMO" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("compute", "way_round"),
+    [
+        (lambda x: torch.view_as_complex(x.view(-1, 2)) * 2, "the imaginary part"),
+        (lambda x: torch.complex(x, x).abs(), "the imaginary part"),
+        (torch.fft.fft2, "the imaginary part"),
+        (lambda x: torch.linalg.inv(x[:3]), "outside of forward"),
+        (lambda x: torch.nn.functional.ctc_loss(x, x, x, x), "graph_break"),
+    ],
+)
+def test_the_way_round_a_library_is_told(compute, way_round):
+    class Library(nn.Module):
+        def forward(self, x):
+            return compute(x)
+
+    with pytest.raises(CaptureRejected) as caught:
+        capture(Library(), [torch.randn(32, 3)], H100)
+    assert way_round in f"{caught.value.kind}: {caught.value.message}"
+
+
 def test_the_message_names_the_line_that_breaks_the_graph():
     with pytest.raises(CaptureRejected, match=r"test_capture\.py, line \d+: "):
         capture(Breaks(), [torch.randn(32, 3)], H100)
