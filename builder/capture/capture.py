@@ -290,7 +290,7 @@ def capture(
         if isinstance(argument, torch.Tensor)
     ]
     bound = binding.bind_result(result, record.results[0], named, reader)
-    replaced = binding.rebound(held, list(binding.module_tensors(module)))
+    replaced = list(binding.rebound(held, list(binding.module_tensors(module))))
     backward = None
     if differentiation is not None:
         reject_differentiable_state(replaced)

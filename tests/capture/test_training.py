@@ -148,7 +148,13 @@ def with_view(module, x):
     return y, y.t()
 
 
+def keeps_a_gradient(module, x):
+    module.seen = 0.9 * module.seen + x.mean(0)
+    return torch.sin(x) * module.scale
+
+
 REFUSED = {
+    "state with a gradient": (keeps_a_gradient, "differentiable_state", "self.seen"),
     "input": (lambda m, x: (torch.sin(x) * m.scale, x), "unbound_gradient", "gradient of x"),
     "view of an input": (lambda m, x: (x * m.scale, x.t()), "differentiable_view", "view of an"),
     "view of an output": (with_view, "differentiable_view", "view of an"),

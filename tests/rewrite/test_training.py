@@ -20,9 +20,11 @@ class Gate(nn.Module):
         self.scale = nn.Parameter(torch.randn(40))
         self.fixed = nn.Parameter(torch.randn(40), requires_grad=False)
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seen", torch.ones(40))
 
     def forward(self, xs, power, shift=None):
         self.count.add_(1)
+        self.seen = 0.9 * self.seen + xs[0].detach().mean(0)
         y = torch.tanh(self.norm(xs[0]) * self.scale + self.fixed)
         return {"y": y, "rest": ((y * xs[1]).sum(-1), y.argmax(-1))}
 
@@ -73,6 +75,8 @@ def test_a_training_step_gives_eagers_gradients(pair):
             torch.testing.assert_close(found[name], wanted, rtol=1e-4, atol=1e-5, msg=name)
     assert found["fixed"] is None
     assert int(new.count) == 1
+    torch.testing.assert_close(new.seen, old.seen)
+    assert not new.seen.requires_grad
 
 
 def test_integers_are_not_differentiable(pair):
