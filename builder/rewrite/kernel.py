@@ -143,6 +143,18 @@ def _constant_sizes(function: ast.FunctionDef) -> dict[str, int]:
     return sizes
 
 
+def _check_constants(function: ast.FunctionDef, kernel: Kernel) -> None:
+    """Refuses a kernel whose configuration leaves a block size open (tiles in three dimensions)."""
+    for item in function.args.args:
+        is_constant = item.annotation is not None and "constexpr" in ast.unparse(item.annotation)
+        if is_constant and item.arg not in kernel.constants:
+            raise RewriteRejected(
+                "missing_block_size",
+                f"kernel {kernel.name}: Inductor's configuration has no {item.arg}; "
+                "choose another variant",
+            )
+
+
 def _standalone_helpers(
     function: ast.FunctionDef, helpers: Sequence[ast.FunctionDef]
 ) -> list[ast.FunctionDef]:
@@ -273,6 +285,7 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     helpers = _standalone_helpers(function, helpers)
     dropped |= _drop_unread(function, positions)
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
+    _check_constants(function, kernel)
     parts = [ast.unparse(ast.fix_missing_locations(node)) for node in (*helpers, function)]
     bases = described(function, parameters)
     host = _launcher(kernel, name, launcher, parameters, bases, grid_of(kernel, sizes))

@@ -1,4 +1,5 @@
 import ast
+import dataclasses
 
 import pytest
 
@@ -103,3 +104,11 @@ def test_sizes_are_cast_by_a_function_that_takes_constants():
     assert cast("(11*ks0*xnumel).to(tl.float64)") == "tl.cast(11 * ks0 * xnumel, tl.float64)"
     for other in ("tmp0.to(tl.float32)", "(ks0 + x0).to(tl.float32)", "(3).to(tl.float32)"):
         assert cast(other) == ast.unparse(ast.parse(other))
+
+
+def test_a_block_size_that_inductor_leaves_open_is_rejected():
+    source = SOURCE.format(ynumel=64, helper="maximum")
+    source = source.replace("XBLOCK : tl.constexpr", "XBLOCK : tl.constexpr, ZBLOCK : tl.constexpr")
+    with pytest.raises(RewriteRejected, match="has no ZBLOCK; choose another") as caught:
+        standalone_kernel(dataclasses.replace(kernel(), source=source), set())
+    assert caught.value.kind == "missing_block_size"
