@@ -35,6 +35,7 @@ from torch.utils import _pytree as pytree
 
 from builder.capture import flex, gemm
 from builder.capture.constants import fill_empty, held_constants, inline_constants
+from builder.capture.control_flow import reject_control_flow
 from builder.capture.decompose import decompositions
 from builder.capture.device import CUDA, described_gpu
 from builder.capture.randomness import reject_unknown
@@ -395,6 +396,7 @@ def _backend(
 
     def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
         reject_unknown(gm)
+        reject_control_flow(gm)
         if variant.attention == "flex":
             flex.with_flex_attention(gm)
         stand_ins = _symbolic_arguments(gm)

@@ -62,6 +62,9 @@ PROGRAMS = {
         "torch.randn(1, 4, 20, 16).half(), torch.randn(1, 2, 30, 16).half(), "
         "torch.randn(1, 2, 30, 16).half(), torch.rand(20, 30) > 0.4",
     ),
+    "product": program(
+        "x, y", "return torch.relu(x @ y)", "torch.randn(16, 512), torch.randn(512, 512)"
+    ),
     "running": program("x", "return torch.cumsum(x, -1)", "torch.randn(1, 9000)"),
     "running_integers": program(
         "x", "return torch.cumsum(x, -1)", "torch.randint(-9, 9, (2, 9000))"
@@ -77,8 +80,8 @@ def made(name, variant):
     return captured, triton_module(code, "P", captured).text
 
 
-def verdict(name, text):
-    return verify(PROGRAMS[name], text, "P", targets=[H100], draws=1)
+def verdict(name, text, precision="ieee"):
+    return verify(PROGRAMS[name], text, "P", targets=[H100], draws=1, dot_precision=precision)
 
 
 CASES = [
@@ -169,3 +172,12 @@ def test_a_planted_fault_is_found(fault):
 def test_how_many_variants_differ(name, count):
     texts = [made(name, variant)[1] for variant in VARIANTS]
     assert len({kernels_and_launchers(text) for text in texts}) == count
+
+
+def test_tf32_is_held_to_its_own_floor_and_a_fault_is_found():
+    _, text = made("product", "tf32")
+    assert verdict("product", text, "tf32").verified
+    assert not verdict("product", text).verified
+    faulty = text.replace("range(0, tl.cdiv(K, BLOCK_K))", "range(1, tl.cdiv(K, BLOCK_K))")
+    assert faulty != text
+    assert not verdict("product", faulty, "tf32").verified
