@@ -131,7 +131,8 @@ def _forward(
     kernels: dict[str, StandaloneKernel],
     function: TrainingFunction | None,
 ) -> str:
-    names = SizeNames(capture.sizes, _parameters(parts))
+    taken = _parameters(parts) | parts.names | _reserved(kernels)
+    names = SizeNames(capture.sizes, taken, parts.size_names)
     lines = _checks(capture, names)
     outputs: Mapping[int, ast.expr]
     if function is not None:
@@ -228,6 +229,12 @@ def _imports(parts: ProgramParts, libdevice: bool) -> str:
         own.append("from triton.language.extra import libdevice")
     plain = sorted(line for line in own if line.startswith("import "))
     return "\n".join([*plain, *sorted(line for line in own if line not in plain)])
+
+
+def _reserved(kernels: Mapping[str, StandaloneKernel]) -> set[str]:
+    """Names that the statements of ``forward`` use."""
+    launchers = {kernel.launcher for kernel in kernels.values()}
+    return launchers | {"torch", "triton", "tl", "self", "seed", "result", "min", "max", "len"}
 
 
 def _parameters(parts: ProgramParts) -> set[str]:

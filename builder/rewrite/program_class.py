@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
+from builder.rewrite.size_names import size_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _DEFINING = (
     ast.Import,
@@ -38,6 +39,7 @@ class ProgramParts:
         new_class: the entry point's class renamed, without ``forward``.
         forward_signature: parameters of the original ``forward``, the first called ``self``.
         names: what imports and definitions bind.
+        size_names: what the program calls its inputs' sizes, see ``size_names``.
     """
 
     imports: tuple[str, ...]
@@ -45,6 +47,7 @@ class ProgramParts:
     new_class: ast.ClassDef
     forward_signature: ast.arguments
     names: frozenset[str]
+    size_names: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -239,8 +242,14 @@ def program_parts(python_code: str, entry_point: str) -> ProgramParts:
             definitions.append(ast.unparse(ast.fix_missing_locations(statement)))
     names = {name for item in others for name in _defined(item)} & reached
     signature = _named_self(forward.args)
+    inputs = [item.arg for item in (*signature.posonlyargs, *signature.args)][1:]
     return ProgramParts(
-        tuple(imports), tuple(definitions), entry, signature, frozenset(names | {new_name})
+        tuple(imports),
+        tuple(definitions),
+        entry,
+        signature,
+        frozenset(names | {new_name}),
+        size_names(python_code, inputs),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,14 +24,20 @@ class SizeNames:
     Args:
         sizes: of the capture.
         taken: names that others have.
+        known: what the program calls the size of an input, by the input and the dimension.
     """
 
-    def __init__(self, sizes: Sizes, taken: Iterable[str]) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        taken: Iterable[str],
+        known: Mapping[tuple[str, int], str] = MappingProxyType({}),
+    ) -> None:
         self._sizes = sizes
         used = set(taken)
         self._names: dict[str, str] = {}
         for size in sizes.free:
-            name = _name(size.expression)
+            name = known.get((size.tensor, size.dim)) or _name(size.expression)
             while name in used:
                 name += "_"
             used.add(name)

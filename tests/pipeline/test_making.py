@@ -82,7 +82,7 @@ def replaced(text, pattern, by, count=0):
 
 
 FAULTS = {
-    "a size in a launch": (r"(?s)(.*launch_\w+\(.*?)x_size1", r"\g<1>70"),
+    "a size in a launch": (r"(?s)(.*launch_\w+\(.*?)seq", r"\g<1>70"),
     "a size in a kernel": (r"(?s)(.*)tl\.range\(0, r0_numel,", r"\g<1>tl.range(0, 70,"),
     "a stride in a kernel": (r"37 \* ks0", "37 * 70"),
     "a mask": (r"xmask = xindex < xnumel", "xmask = xindex < xnumel + XBLOCK"),
@@ -131,7 +131,7 @@ def test_a_guard_that_tracing_recorded_is_needed():
     assert verdict.verified, verdict.reason
     assert verdict.shape_generic
     assert verdict.refused_shapes
-    dropped = replaced(triton.text, r"(?m)^        if not x_size0 [^>].*\n.*raise.*\n", "")
+    dropped = replaced(triton.text, r"(?m)^        if not n [^>].*\n.*raise.*\n", "")
     assert not verdict_of(dropped, DIAGONAL, "Diagonal").verified
 
 

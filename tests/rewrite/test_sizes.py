@@ -34,6 +34,13 @@ def test_sizes_have_names_of_their_own():
     assert ast.unparse(names.spelled()["s7"]) == "2 * options_bias_0_size0"
 
 
+def test_the_programs_own_names_are_taken_where_they_are_free():
+    names = SizeNames(SIZES, {"x"}, {("x", 0): "rows"})
+    assert names.reads()[2] == "rows = x.shape[0]"
+    names = SizeNames(SIZES, {"rows"}, {("x", 0): "rows"})
+    assert names.reads()[2] == "rows_ = x.shape[0]"
+
+
 def test_each_guard_is_a_check_that_says_what_it_found():
     code = "\n".join(SizeNames(SIZES, ()).checks())
     exec(code, {"x_size0": 2, "options_bias_0_size0": 7})
