@@ -62,8 +62,6 @@ class Maker:
             raise CaptureRejected("training", "gradients are captured for the declared shape only")
         make, sets = self.loaded.make_module, self._sets
         captured = capture_any_size(make, sets, self.target, seed=self.seed, variant=variant)
-        if captured.stochastic and captured.sizes.free:
-            raise CaptureRejected("random", "random draws are captured for the declared shape only")
         return self._rewritten(captured)
 
     @cached_property

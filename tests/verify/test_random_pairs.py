@@ -3,6 +3,7 @@
 import pytest
 
 from builder.capture.capture import capture
+from builder.capture.generic import capture_any_size
 from builder.capture.targets import resolve_targets
 from builder.programs.load import load_program
 from builder.rewrite import triton_module
@@ -157,3 +158,47 @@ def test_a_call_of_the_program_that_has_no_triton_is_named():
     )
     assert verdict.kind == "unknown_random"
     assert "aten.poisson" in verdict.reason
+
+
+VARIED = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Model(nn.Module):
+    def forward(self, x):
+        return F.layer_norm(x + F.dropout(x, 0.3), (40,)) * torch.randn_like(x)
+
+def get_inputs():
+    return [torch.randn(48, 40)]
+
+def get_shape_variants():
+    return [lambda rows=rows: [torch.randn(rows, 40)] for rows in (33, 5, 6)]
+"""
+
+
+def test_random_kernels_take_any_size():
+    loaded = load_program(VARIED)
+    sets = [loaded.make_inputs(0), *(loaded.make_inputs(0, n) for n in range(3))]
+    captured = capture_any_size(loaded.make_module, sets, HOPPER[0])
+    assert captured.sizes.free
+    text = triton_module(VARIED, "Model", captured).text
+    prepared = prepare(VARIED, "Model", variants=(0, 1, 2), draws=2)
+    verdict = judge(prepared, text, targets=())
+    assert verdict.agrees, verdict.reason
+    wrong = judge(prepared, changed(text, ("tl.rand(seed", "tl.rand(seed_1")), targets=())
+    assert wrong.kind == "wrong_values"
+
+
+def test_random_training_pairs_are_verified():
+    python_code = program("F.dropout(x, 0.2) * torch.rand_like(x)").replace(
+        "torch.randn(6, 11, 40)", "torch.randn(6, 11, 40).requires_grad_()"
+    )
+    loaded = load_program(python_code)
+    captured = capture(loaded.make_module(), loaded.make_inputs(0), HOPPER[0], differentiate=True)
+    text = triton_module(python_code, "Model", captured).text
+    prepared = prepare(python_code, "Model", mode="training", draws=2)
+    verdict = judge(prepared, text, targets=())
+    assert verdict.agrees, verdict.reason
+    wrong = judge(prepared, changed(text, ("tl.rand(seed_1,", "tl.rand(seed,")), targets=())
+    assert wrong.kind == "wrong_values"
