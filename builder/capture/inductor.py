@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -29,18 +29,17 @@ from torch._inductor.graph import GraphLowering
 from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
 from torch._prims_common import suggest_memory_format
-from torch._subclasses import FakeTensor, FakeTensorMode
-from torch.fx.passes.fake_tensor_prop import FakeTensorProp
-from torch.utils import _pytree as pytree
 
 from builder.capture import flex, gemm
 from builder.capture.constants import fill_empty, held_constants, inline_constants
 from builder.capture.control_flow import reject_control_flow
 from builder.capture.decompose import decompositions
-from builder.capture.device import CUDA, described_gpu
+from builder.capture.device import described_gpu
 from builder.capture.randomness import reject_unknown
+from builder.capture.retarget import OnGpu, fake_mode, retarget
 from builder.capture.scatters import scatters_in_triton
-from builder.capture.sizes import is_known, shape_env, symbolic_sizes
+from builder.capture.sizes import shape_env, symbolic_sizes
+from builder.capture.stand_ins import as_laid_out, result_plan, stand_ins
 from builder.capture.sums import short_sums_apart
 from builder.capture.variant_seams import configured
 from builder.capture.variants import DEFAULT
@@ -80,8 +79,6 @@ AUTOGRAD_SETTINGS: dict[str, Any] = {
     "donated_buffer": False,
 }
 """AOTAutograd's settings during capture."""
-
-_NO_DRIVER = "not linked with support for cuda"
 
 
 @dataclass(frozen=True)
@@ -150,82 +147,6 @@ def _fixed_strides(result: Any) -> tuple[int, ...] | None:
     return tuple(map(int, strides)) if all(isinstance(s, (int, Integer)) for s in strides) else None
 
 
-def _fake_mode(gm: torch.fx.GraphModule) -> FakeTensorMode:
-    for node in gm.graph.nodes:
-        value = node.meta.get("val")
-        if isinstance(value, FakeTensor):
-            return value.fake_mode
-    return FakeTensorMode()
-
-
-class _OnGpu(FakeTensorProp):
-    """Propagates the fake values of the GPU; what would ask its driver has the CPU's, moved.
-
-    Python's bindings of indexing and of ``copy_`` hold a device guard, which a torch that is not
-    built for the device refuses.
-    """
-
-    def __init__(
-        self,
-        gm: torch.fx.GraphModule,
-        mode: FakeTensorMode | None = None,
-        moved: Callable[[Any], Any] = lambda value: value,
-    ) -> None:
-        super().__init__(gm, mode=mode)
-        self._moved = moved
-        self._known: Any = None
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        self._known = n.meta.get("val")
-        return super().run_node(n)
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return super().call_function(target, args, kwargs)
-        except RuntimeError as error:
-            sizes = [
-                t.size() for t in pytree.tree_leaves(self._known) if isinstance(t, torch.Tensor)
-            ]
-            is_fixed = all(is_known(extent) for size in sizes for extent in size)
-            if _NO_DRIVER not in str(error) or not sizes or not is_fixed:
-                raise
-            return pytree.tree_map(self._moved, self._known)
-
-
-def _retarget(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> tuple[list[Any], FakeTensorMode]:
-    """Moves a CPU graph to the described GPU: device arguments, then every node's fake value."""
-    mode = _fake_mode(gm)
-
-    def moved(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        with mode:
-            return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=CUDA)
-
-    def renamed(argument: Any) -> Any:
-        return CUDA if isinstance(argument, torch.device) else argument
-
-    for node in gm.graph.nodes:
-        node.args = torch.fx.node.map_aggregate(node.args, renamed)
-        node.kwargs = torch.fx.node.map_aggregate(node.kwargs, renamed)
-    for inner in _inner_graphs(gm):
-        for node in inner.graph.nodes:
-            node.args = torch.fx.node.map_aggregate(node.args, renamed)
-            node.kwargs = torch.fx.node.map_aggregate(node.kwargs, renamed)
-            node.meta["val"] = pytree.tree_map(moved, node.meta.get("val"))
-        inner.recompile()
-    on_gpu = [moved(value) for value in inputs]
-    _OnGpu(gm, mode, moved).propagate_dont_convert_inputs(*on_gpu)
-    gm.recompile()
-    return on_gpu, mode
-
-
-def _inner_graphs(gm: torch.fx.GraphModule) -> list[torch.fx.GraphModule]:
-    """The graphs that a graph's operators call: modifiers of scores, branches, bodies of loops."""
-    modules = [module for module in gm.modules() if module is not gm]
-    return [module for module in modules if isinstance(module, torch.fx.GraphModule)]
-
-
 def _ranked_configs(target: Target, seed: int, rank: int) -> Callable[..., Any]:
     original = template_heuristics.BaseConfigHeuristic.preprocess_mm_configs
 
@@ -250,7 +171,7 @@ def _lowering_seams(
         for patch in (
             mock.patch.object(GraphLowering, "compile_to_module", _take_source),
             mock.patch.object(heuristic, "preprocess_mm_configs", ranked),
-            mock.patch.object(inductor, "FakeTensorProp", _OnGpu),
+            mock.patch.object(inductor, "FakeTensorProp", OnGpu),
             mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
             scatters_in_triton(),
             short_sums_apart(),
@@ -268,85 +189,11 @@ def _library_atan(x: Any) -> Any:
     )
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    size: tuple[Any, ...]
-    stride: tuple[Any, ...]
-    dtype: torch.dtype
-
-    def empty(self) -> torch.Tensor:
-        return torch.empty_strided(self.size, self.stride, dtype=self.dtype)
-
-
-@dataclass(frozen=True)
-class _Argument:
-    """A result that is an argument, handed back."""
-
-    position: int
-    geometry: _Geometry | None
-
-
-def _geometry(value: torch.Tensor) -> _Geometry:
-    return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype)
-
-
-def _result_plan(gm: torch.fx.GraphModule) -> list[Any]:
-    """For each result of a graph: the argument it is, its geometry, or a number or None itself."""
-    placeholders = [node for node in gm.graph.nodes if node.op == "placeholder"]
-
-    def plan(node: Any) -> Any:
-        if not isinstance(node, torch.fx.Node):
-            return node
-        value = node.meta["val"]
-        is_tensor = isinstance(value, torch.Tensor)
-        if node in placeholders:
-            position = placeholders.index(node)
-            return _Argument(position, _geometry(value) if is_tensor else None)
-        return _geometry(value) if is_tensor else value
-
-    results: Any = gm.graph.output_node().args[0]
-    return [plan(node) for node in results]
-
-
-def _as_laid_out(plan: Sequence[Any], strides: Sequence[tuple[int, ...] | None]) -> list[Any]:
-    """The plan with the strides that Inductor chose.
-
-    What it saves for backward it may pad, and of an argument it may save a copy that it made for a
-    convolution, with channels last.
-    """
-    if len(plan) != len(strides):
-        return list(plan)
-    return [_laid_out(item, own) for item, own in zip(plan, strides, strict=True)]
-
-
-def _laid_out(item: Any, strides: tuple[int, ...] | None) -> Any:
-    geometry = item.geometry if isinstance(item, _Argument) else item
-    if strides is None or not isinstance(geometry, _Geometry) or geometry.stride == strides:
-        return item
-    return replace(geometry, stride=strides)
-
-
 def _report_strides(strides: Sequence[tuple[int, ...] | None]) -> None:
     """Tells AOTAutograd how a forward graph's results lie: the backward graph takes them so."""
     context = TracingContext.try_get()
     if context is not None and context.output_strides is not None:
         context.output_strides.extend(strides)
-
-
-def _stand_ins(plan: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-    """Results of a graph that was never computed: right geometry, each with its own storage.
-
-    They are symbolic where the arguments are.
-    """
-    fake = next((value for value in arguments if isinstance(value, FakeTensor)), None)
-
-    def stand_in(item: Any) -> Any:
-        if isinstance(item, _Argument):
-            return arguments[item.position]
-        return item.empty() if isinstance(item, _Geometry) else item
-
-    with fake.fake_mode if fake is not None else contextlib.nullcontext():
-        return [stand_in(item) for item in plan]
 
 
 def _lower(
@@ -361,7 +208,7 @@ def _lower(
 ) -> _Lowered:
     """The module Inductor generates for a graph, which is moved to the described GPU first."""
     with _lowering_seams(target, seed, variant, described=described):
-        on_gpu, mode = _retarget(gm, inputs) if described else (inputs, _fake_mode(gm))
+        on_gpu, mode = retarget(gm, inputs) if described else (inputs, fake_mode(gm))
         with V.set_fake_mode(mode):
             try:
                 inductor.compile_fx_inner(gm, on_gpu, **{**options, "cudagraphs": False})
@@ -375,7 +222,7 @@ def _backend(
 ) -> Callable[..., Any]:
     def inner_compile(gm: torch.fx.GraphModule, inputs: Sequence[Any], **kwargs: Any) -> Any:
         record = whole.of(is_backward=bool(kwargs.get("is_backward")))
-        plan = _result_plan(gm)
+        plan = result_plan(gm)
         inline_constants(gm)
         fill_empty(gm)
         record.graphs.append(gm)
@@ -383,11 +230,11 @@ def _backend(
         if not record.constants:
             lowered = _lower(gm, inputs, kwargs, target, seed, variant, described=described)
             record.sources.append(lowered.source)
-            plan = _as_laid_out(plan, lowered.strides)
+            plan = as_laid_out(plan, lowered.strides)
             _report_strides(lowered.strides)
 
         def run(*arguments: Any) -> list[Any]:
-            results = _stand_ins(plan, arguments)
+            results = stand_ins(plan, arguments)
             record.calls.append(list(arguments))
             record.results.append(results)
             return results
@@ -399,17 +246,17 @@ def _backend(
         reject_control_flow(gm)
         if variant.attention == "flex":
             flex.with_flex_attention(gm)
-        stand_ins = _symbolic_arguments(gm)
+        traced = _symbolic_arguments(gm)
         compiled: Any = inductor.compile_fx(
             gm, inputs, inner_compile=inner_compile, decompositions=decompositions()
         )
-        if shape_env(stand_ins) is None:
+        if shape_env(traced) is None:
             _forget_guards()
             return compiled
 
         def run_symbolically(*arguments: Any) -> Any:
-            whole.symbolic.extend(zip(arguments, stand_ins, strict=True))
-            return compiled(*stand_ins)
+            whole.symbolic.extend(zip(arguments, traced, strict=True))
+            return compiled(*traced)
 
         return run_symbolically
 

@@ -30,8 +30,11 @@ rounding has an error of at most a half, of a quarter in the median), a quarter 
 it is wide: a scale that is rounded once may shift every element by an ulp.
 
 Wide types are float32 and float64, narrow ones float16, bfloat16 and the 8-bit types.  tf32 has an
-epsilon of 2**-10 (NVIDIA, "TF32 Tensor Cores"); right products, linear layers and convolutions
-in it, on four input sets each, need up to 32 of them, in the element nearest to zero.
+epsilon of 2**-10 (NVIDIA, "TF32 Tensor Cores").  An operand that is cut to 11 bits is off by 0.29
+of it (the standard deviation of a uniform error), two by 0.41.  Of an element near zero that counts
+eightfold in the norm of ``norm``, 3.3, and the largest of a million errors is five deviations out:
+16.  The factor is twice that: right products, linear layers and convolutions in tf32, on four input
+sets each, need between 16 and 32.
 """
 
 from __future__ import annotations
