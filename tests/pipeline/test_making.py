@@ -148,7 +148,15 @@ def test_what_cannot_be_had_for_any_size_is_made_for_one_and_says_why():
     )
     assert reason(branching).startswith("fixed_size: ")
     assert "x.shape[1] == 70" in reason(branching)
-    noisy = BLEND.replace("+ y", "+ torch.rand_like(y)")
-    assert reason(noisy).startswith("random: ")
     assert reason(BLEND, any_size=False) is None
     assert reason(BLEND[: BLEND.index("def get_shape_variants")]) is None
+
+
+def test_random_numbers_are_had_for_any_size():
+    noisy = BLEND.replace("+ y", "+ y * torch.rand_like(y)")
+    captured, triton = made(noisy)
+    assert captured.stochastic
+    assert captured.sizes.free
+    verdict = verdict_of(triton.text, noisy, "Blend")
+    assert verdict.verified, verdict.reason
+    assert verdict.shape_generic
