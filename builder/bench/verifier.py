@@ -142,7 +142,10 @@ def _mutant_jobs(
 
 def _texts(row: Row) -> dict[str, Any]:
     texts = {key: row[key] for key in ("python_code", "triton_code", "entry_point")}
-    return texts | {"mode": row.get("mode") or MODES[0]}
+    return texts | {
+        "mode": row.get("mode") or MODES[0],
+        "generic": bool(row.get("shape_generic")),
+    }
 
 
 def _record(outcome: Outcome, tally: _Tally) -> int:

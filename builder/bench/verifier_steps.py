@@ -46,8 +46,8 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
     """What becomes of each mutant of a pair, until ``wanted`` of them are valid.
 
     Args:
-        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``draws``, ``seed``,
-            ``wanted``, and ``mutants``, each with ``text`` and ``category``.
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``generic``,
+            ``draws``, ``seed``, ``wanted``, and ``mutants``, each with ``text`` and ``category``.
 
     Returns:
         ``results``: for the first mutants, in their order, ``outcome``, and ``kind`` and ``reason``
@@ -59,6 +59,7 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
         draws=payload["draws"],
         seed=payload["seed"],
         mode=payload["mode"],
+        generic=payload["generic"],
     )
     prepared.evaluate()
     original = payload["triton_code"]
@@ -218,8 +219,8 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
     """Verifies a pair as it is and counts the core-seconds.
 
     Args:
-        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``draws``, ``seed``
-            and ``targets``, which may be empty: then nothing is compiled.
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``generic``,
+            ``draws``, ``seed`` and ``targets``, which may be empty: then nothing is compiled.
 
     Returns:
         ``passes``, ``reason`` and ``costs``.
@@ -231,6 +232,7 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
         draws=payload["draws"],
         seed=payload["seed"],
         mode=payload["mode"],
+        generic=payload["generic"],
         costs=costs,
     )
     prepared.keeps = False

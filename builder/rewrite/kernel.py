@@ -86,6 +86,8 @@ class _Standalone(ast.NodeTransformer):
             _define(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "to":
             node = _cast_of_size(node, node.func.value)
+        if helper == "tl.broadcast_to":
+            node = _spread_of_size(node)
         needless = NEEDLESS_ARGUMENTS.get(helper, ())
         node.args = [item for place, item in enumerate(node.args) if place not in needless]
         node.keywords = [item for item in node.keywords if item.arg not in needless]
@@ -110,11 +112,24 @@ class _Standalone(ast.NodeTransformer):
 _SIZE = re.compile(r"ks\d+|[xyz]numel|r\d_numel")
 
 
-def _cast_of_size(node: ast.Call, value: ast.expr) -> ast.Call:
-    """A size that is 1 is a constant to the compiler, which has no method ``to``."""
+def _is_of_sizes(value: ast.expr) -> bool:
     names = {item.id for item in ast.walk(value) if isinstance(item, ast.Name)}
     sizes = {name for name in names if _SIZE.fullmatch(name)}
-    if not sizes or not is_size(value, sizes):
+    return bool(sizes) and is_size(value, sizes)
+
+
+def _spread_of_size(node: ast.Call) -> ast.Call:
+    """A size that is 1 is a constant to the compiler, which cannot be broadcast."""
+    value, shape = node.args[:2]
+    if not _is_of_sizes(value):
+        return node
+    spread, dtype = (ast.parse(text, mode="eval").body for text in ("tl.full", "tl.int64"))
+    return ast.Call(spread, [shape, value, dtype], [])
+
+
+def _cast_of_size(node: ast.Call, value: ast.expr) -> ast.Call:
+    """A size that is 1 is a constant to the compiler, which has no method ``to``."""
+    if not _is_of_sizes(value):
         return node
     return ast.Call(ast.parse("tl.cast", mode="eval").body, [value, *node.args], node.keywords)
 

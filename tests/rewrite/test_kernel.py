@@ -106,6 +106,18 @@ def test_sizes_are_cast_by_a_function_that_takes_constants():
         assert cast(other) == ast.unparse(ast.parse(other))
 
 
+def test_sizes_are_spread_by_a_function_that_takes_constants():
+    from builder.rewrite.kernel import _spread_of_size
+
+    def spread(text):
+        return ast.unparse(_spread_of_size(ast.parse(text, mode="eval").body))
+
+    wanted = "tl.full([XBLOCK], 1 + ks0, tl.int64)"
+    assert spread("tl.broadcast_to(1 + ks0, [XBLOCK])") == wanted
+    for other in ("tl.broadcast_to(tmp0, [XBLOCK])", "tl.broadcast_to(x0 + ks0, [XBLOCK])"):
+        assert spread(other) == other
+
+
 def test_a_block_size_that_inductor_leaves_open_is_rejected():
     source = SOURCE.format(ynumel=64, helper="maximum")
     source = source.replace("XBLOCK : tl.constexpr", "XBLOCK : tl.constexpr, ZBLOCK : tl.constexpr")
