@@ -61,13 +61,13 @@ def forget_programs() -> None:
 
 
 def _key(kernel: JITFunction, binding: seams.Binding) -> tuple[Any, ...]:
+    """What TTIR depends on; which arguments are divisible by 16 matters to later passes alone."""
     constants = [(path, _text(value)) for path, value in sorted(binding.constants.items())]
     options = sorted((name, str(value)) for name, value in binding.options.items())
     return (
         kernel.cache_key,
         str(binding.signature),
         str(constants),
-        str(binding.attributes),
         str(options),
     )
 

@@ -11,6 +11,7 @@ Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -134,16 +135,16 @@ def _convert_e4m3b15(value: Any, target: Any, _rounding: Any = None, _semantic: 
 def lower(kernel: JITFunction, binding: Binding) -> str:
     """TTIR of a kernel, printed with locations, device assertions kept.
 
+    Nothing is said of the arguments' divisibility: it changes no operation of TTIR.
+
     Raises:
         triton.compiler.errors.CompilationError: the front end rejects the kernel.
     """
     backend = _backend()
     given = {k: v for k, v in binding.options.items() if hasattr(_defaults(), k)}
     options = backend.parse_options({**given, "debug": True, "sanitize_overflow": False})
-    context = ir.context()
-    ir.load_dialects(context)
-    backend.load_dialects(context)
-    source = ASTSource(kernel, binding.signature, binding.constants, binding.attributes)
+    context = _context(os.getpid())
+    source = ASTSource(kernel, binding.signature, binding.constants, {})
     module = source.make_ir(
         TARGET,
         options,
@@ -153,6 +154,18 @@ def lower(kernel: JITFunction, binding: Binding) -> str:
     )
     text: str = backend.make_ttir(module, {}, options, _NO_DESCRIPTORS).str()
     return text
+
+
+@lru_cache(maxsize=None)
+def _context(_process: int) -> Any:
+    """MLIR's context of this process: to make one takes a fifth of a small kernel's front end.
+
+    That of the process it was forked from is left alone, for its threads are not here.
+    """
+    context = ir.context()
+    ir.load_dialects(context)
+    _backend().load_dialects(context)
+    return context
 
 
 def source_file(kernel: JITFunction) -> str:

@@ -253,9 +253,9 @@ class _Trial:
 
         What makes a result depend on the order of instances is a race, memory that nobody wrote, or
         an atomic; the executor watches every run for the first two.  So the second run, which is a
-        check on that check, is taken on the inputs that the program declares: the first draw and
-        each shape variant; on every input set if the text uses atomics.  The other draws run once,
-        the first of them in an order that nobody would choose, the rest as launched, for an order
+        check on that check, is taken on the inputs that the program declares, and on every input
+        set if the text uses atomics.  The others run once, the first draw and the first shape
+        variant among them in an order that nobody would choose, the rest as launched, for an order
         of one's own takes the executor a third longer.
         """
         for index in range(len(self.prepared)):
@@ -272,7 +272,7 @@ class _Trial:
     def _compares_other(self, question: Question) -> bool:
         """False if the text refuses it, or if it shows nothing."""
         try:
-            self._compare(question, _order(question), is_repeated=self.uses_atomics)
+            self._compare(question, None, is_repeated=self.uses_atomics)
         except VerificationRejected as error:
             if refuses(error):
                 self.findings.refused.append(_shapes(question))
@@ -283,8 +283,9 @@ class _Trial:
 
     def _is_compared(self, index: int, question: Question) -> bool:
         """False if the input set showed nothing and another may."""
-        is_repeated = self.uses_atomics or not 0 < index < self.prepared.draws
-        order = _order(question) if index == 1 and not is_repeated else None
+        is_repeated = self.uses_atomics or index == 0
+        is_permuted = index in (1, self.prepared.draws) and not is_repeated
+        order = _order(question) if is_permuted else None
         try:
             self._compare(question, order, is_repeated=is_repeated)
         except VerificationRejected as error:

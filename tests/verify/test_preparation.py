@@ -176,7 +176,7 @@ def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
     assert (verdict.verified, verdict.kind, verdict.replaced_draws) == (False, "ill_conditioned", 0)
 
 
-@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 2 + 3 * 1 + 2), (True, 10)])
+@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 2 + 3 + 1), (True, 10)])
 def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics, runs):
     orders = []
 
@@ -191,7 +191,7 @@ def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics,
     assert len(orders) == runs
     if not uses_atomics:
         plain, again, permuted = (False, False), (True, True), (True, False)
-        assert orders == [plain, again, permuted, plain, plain, plain, again]
+        assert orders == [plain, again, permuted, plain, plain, permuted]
 
 
 GAIN = "        self.gain = nn.Parameter(torch.ones(50))\n"
