@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -156,7 +156,7 @@ def lower(kernel: JITFunction, binding: Binding) -> str:
     return text
 
 
-@lru_cache(maxsize=None)
+@cache
 def _context(_process: int) -> Any:
     """MLIR's context of this process: to make one takes a fifth of a small kernel's front end.
 
