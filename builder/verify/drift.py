@@ -66,7 +66,7 @@ def roundings(actual: Tensor, reference: Tensor, scale: float) -> dict[str, floa
         return found
     found["misrounded"] = off.numel() / actual.numel()
     away = actual[is_off].to(torch.float64) - off.to(torch.float64)
-    sizes = torch.linalg.vector_norm(reference, 1) + scale * actual.numel()
+    sizes = _sizes(torch.linalg.vector_norm(reference, 1), actual.numel(), scale, actual.dtype)
     found["whole"] = float(away.sum().abs() / sizes)
     if has_rows:
         found["row"] = _worst_row(actual, wanted, reference, scale, is_off)
@@ -80,12 +80,18 @@ def _worst_row(
     rows = is_off.any(-1)
     actual, wanted, is_off = actual[rows], wanted[rows], is_off[rows]
     away = (actual.to(torch.float64) - wanted.to(torch.float64)).sum(-1).abs()
-    sizes = torch.linalg.vector_norm(reference[rows], 1, dim=-1) + scale * actual.shape[-1]
+    lengths = torch.linalg.vector_norm(reference[rows], 1, dim=-1)
+    sizes = _sizes(lengths, actual.shape[-1], scale, actual.dtype)
     ratios, order = (away / sizes).flatten().sort(descending=True)
     for ratio, place in zip(ratios[:_MOST_ROWS].tolist(), order.tolist(), strict=False):
         if _vary(wanted[place][is_off[place]]):
             return float(ratio)
     return 0.0
+
+
+def _sizes(lengths: Tensor, count: int, scale: float, dtype: torch.dtype) -> Tensor:
+    """What drifts are measured by; below its normal numbers a type rounds to the same step."""
+    return torch.clamp(lengths + scale * count, min=count * torch.finfo(dtype).tiny)
 
 
 def _vary(off: Tensor) -> bool:

@@ -1,12 +1,15 @@
-"""Inputs and state moved by one unit in the last place."""
+"""Inputs, state and results moved by one unit in the last place."""
 
 from __future__ import annotations
 
 import torch
 
 from builder.verify.draws import derived_seed
+from builder.verify.floors import WIDE
 
 Tensor = torch.Tensor
+
+_AT_RANDOM = 2
 
 
 def perturb(tensors: list[Tensor], pattern: int, seed: int) -> float:
@@ -36,11 +39,34 @@ def perturb(tensors: list[Tensor], pattern: int, seed: int) -> float:
     return largest
 
 
+class Jitter:
+    """Moves what operations give by one ulp, up or down at random; zeros stay.
+
+    So rounds a computation that is as exact as eager and adds up in another order: one sample of
+    its error (Parker, "Monte Carlo Arithmetic", UCLA CSD-970002, 1997).
+
+    Args:
+        seed: of the moves.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(derived_seed(seed, "jitter"))
+
+    def move(self, tensor: Tensor) -> None:
+        """Moves a result in place; narrow types, which are rounded coarsely anyhow, are let be."""
+        if tensor.dtype not in WIDE or not tensor.numel():
+            return
+        if any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)):
+            return
+        with torch.no_grad():
+            tensor.copy_(_moved(tensor.detach(), _AT_RANDOM, self._generator))
+
+
 def _moved(tensor: Tensor, pattern: int, generator: torch.Generator) -> Tensor:
     integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     bits = tensor.contiguous().view(integer[tensor.element_size()])
     steps = torch.randint(0, 2, bits.shape, generator=generator) * 2 - 1
-    steps = torch.full_like(steps, 1 - 2 * pattern) if pattern < 2 else steps
+    steps = torch.full_like(steps, 1 - 2 * pattern) if pattern < _AT_RANDOM else steps
     moved = (bits + steps.to(bits.dtype)).view(tensor.dtype)
     usable = (tensor != 0) & torch.isfinite(tensor) & torch.isfinite(moved)
     return torch.where(usable, moved, tensor)

@@ -26,12 +26,14 @@ import torch
 
 from builder.verify import rules
 from builder.verify.apart import taken_apart
-from builder.verify.floors import History
+from builder.verify.floors import History, Operation
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.seams import TorchDispatchMode, negated_view, tree_flatten, tree_unflatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from builder.verify.perturb import Jitter
 
 Tensor = torch.Tensor
 
@@ -105,6 +107,7 @@ class Reference(TorchDispatchMode):
             moved away from zero before it decides; others than eager may be off by some.
         casts_round: as written; without, values keep float64's precision through casts.
         taken_apart: eager runs library operations as several (``apart``).
+        jitter: moves what eager's operations give, where they round.
     """
 
     def __init__(
@@ -114,8 +117,10 @@ class Reference(TorchDispatchMode):
         taken_apart: bool = False,
         nudge: float = 0.0,
         casts_round: bool = True,
+        jitter: Jitter | None = None,
     ) -> None:
         super().__init__()
+        self.jitter = jitter
         self.own_decisions = own_decisions
         self.nudge = nudge
         self.casts_round = casts_round
@@ -270,6 +275,8 @@ class Reference(TorchDispatchMode):
             if own.decided and _is_exact(call, twins):
                 own = replace(own, decided=False)  # no rounding flips it
             shadow.history = behind.joined(own)
+            if self.jitter is not None and own.operation is not Operation.EXACT:
+                self.jitter.move(tensor)
 
     def _note_ties(self, call: Call, twins: list[Any] | None, out: Any) -> None:
         args, kwargs = tree_unflatten(call.flat, call.spec)

@@ -26,7 +26,7 @@ from builder.verify.gradients import (
 from builder.verify.guard import Guard
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import own_default_dtype, triton_errors
-from builder.verify.perturb import perturb
+from builder.verify.perturb import Jitter, perturb
 from builder.verify.random_calls import RandomCalls
 from builder.verify.reference import Reference
 from builder.verify.seams import outside_dispatch_modes, without_mkldnn
@@ -42,6 +42,7 @@ Tensor = torch.Tensor
 PERTURBATIONS = 24
 NUDGES = (4.0, -4.0)
 SAMPLES = 9
+JITTERS = 4
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class Plan:
         nudge: see ``Reference``.
         casts_round: see ``Reference``.
         pattern: moves inputs and state by one ulp.
+        jitter: moves what operations give by one ulp, at random.
         changed: see ``RandomCalls``.
     """
 
@@ -149,6 +151,7 @@ class Plan:
     nudge: float = 0.0
     casts_round: bool = True
     pattern: int | None = None
+    jitter: int | None = None
     changed: tuple[int, int] | None = None
 
 
@@ -179,6 +182,7 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         taken_apart=plan.taken_apart,
         nudge=plan.nudge,
         casts_round=plan.casts_round,
+        jitter=None if plan.jitter is None else Jitter(derived_seed(case.seed, plan.jitter)),
     )
     calls = RandomCalls(case.random_seed, changed=plan.changed)
     with torch.set_grad_enabled(case.upstream is not None), reference, calls:
@@ -291,10 +295,13 @@ def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
 def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:
     """Other samples of eager's rounding: operations taken apart, alone and on moved inputs.
 
-    The first is as written, against a reference in which casts do not round.
+    The first is as written, against a reference in which casts do not round.  In the last ones each
+    operation rounds another way: where eager is near by luck in all of the others (one element, a
+    product that the library adds up with more care for few rows), these are not.
     """
     patterns = (None, *range(SAMPLES - 1))
     plans = [Plan(taken_apart=True, pattern=which) for which in patterns]
+    plans += [Plan(taken_apart=True, jitter=which) for which in range(JITTERS)]
     return Reruns(case, [Plan(casts_round=False), *plans], costs)
 
 

@@ -75,3 +75,15 @@ def test_equal_elements_near_a_tie_all_fall_to_one_side():
     actual = exact.to(torch.bfloat16)
     actual[5] = 1.0 + 2.0**-7
     assert compare(actual, expected_of(exact, torch.bfloat16)).kind is None
+
+
+def test_below_its_normal_numbers_a_type_rounds_in_larger_steps(exact):
+    tiny = torch.finfo(torch.float16).tiny
+    small = exact * tiny / 8
+    eager = (small * (1 + 0.001 * torch.rand(ROWS, dtype=torch.float64))).to(torch.float16)
+    step = torch.finfo(torch.float16).smallest_normal * torch.finfo(torch.float16).eps
+    nudged = (small + step / 64).to(torch.float16)
+    assert compare(nudged, expected_of(small, torch.float16, eager=eager)).kind is None
+    assert roundings(nudged, small, 0.0)["whole"] < torch.finfo(torch.float16).eps / 16
+    shifted = (small + step / 2).to(torch.float16)
+    assert compare(shifted, expected_of(small, torch.float16, eager=eager)).kind == "wrong_values"
