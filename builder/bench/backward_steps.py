@@ -22,7 +22,7 @@ class FoundBackward:
 
     Attributes:
         captured: both graphs were lowered to Triton alone.
-        verified: verification passed, gradients included.
+        verified: the pair agrees, gradients included, if it only moves data, too.
         stage: where it ended, ``backward capture`` for instance; empty if it did not.
         reason: why.
     """
@@ -68,6 +68,6 @@ def _follow(
         python_code, entry_point, draws=payload["draws"], must_depend=False, mode="training"
     )
     verdict = judge(prepared, text, targets=(target,))
-    found.verified = verdict.verified
-    if not verdict.verified:
+    found.verified = verdict.agrees
+    if not verdict.agrees:
         found.stage, found.reason = "backward verify", f"{verdict.kind}: {verdict.reason}"

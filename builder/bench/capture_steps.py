@@ -33,7 +33,7 @@ class Found:
         with_triton: to at least one Triton kernel.
         triton_only: and to nothing else.
         compiled_all_targets: its kernels compile for every target.
-        verified: verification passed.
+        verified: it agrees, if it only moves data, too.
         stage: where it ended; empty if it did not.
         reason: why.
         capture_core_s: core-seconds of its capture.

@@ -34,10 +34,12 @@ class Upstream:
     Attributes:
         seed: of their values.
         form: one of ``FORMS``.
+        missing: the output without a tangent (see ``missing``); None where all have one.
     """
 
     seed: int
     form: str = "contiguous"
+    missing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,12 @@ def differentiable(out: Any) -> dict[int, Tensor]:
 
 
 def tangents(upstream: Upstream, outputs: Mapping[int, Tensor]) -> dict[int, Tensor]:
-    """An upstream gradient for each output; one is left out where the form is ``missing``."""
-    made = {number: _tangent(upstream, number, output) for number, output in outputs.items()}
-    if upstream.form == "missing" and len(made) > 1:
-        del made[sorted(made)[upstream.seed % len(made)]]
-    return made
+    """An upstream gradient for each output but the one that is left out."""
+    return {
+        number: _tangent(upstream, number, output)
+        for number, output in outputs.items()
+        if number != upstream.missing
+    }
 
 
 def _tangent(upstream: Upstream, number: int, output: Tensor) -> Tensor:

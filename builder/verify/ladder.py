@@ -29,7 +29,7 @@ from builder.verify.runner import Run, run_triton
 from builder.verify.static import check_static
 from builder.verify.structure import tensors_in
 from builder.verify.substance import computes
-from builder.verify.verdict import NOT_COMPILED, Verdict
+from builder.verify.verdict import NO_COMPUTATION, NOT_COMPILED, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -225,7 +225,7 @@ def _climb(
     if not targets:
         return findings.verdict(NOT_COMPILED, "agrees with the program; compiled for no target")
     if not any(computes(ttir) for ttir in compiled.ttir):
-        return findings.verdict("no_computation", "the kernels only fill or copy")
+        return findings.verdict(NO_COMPUTATION, "the kernels only fill or copy")
     return findings.verdict()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -31,6 +31,7 @@ from builder.verify.expected import is_float
 from builder.verify.floats import ILL_CONDITIONED, shows_nothing, usable
 from builder.verify.gradients import Upstream, upstream_of
 from builder.verify.memory import let_memory_failures_pass
+from builder.verify.missing import with_missing
 from builder.verify.modules import original_module, own_default_dtype, summary
 from builder.verify.randomness import check_randomness
 from builder.verify.runner import (
@@ -49,11 +50,12 @@ from builder.verify.structure import cloned, tensors_in
 from builder.verify.vanishing import vanishes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.verify.declared import Bounds
     from builder.verify.floors import History
 
+_Found = TypeVar("_Found")
 Attempt = Strength | None
 Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
@@ -295,6 +297,7 @@ class Prepared:
         for attempt in range(first_attempt, len(attempts)):
             case = self._case(draw, variant, attempt, attempts)
             try:
+                case = _with_missing(case, costs)
                 original = run_program(case, costs)
             except Rejected as error:
                 let_memory_failures_pass(error)
@@ -385,9 +388,18 @@ def run_program(case: Case, costs: Costs) -> Original:
     Raises:
         VerificationRejected: ``program_error``, ``unknown_random`` or ``random_generator``.
     """
+    return _in_program(run_original, case, costs)
+
+
+def _with_missing(case: Case, costs: Costs) -> Case:
+    """See ``with_missing``; raises what ``run_program`` raises."""
+    return _in_program(with_missing, case, costs)
+
+
+def _in_program(function: Callable[[Case], _Found], case: Case, costs: Costs) -> _Found:
     try:
         with costs.of("reference"):
-            return run_original(case)
+            return function(case)
     except Rejected:
         raise
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 VERIFIER_VERSION = "10"
 NOT_COMPILED = "not_compiled"
+NO_COMPUTATION = "no_computation"
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class Verdict:
 
     @property
     def agrees(self) -> bool:
-        """Verified, or all but compiled, because nobody named a target.
+        """The module does what the program does, though it may be no pair.
 
-        For measurements of verification itself; nothing but ``verified`` may go into data.
+        That is verified, or all but compiled, because nobody named a target, or compiled but found
+        to only fill and copy, which is right for a program that does so.  For measurements; nothing
+        but ``verified`` may go into data.
         """
-        return self.verified or self.kind == NOT_COMPILED
+        return self.verified or self.kind in (NOT_COMPILED, NO_COMPUTATION)
 
     def to_json(self) -> str:
         """One line, keys sorted."""

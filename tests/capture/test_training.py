@@ -80,6 +80,17 @@ def test_a_convolution_has_no_library_call_and_no_tf32():
 
 
 @has_backward_templates
+def test_a_weight_gradient_over_three_dimensions_adds_up_many_products_at_once():
+    """Not one place after the other, as a convolution by the gradient would."""
+    x = torch.randn(1, 4, 10, 11, 12, requires_grad=True)
+    backward = captured(nn.Conv3d(4, 8, 3, stride=2, padding=1), x).backward
+    templates = [kernel.source for kernel in backward.kernels if kernel.kind == "template"]
+    assert any("BLOCK_K : tl.constexpr" in source for source in templates)
+    assert not any("KERNEL_D : tl.constexpr = 5" in source for source in templates)
+    assert not backward.fallback_ops
+
+
+@has_backward_templates
 def test_what_is_saved_lies_as_the_backward_graph_takes_it():
     """Inductor pads the mask of this activation, so that its rows do not lie as in eager."""
     module, x = Block(), torch.randn(2, 8, 14, 14, requires_grad=True)

@@ -10,6 +10,7 @@ from builder.verify import verify
 from builder.verify.expected import Expected
 from builder.verify.floors import History, Operation
 from builder.verify.gradients import Upstream, differentiable, tangents, upstream_of
+from builder.verify.missing import with_missing
 from builder.verify.runner import Case, run_original
 from builder.verify.vanishing import is_noise, vanishes
 from tests.verify.data import gate
@@ -154,12 +155,36 @@ def test_tangents_follow_from_the_seed_and_take_several_forms():
     forms = [upstream_of(5, draw).form for draw in range(6)]
     assert forms == ["contiguous", "transposed", "missing"] * 2
     assert sorted(tangents(Upstream(1), outputs)) == [0, 2]
-    assert len(tangents(Upstream(1, "missing"), outputs)) == 1
-    assert len(tangents(Upstream(1, "missing"), {0: outputs[0]})) == 1
+    assert sorted(tangents(Upstream(1, "missing", missing=0), outputs)) == [2]
     assert tangents(Upstream(1, "transposed"), outputs)[0].stride() == (1, 4)
     again = tangents(Upstream(1), outputs)
     assert all(torch.equal(again[n], made) for n, made in tangents(Upstream(1), outputs).items())
     assert not torch.equal(tangents(Upstream(2), outputs)[0], again[0])
+
+
+class Normed(nn.Module):
+    def forward(self, x):
+        return torch.native_group_norm(x, None, None, 3, 4, 5, 2, 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_tangent_is_left_out_where_eager_knows_what_that_means(seed):
+    """Eager forgets the gradient of the mean where the reciprocal deviation has none."""
+    x = torch.randn(3, 4, 5, requires_grad=True)
+    for layer, may_miss in ((Normed(), {0}), (nn.LayerNorm(5), {None}), (nn.LSTM(5, 5), {0, 1, 2})):
+        found = with_missing(Case(layer, [x], 0, Upstream(seed, "missing")))
+        assert found.upstream.missing in may_miss
+        assert with_missing(Case(layer, [x], 0, Upstream(seed))).upstream == Upstream(seed)
+
+
+def test_any_tangent_may_be_left_out_in_turn():
+    class Two(nn.Module):
+        def forward(self, x):
+            return torch.sqrt(x), x * 2, torch.dropout(x, 0.5, train=True)
+
+    x = torch.zeros(3, requires_grad=True)  # zeros times the slope of a root are NaN
+    cases = [Case(Two(), [x], 0, Upstream(seed, "missing")) for seed in range(3)]
+    assert [with_missing(case).upstream.missing for case in cases] == [0, 1, 2]
 
 
 def test_an_output_that_comes_twice_has_one_tangent():

@@ -278,7 +278,7 @@ def _plain_gradients(
     groups: int,
     output_mask: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """By a transposed convolution, and by one whose kernel is the gradient."""
+    """By a transposed convolution, and by gradients over two dimensions."""
     stride, padding, dilation, _ = options
     of_x = of_weight = None
     if output_mask[0]:
@@ -307,27 +307,38 @@ def _plain_gradients(
 def _weight_gradient(
     grad: Tensor, x: Tensor, weight: Tensor, options: list[list[int]], groups: int
 ) -> Tensor:
-    """Channels are the batch and the batch is channels; stride and dilation change places."""
+    """Each depth of the kernel over two dimensions, with the depths of the input in the batch.
+
+    Inductor's template for that adds up many products at once, which a convolution by the gradient
+    would do one place after the other.
+    """
     stride, padding, dilation, _ = options
-    count, into, out = x.shape[0], weight.shape[1], weight.shape[0]
-    x = x.reshape(count, groups, into, *x.shape[2:]).transpose(0, 2)
-    x = x.reshape(into, groups * count, *x.shape[3:])
-    kernel = grad.transpose(0, 1)
-    zeros = [0] * len(stride)
-    result = aten.convolution.default(
-        x,
-        kernel,
-        None,
-        dilation,
-        padding,
-        stride,
-        transposed=False,
-        output_padding=zeros,
-        groups=groups,
-    )
-    for axis, extent in enumerate(weight.shape[2:]):
-        result = result.narrow(2 + axis, 0, extent)
-    return result.reshape(into, out, *weight.shape[2:]).transpose(0, 1).contiguous()
+    x = aten.constant_pad_nd.default(x, [0, 0, 0, 0, padding[0], padding[0]], 0.0)
+    reach = (grad.shape[2] - 1) * stride[0] + 1
+    gradients = []
+    for depth in range(weight.shape[2]):
+        start = depth * dilation[0]
+        slices = aten.slice.Tensor(x, 2, start, start + reach, stride[0])
+        _, of_weight, _ = aten.convolution_backward.default(
+            _depths_in_batch(grad),
+            _depths_in_batch(slices),
+            weight.select(2, depth),
+            None,
+            stride[1:],
+            padding[1:],
+            dilation[1:],
+            transposed=False,
+            output_padding=[0, 0],
+            groups=groups,
+            output_mask=[False, True, False],
+        )
+        gradients.append(of_weight)
+    return torch.stack(gradients, 2)
+
+
+def _depths_in_batch(x: Tensor) -> Tensor:
+    """(N, C, D, H, W) as (N D, C, H, W)."""
+    return x.transpose(1, 2).flatten(0, 1)
 
 
 DECOMPOSITIONS = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch._inductor.decomposition import select_decomp_table
 
 from builder.capture.decompose import (
+    averages,
     convolution,
     distance,
     ordering,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MODULES = (
+    averages,
     convolution,
     distance,
     ordering,
