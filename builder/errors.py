@@ -14,6 +14,12 @@ A message ends with what to do, wherever there is something to do.
 
 from __future__ import annotations
 
+SPARSE_ADVICE = (
+    "kernels take dense tensors; keep its indices and its values in tensors of their own, or call "
+    "to_dense() on it"
+)
+"""The way round a sparse tensor."""
+
 
 class BuilderError(Exception):
     """Base of all errors that this package raises on purpose."""

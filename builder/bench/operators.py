@@ -174,8 +174,11 @@ def _factor(tensor: torch.Tensor) -> int:
 
 
 def _enlarged(tensor: torch.Tensor, factor: int) -> torch.Tensor:
-    """All dimensions so many times as large, with the same elements in another order."""
-    if not tensor.dim() or factor == 1:
+    """All dimensions so many times as large, with the same elements in another order.
+
+    A sparse tensor stays as it is: nothing takes it anyhow.
+    """
+    if not tensor.dim() or factor == 1 or tensor.layout is not torch.strided:
         return tensor
     whole = tensor.repeat(*[factor] * tensor.dim())
     if not tensor.is_floating_point():

@@ -13,6 +13,7 @@ from torch._ops import OpOverload
 from builder.capture import binding
 from builder.capture.constants import MOST_ELEMENTS
 from builder.capture.dynamic import marked_varying
+from builder.capture.failures import rejection
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel, way_round
 from builder.capture.randomness import Draw, draws
@@ -25,7 +26,6 @@ from builder.capture.training import (
     reject_differentiable_state,
 )
 from builder.capture.variants import DEFAULT
-from builder.capture.versions import NEEDS_VALUES
 from builder.errors import CaptureRejected, Rejected
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from builder.capture.sizes import Extent
     from builder.capture.targets import Target
     from builder.capture.variants import Variant
-
-_MESSAGE_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -106,28 +104,6 @@ class Capture:
         return bool(self.draws)
 
 
-_NOISE = re.compile(
-    r"\s*(?:Hint:|Developer debug context|Set TORCHDYNAMO_VERBOSE|While executing|"
-    r"from user code|For more details|Original traceback).*",
-    re.DOTALL,
-)
-_USER_LINE = re.compile(r'File "[^"]*?([^"/]+)", line (\d+), in (?!__)\w+')
-
-
-def _summary(error: BaseException) -> str:
-    """The first lines of an error, without the compiler's advice to its own developers."""
-    text = _NOISE.sub("", str(error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines[:_MESSAGE_LINES]) or type(error).__name__
-
-
-def _user_line(error: BaseException) -> str:
-    """Where in the program tracing ended, as Dynamo tells it."""
-    _, _, traceback = str(error).partition("from user code")
-    places = _USER_LINE.findall(traceback)
-    return "{}, line {}: ".format(*places[-1]) if places else ""
-
-
 def _without_kernel(module: str, graph: str = "forward") -> Rejected:
     calls = library_calls(module)
     if not calls:
@@ -137,33 +113,6 @@ def _without_kernel(module: str, graph: str = "forward") -> Rejected:
     return CaptureRejected(
         "library_call",
         f"{graph} is nothing but library calls ({', '.join(calls)}); {way_round(calls, module)}",
-    )
-
-
-def _rejection(error: Exception) -> Rejected:
-    inner = getattr(error, "inner_exception", None)  # of what Dynamo's backend raised
-    if isinstance(inner, Rejected):
-        return inner
-    name = type(error).__name__
-    if "NoValidChoicesError" in str(error):
-        operation = re.search(r"target: (\S+)", str(error))
-        named = operation.group(1) if operation else "an operation"
-        return CaptureRejected(
-            "no_template",
-            f"Inductor has no Triton template for this {named}; "
-            "write it with operations that Inductor turns into Triton",
-        )
-    if any(sign in str(error) for sign in NEEDS_VALUES):
-        operation = re.search(r"target=torch\.ops\.([\w.]+)", str(error))
-        named = operation.group(1) if operation else "an operation"
-        return CaptureRejected(
-            "needs_values",
-            f"{named} needs real values, for a shape that depends on data perhaps; "
-            "write it with fixed shapes (a mask and torch.where)",
-        )
-    kind = "graph_break" if "Unsupported" in name or "UserError" in name else "compiler_error"
-    return CaptureRejected(
-        kind, f"{_user_line(error)}{_summary(error)}; write forward so that it traces whole"
     )
 
 
@@ -273,7 +222,7 @@ def capture(
     except Rejected:
         raise
     except Exception as error:
-        raise _rejection(error) from error
+        raise rejection(error) from error
     _checked(record)
     if record.backward is not None:
         _checked(record.backward)

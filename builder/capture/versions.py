@@ -33,3 +33,9 @@ NEEDS_VALUES = (
     "SymIntArrayRef expected to contain only concrete integers",
 )
 """What errors say where a size depends on data: since 2.13 without CUDA, and before."""
+
+SPARSE = "wrap sparse Tensor"
+"""What Dynamo says of a tensor that is not dense."""
+
+NO_FAKE = "Torch not compiled with CUDA enabled"
+"""What PyTorch says where tracing would have to run an operation on the described GPU."""

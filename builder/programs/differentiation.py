@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.errors import ProgramRejected
+from builder.errors import SPARSE_ADVICE, ProgramRejected
 from builder.programs.tree import leaves
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def check_gradients(loaded: LoadedProgram) -> None:
         loaded: the program; its code runs in this process.
 
     Raises:
-        ProgramRejected: ``nothing_differentiable``, ``gradient_error`` or ``gradient_not_finite``.
+        ProgramRejected: ``nothing_differentiable``, ``sparse_tensor``, ``gradient_error`` or
+            ``gradient_not_finite``.
     """
     module, inputs = loaded.make_module(), copy.deepcopy(loaded.make_inputs(0))
     named = dict(_differentiated([*leaves(inputs)]))
@@ -38,6 +39,7 @@ def check_gradients(loaded: LoadedProgram) -> None:
         )
     with torch.enable_grad(), loaded.user_code("gradient_error", _ADVICE):
         outputs = [leaf for _, leaf in leaves(module(*inputs)) if _requires_grad(leaf)]
+        _reject_sparse(outputs)
         found = _gradients(outputs, list(named.values()))
     if all(value is None for value in found):
         raise ProgramRejected(
@@ -51,6 +53,15 @@ def check_gradients(loaded: LoadedProgram) -> None:
                 "gradient_not_finite",
                 f"the gradient of {name} holds NaN or infinities; keep away from where a square "
                 "root, norm, division or logarithm has none",
+            )
+
+
+def _reject_sparse(outputs: list[torch.Tensor]) -> None:
+    for output in outputs:
+        if output.layout is not torch.strided:
+            raise ProgramRejected(
+                "sparse_tensor",
+                f"forward returns a tensor of layout {output.layout}; {SPARSE_ADVICE}",
             )
 
 

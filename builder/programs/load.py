@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from builder.errors import BuilderError, ProgramRejected
+from builder.errors import SPARSE_ADVICE, BuilderError, ProgramRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,7 +106,7 @@ class LoadedProgram:
             variant: index into ``get_shape_variants``; ``None`` for ``get_inputs``.
 
         Raises:
-            ProgramRejected: ``inputs_error``.
+            ProgramRejected: ``inputs_error`` or ``sparse_tensor``.
         """
         name = "get_inputs" if variant is None else f"get_shape_variants()[{variant}]"
         draw = self.namespace["get_inputs"] if variant is None else self._variants()[variant]
@@ -250,6 +250,10 @@ def _check_input(value: Any, name: str) -> None:
             "inputs_error",
             f"{name} returns a {type(value).__name__}; return only tensors, numbers, bools, None "
             "and lists, tuples or dicts of these",
+        )
+    elif isinstance(value, torch.Tensor) and value.layout is not torch.strided:
+        raise ProgramRejected(
+            "sparse_tensor", f"{name} returns a tensor of layout {value.layout}; {SPARSE_ADVICE}"
         )
     elif isinstance(value, torch.Tensor) and not value.is_leaf:
         raise ProgramRejected(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from builder.verify import bessel
 from builder.verify.allowed import names
 from builder.verify.floors import History, Operation, epsilon
 from builder.verify.norm import Yardstick
@@ -284,8 +285,21 @@ def _nan_to_num(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
     return func(given["self"], given.get("nan"), top, bottom)
 
 
+def _bessel(exact: Callable[[Tensor], Tensor]) -> Rule:
+    """Of an operation that PyTorch has in float64, but not to its precision."""
+
+    def rule(_func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], _out: Any) -> Any:
+        return exact(args[0].to(torch.float64))
+
+    return rule
+
+
 _SPECIAL: dict[str, Rule] = {
     "_softmax": _softmax,
     "_log_softmax": _softmax,
     "nan_to_num": _nan_to_num,
+    "special_bessel_j0": _bessel(bessel.j0),
+    "special_bessel_j1": _bessel(bessel.j1),
+    "special_bessel_y0": _bessel(bessel.y0),
+    "special_bessel_y1": _bessel(bessel.y1),
 }

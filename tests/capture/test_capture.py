@@ -163,6 +163,20 @@ class NothingInCommon(nn.Module):
         return torch._int_mm(x[:, :0], x[:0])
 
 
+class Computes(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def gaussian_loss(x):
+    """It raises if a variance is negative."""
+    return torch.nn.functional.gaussian_nll_loss(x, x, x.abs())
+
+
 class Constant(nn.Module):
     def forward(self, x):
         return x + torch.tensor(list(range(96))).reshape(32, 3)
@@ -178,6 +192,10 @@ class Constant(nn.Module):
         (LibraryOnly(), "library_call"),
         (NothingInCommon(), "no_template"),
         (Constant(), "tensor_constant"),
+        (Computes(torch.geqrf), "untraceable"),
+        (Computes(lambda x: x.to_sparse() * 2), "sparse_tensor"),
+        (Computes(lambda x: x * (2 if (x > 0).sum() > 3 else 3)), "graph_break"),
+        (Computes(gaussian_loss), "needs_values"),
     ],
 )
 def test_what_cannot_be_captured_is_rejected_with_its_kind(module, kind):
@@ -195,6 +213,8 @@ def test_what_cannot_be_captured_is_rejected_with_its_kind(module, kind):
         (torch.fft.fft2, "the imaginary part"),
         (lambda x: torch.linalg.inv(x[:3]), "outside of forward"),
         (lambda x: torch.nn.functional.ctc_loss(x, x, x, x), "graph_break"),
+        (torch.geqrf, "aten.geqrf.default can only be run, by a library"),
+        (lambda x: x.to_sparse(), "in tensors of their own"),
     ],
 )
 def test_the_way_round_a_library_is_told(compute, way_round):

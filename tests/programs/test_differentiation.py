@@ -28,6 +28,7 @@ def test_parameters_and_inputs_are_differentiated():
     [
         ("return torch.sin(x)", "return [torch.rand(4, 3)]", "nothing_differentiable", "require"),
         ("return x.argmax(-1)", INPUTS, "nothing_differentiable", "input[0]"),
+        ("return x.to_sparse()", INPUTS, "sparse_tensor", "torch.sparse_coo"),
         ("return torch.sqrt(x * 0)", INPUTS, "gradient_not_finite", "input[0]"),
         ("return x.mul_(2)", INPUTS, "gradient_error", "x.mul_(2)"),
     ],

@@ -232,6 +232,14 @@ def test_inputs_that_are_no_list():
     assert rejection(program(inputs="return torch.randn(3)")).kind == "inputs_error"
 
 
+@pytest.mark.parametrize("layout", ["to_sparse()", "to_sparse_csr()"])
+def test_sparse_inputs_are_refused_with_the_way_round(layout):
+    error = rejection(program(inputs=f"return [[torch.eye(3).{layout}]]"))
+    assert error.kind == "sparse_tensor"
+    assert "torch.sparse_" in error.message
+    assert "in tensors of their own" in error.message
+
+
 def test_inputs_of_a_foreign_kind():
     error = rejection(program(inputs="return [object()]"))
     assert error.kind == "inputs_error"

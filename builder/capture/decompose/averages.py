@@ -98,8 +98,12 @@ class Pooling:
     def of(cls, rank: int, kernel: Sequence[int], *options: Any) -> Pooling:
         """From the arguments of ``aten.avg_pool2d`` and ``aten.avg_pool3d``."""
         stride, padding, ceil_mode, padded, divisor = (*options, *_DEFAULTS[len(options) :])
-        given = [_of_rank(values, rank) for values in (kernel, stride or kernel, padding)]
-        windows = tuple(Window(*one, ceil_mode) for one in zip(*given, strict=True))
+        kernels, strides, paddings = (
+            _of_rank(values, rank) for values in (kernel, stride or kernel, padding)
+        )
+        windows = tuple(
+            Window(kernels[axis], strides[axis], paddings[axis], ceil_mode) for axis in range(rank)
+        )
         return cls(windows, padded, divisor)
 
     def means(self, x: Tensor) -> Tensor:
