@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder.bench import operators
 from builder.capture.capture import Capture, capture
 from builder.capture.targets import TARGETS, resolve_targets
-from builder.errors import BuilderError, Rejected
+from builder.errors import BuilderError, Rejected, VerificationRejected
 from builder.pipeline.steps import in_stage
 from builder.programs.load import LoadedProgram, load_program
 from builder.rewrite import triton_module
@@ -18,6 +18,11 @@ from builder.verify.compile import compile_launches
 from builder.verify.modules import imported_text
 from builder.verify.modules import triton_module as new_module
 from builder.verify.runner import Case, run_triton
+
+if TYPE_CHECKING:
+    from builder.capture.targets import Target
+    from builder.execute import Launch
+    from builder.verify import Prepared
 
 LOWERED = frozenset({"library_call", "no_kernel"})
 """Rejections of what Inductor did lower, but not to Triton."""
@@ -32,7 +37,8 @@ class Found:
         captured: Inductor lowered it whole.
         with_triton: to at least one Triton kernel.
         triton_only: and to nothing else.
-        compiled_all_targets: its kernels compile for every target.
+        compiled_all_targets: its kernels compile for every target; one whose device they are too
+            large for has kernels of its own.
         verified: it agrees, if it only moves data, too.
         stage: where it ended; empty if it did not.
         reason: why.
@@ -109,12 +115,11 @@ def _captured(program: LoadedProgram, target: str, found: Found) -> Capture:
 def _prove(program: LoadedProgram, captured: Capture, draws: int, found: Found) -> None:
     name = program.entry_point
     found.stage = "rewrite"
-    arguments = program.constructor_arguments()
-    text = triton_module(program.python_code, name, captured, arguments).text
+    text = _rewritten(program, captured)
     # Whether a sample makes a good pair is another question: op_db has ``zeros_like`` too.
     prepared = prepare(program.python_code, name, draws=draws, must_depend=False)
     found.stage = "compile"
-    _compile(prepared, text)
+    _compile(prepared, text, captured.target)
     found.compiled_all_targets = True
     found.stage = "verify"
     verdict = judge(prepared, text, targets=())
@@ -125,10 +130,42 @@ def _prove(program: LoadedProgram, captured: Capture, draws: int, found: Found) 
         found.reason = f"{verdict.kind}: {verdict.reason}"
 
 
-def _compile(prepared: Any, triton_code: str) -> None:
-    """Compiles all kernels that one run launches, for all targets of the table."""
+def _rewritten(program: LoadedProgram, captured: Capture) -> str:
+    arguments = program.constructor_arguments()
+    return triton_module(program.python_code, program.entry_point, captured, arguments).text
+
+
+def _compile(prepared: Prepared, triton_code: str, captured_for: str) -> None:
+    """Compiles all kernels that one run launches, for all targets of the table.
+
+    A product's tiles are chosen for a device, and may be too large for another's shared memory: for
+    that one the program is captured again.
+    """
+    launches = _launches(prepared, triton_code)
+    for target in TARGETS.values():
+        if target.name == captured_for:
+            compile_launches(launches, (target,))
+        elif not _compiles(launches, target):
+            compile_launches(_launches_for(prepared, target), (target,))
+
+
+def _compiles(launches: list[Launch], target: Target) -> bool:
+    try:
+        compile_launches(launches, (target,))
+    except VerificationRejected:
+        return False
+    return True
+
+
+def _launches_for(prepared: Prepared, target: Target) -> list[Launch]:
+    program = prepared.program
+    with prepared.surroundings():
+        captured = capture(program.make_module(), program.make_inputs(0), target)
+    return _launches(prepared, _rewritten(program, captured))
+
+
+def _launches(prepared: Prepared, triton_code: str) -> list[Launch]:
     with prepared.surroundings(), imported_text(triton_code) as text:
         new = new_module(prepared.program, text, prepared.original, 0)
         case = Case(prepared.original, prepared.program.make_inputs(0), 0)
-        launches = run_triton(case, new).launches
-    compile_launches(launches, tuple(TARGETS.values()))
+        return run_triton(case, new).launches

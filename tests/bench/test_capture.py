@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from builder.bench import operators
+from builder.bench import capture_steps, operators
 from builder.bench.backward_steps import examine_backward
 from builder.bench.capture import CaptureBench, chosen, keys, measure, report
 from builder.bench.capture_steps import examine
-from builder.errors import UsageError
+from builder.capture.targets import TARGETS
+from builder.errors import UsageError, VerificationRejected
 from builder.programs.load import load_program
 
 
@@ -74,6 +75,27 @@ def test_an_entry_comes_all_the_way():
     assert found["compiled_all_targets"]
     assert found["stage"] == found["reason"] == ""
     assert found["capture_core_s"] > 0
+
+
+@pytest.mark.parametrize("small", ["hip:gfx942", "cuda:90"])
+def test_a_device_that_kernels_are_too_large_for_has_kernels_of_its_own(small, monkeypatch):
+    tried = []
+
+    def compile_launches(launches, targets):
+        (target,) = targets
+        tried.append(target.name)
+        if target.name == small and tried.count(small) == 1:
+            raise VerificationRejected("shared_memory", "too much")
+
+    monkeypatch.setattr(capture_steps, "compile_launches", compile_launches)
+    found = examined("abs", draws=1)
+    if small == "cuda:90":  # what was captured for it
+        assert (found["stage"], found["reason"]) == ("compile", "shared_memory: too much")
+    else:
+        assert found["verified"]
+        assert set(tried) == set(TARGETS)
+        assert tried.count(small) == 2
+    assert found["compiled_all_targets"] is found["verified"]
 
 
 @pytest.mark.parametrize(
