@@ -30,7 +30,7 @@ _FACTS = (
     ("task", ("mode", "stochastic", "shape_generic", "dtypes", "target", "variant")),
     ("kernels", ("kernel_names", "kernel_kinds", "triton_only", "fallback_ops")),
     ("verdict", ("verified", "input_sets", "error", "floor", "deterministic", "verifier_version")),
-    ("inputs", ("input_shapes", "refused_shapes", "static_reason")),
+    ("inputs", ("input_shapes", "refused_shapes", "unrun_shapes", "static_reason")),
     ("compiles for", ("compiled_targets",)),
     ("on the target", ("registers", "shared_memory", "spills")),
     ("made with", ("builder_version", "torch_version", "triton_version")),

@@ -95,6 +95,8 @@ COLUMNS: tuple[Column, ...] = (
            "then other shapes."),
     Column("refused_shapes", _TEXTS, "Undeclared shapes that the program takes and the Triton "
            "module refuses with `ValueError`."),
+    Column("unrun_shapes", _TEXTS, "Shapes of declared input sets that are too large to run: the "
+           "kernels compile as they are launched there, and were compared on `input_shapes`."),
     Column("error", _FLOAT, "Largest error against the float64 reference, rounded up to a power "
            "of two."),
     _optional("tolerance", _FLOAT, "Largest error that was allowed: twice eager's own or the "
@@ -142,6 +144,7 @@ _DEFAULTS: dict[str, Any] = {
     "shape_generic": False,
     "static_reason": None,
     "refused_shapes": (),
+    "unrun_shapes": (),
     "variant": "default",
     "aten_ops": (),
     "triton_only": True,

@@ -4,7 +4,7 @@ A kernel is compiled to TTIR by Triton's own front end, parsed into a small IR, 
 program instances of the grid as one leading axis.
 """
 
-from builder.execute.api import Launch, Trace, launches_on_cpu, run
+from builder.execute.api import Launch, Trace, launches_noted, launches_on_cpu, run
 from builder.execute.options import ExecutionOptions
 
-__all__ = ["ExecutionOptions", "Launch", "Trace", "launches_on_cpu", "run"]
+__all__ = ["ExecutionOptions", "Launch", "Trace", "launches_noted", "launches_on_cpu", "run"]

@@ -87,6 +87,39 @@ def launches_on_cpu(options: ExecutionOptions | None = None) -> Iterator[Trace]:
         _session.__dict__.update(before)
 
 
+@contextlib.contextmanager
+def launches_noted() -> Iterator[Trace]:
+    """While active, launches of Triton kernels are noted and nothing runs.
+
+    Arguments may be fake tensors: what a launch tells the compiler is their types, where they start
+    in their memory (which is aligned, as on a GPU) and the values of numbers.
+
+    Yields:
+        The trace, which grows with every launch.
+
+    Raises:
+        ExecutionError: ``grid``, at a launch that CUDA would refuse.
+    """
+    trace = Trace()
+
+    def note(
+        kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        given = tuple(map(seams.unread, args))
+        named = {name: seams.unread(value) for name, value in kwargs.items()}
+        binding = seams.bind(kernel, given, named)
+        trace.launches.append(_noted(kernel, _grid_sizes(grid, binding.arguments), binding))
+
+    with seams.launches_go_to(note):
+        yield trace
+
+
+def _noted(kernel: JITFunction, sizes: tuple[int, int, int], binding: seams.Binding) -> Launch:
+    return Launch(
+        kernel, sizes, binding.signature, binding.constants, binding.attributes, binding.options
+    )
+
+
 def run(kernel: Any, grid: Any, *args: Any, **kwargs: Any) -> None:
     """Run a kernel on CPU tensors, within the active context or with default options.
 
@@ -115,12 +148,7 @@ def _launch(kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[
         sizes = _grid_sizes(grid, binding.arguments)
         trace = _session.trace
         if trace is not None:
-            trace.launches.append(
-                Launch(
-                    kernel, sizes, binding.signature, binding.constants, binding.attributes,
-                    binding.options,
-                )
-            )  # fmt: skip
+            trace.launches.append(_noted(kernel, sizes, binding))
         if 0 in sizes:
             return
         program = lower(kernel, binding)

@@ -104,6 +104,22 @@ def bind(kernel: JITFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return Binding(bound, signature, constants, attributes, dict(options))
 
 
+class _Unread:
+    """Stands for a tensor where only its type and its place count."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.dtype = tensor.dtype
+        self._place = int(tensor.storage_offset()) * tensor.element_size()
+
+    def data_ptr(self) -> int:
+        return self._place
+
+
+def unread(argument: Any) -> Any:
+    """What a launch is told of an argument, for tensors that have no memory."""
+    return _Unread(argument) if isinstance(argument, torch.Tensor) else argument
+
+
 @lru_cache(maxsize=1)
 def _defaults() -> Any:
     return _backend().parse_options({})

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from builder.capture.capture import Capture, capture
 from builder.capture.generic import capture_any_size
-from builder.errors import CaptureRejected, Rejected
+from builder.errors import CaptureRejected, ExecutionError, ProgramRejected, Rejected
+from builder.programs.fake import fake_program
 from builder.rewrite import TritonModule, triton_module
+from builder.verify.modules import imported_text
+from builder.verify.unrun import noted_launches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +34,8 @@ class Maker:
         seed: of choices among configurations.
         any_size: whether to try for kernels of any size; they need shape variants.
         differentiate: captures the backward pass, too, which is for the declared shape only.
+        too_large: input sets that there is no memory for, ``None`` for ``get_inputs``; with any,
+            kernels of any size are captured on fake tensors.
     """
 
     loaded: LoadedProgram
@@ -38,45 +43,61 @@ class Maker:
     seed: int
     any_size: bool = True
     differentiate: bool = False
+    too_large: tuple[int | None, ...] = ()
 
     def __call__(self, variant: Variant) -> Made:
         """The program in a variant of the compiler.
 
-        A capture for any size that fails becomes one for the declared shape, which says why in
-        ``static_reason``.
+        Kernels for any size that cannot be had, or not be launched on a declared input set, become
+        kernels for the declared shape, and ``static_reason`` says why.
 
         Raises:
-            Rejected: there is no capture for the declared shape either, or no rewriting of it.
+            Rejected: there is no capture for the declared shape either, or no rewriting of it;
+                ``too_large``: nobody could verify it.
         """
         if not self.any_size or not self.loaded.num_variants:
             return self._static(variant)
         try:
             return self._any_size(variant)
-        except Rejected as rejected:
-            reason = f"{rejected.kind}: {rejected.message}"
+        except (Rejected, ExecutionError) as refused:
+            reason = f"{refused.kind}: {getattr(refused, 'message', refused)}"
+        if None in self.too_large:
+            raise ProgramRejected(
+                "too_large",
+                "get_inputs is above the limits, and there are no kernels of any size, which the "
+                f"shape variants could verify ({reason}); choose smaller inputs",
+            )
         captured, triton = self._static(variant)
         return replace(captured, static_reason=reason), triton
 
     def _any_size(self, variant: Variant) -> Made:
         if self.differentiate:
             raise CaptureRejected("training", "gradients are captured for the declared shape only")
-        make, sets = self.loaded.make_module, self._sets
+        make, sets = self._program.make_module, self._sets
         captured = capture_any_size(make, sets, self.target, seed=self.seed, variant=variant)
-        return self._rewritten(captured)
+        made = self._rewritten(captured)
+        with imported_text(made[1].text) as text:
+            noted_launches(self.loaded, text, (None, *range(self.loaded.num_variants)))
+        return made
 
     @cached_property
     def inputs(self) -> list[Any]:
-        """Those of ``get_inputs``."""
-        return self.loaded.make_inputs(0)
+        """Those of ``get_inputs``, fake ones if they are too large."""
+        return (self._program if None in self.too_large else self.loaded).make_inputs(0)
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The program's module, which some input set fits into the limits with."""
+        return self.loaded.make_module()
+
+    @cached_property
+    def _program(self) -> LoadedProgram:
+        return fake_program(self.loaded) if self.too_large else self.loaded
 
     @cached_property
     def _sets(self) -> list[list[Any]]:
-        variants = range(self.loaded.num_variants)
-        return [self.inputs, *(self.loaded.make_inputs(0, variant) for variant in variants)]
-
-    @cached_property
-    def _module(self) -> nn.Module:
-        return self.loaded.make_module()
+        variants = (None, *range(self.loaded.num_variants))
+        return [self._program.make_inputs(0, variant) for variant in variants]
 
     @cached_property
     def _constructor(self) -> dict[str, Any]:
@@ -85,7 +106,7 @@ class Maker:
     def _static(self, variant: Variant) -> Made:
         return self._rewritten(
             capture(
-                self._module,
+                self.module,
                 self.inputs,
                 self.target,
                 seed=self.seed,

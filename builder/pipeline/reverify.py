@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from builder.config import MODES
@@ -19,12 +20,13 @@ _STEP = ("builder.pipeline.stages:verdict_of_pair",)
 _DEFAULT_TARGETS = ("cuda:90",)
 
 
-def _job(index: int, row: Mapping[str, Any], draws: int) -> Job:
+def _job(index: int, row: Mapping[str, Any], draws: int, limits: Limits) -> Job:
     payload = {key: row[key] for key in ("python_code", "triton_code", "entry_point")}
     payload["targets"] = list(row.get("compiled_targets") or _DEFAULT_TARGETS)
     payload |= {"draws": draws, "variant": row.get("variant") or "default"}
     payload["mode"] = row.get("mode") or MODES[0]
     payload["shape_generic"] = bool(row.get("shape_generic"))
+    payload |= {"unrun_shapes": row.get("unrun_shapes") or [], "limits": asdict(limits)}
     return Job(str(index), _STEP, payload)
 
 
@@ -67,7 +69,7 @@ def reverify(
         ``tolerance`` (the last two None for a row that fails).
     """
     verdicts: dict[int, dict[str, Any]] = {}
-    jobs = (_job(index, row, draws) for index, row in enumerate(rows))
+    jobs = (_job(index, row, draws, limits) for index, row in enumerate(rows))
     with Supervisor(min(workers, len(rows)), limits, PRELOAD) as supervisor:
         for outcome in supervisor.run(jobs):
             index = int(outcome.key)

@@ -18,12 +18,12 @@ from builder.capture.sizes import evaluate
 from builder.capture.targets import resolve_targets
 from builder.capture.variants import dot_precision_of, resolve_variants
 from builder.config import Limits
-from builder.errors import ProgramRejected, Rejected, VerificationRejected
+from builder.errors import Rejected, VerificationRejected
 from builder.pipeline.making import Maker
 from builder.pipeline.steps import in_stage
 from builder.pipeline.variants import distinct
 from builder.programs.differentiation import check_gradients
-from builder.programs.gates import GateReport, check
+from builder.programs.gates import GateReport, check, sets_above
 from builder.programs.load import load_program
 from builder.programs.program import Program
 from builder.programs.synthesise import synthesise
@@ -43,26 +43,26 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
     """Gates, captures and rewrites one program."""
     loaded = load_program(program.python_code, program.entry_point or None, filename)
     report = check(loaded, Limits(**payload["limits"]))
-    if report.variant is not None:
-        raise ProgramRejected(
-            "too_large", "get_inputs is above the limits and one capture serves one shape only"
-        )
     is_trained = payload["mode"] == "training"
-    if is_trained:
+    if is_trained and report.variant is None:
         check_gradients(loaded)
     target = resolve_targets(payload["targets"])[0]
     maker = Maker(
         loaded,
         target,
         _capture_seed(payload),
-        any_size=not report.too_large,
         differentiate=is_trained,
+        too_large=report.too_large,
     )
     captured, triton = distinct(maker, resolve_variants(payload["variants"]))
     dtypes = program.dtypes or tuple(sorted({spec.dtype for spec in captured.tensors}))
     fields = asdict(program) | {"entry_point": loaded.entry_point, "dtypes": dtypes}
-    sizes = sizes_of(captured, loaded.make_module().forward, maker.inputs)
-    return {"program": fields, "capture": _capture_fields(captured, triton, report, sizes)}
+    sizes = sizes_of(captured, maker.module.forward, maker.inputs)
+    return {
+        "program": fields,
+        "capture": _capture_fields(captured, triton, report, sizes),
+        "unrun": list(report.too_large) if captured.sizes.free else [],
+    }
 
 
 def _capture_seed(payload: dict[str, Any]) -> int:
@@ -86,7 +86,7 @@ def _capture_fields(
         "num_kernels": len(triton.kernel_names),
         "aten_ops": sorted({*captured.aten_ops, *(backward.aten_ops if backward else ())}),
         "stochastic": captured.stochastic,
-        "flops": report.flops,
+        "flops": (report.declared or report).flops,
         "bytes_moved": _bytes_moved(captured, report, sizes),
         "shape_generic": bool(captured.sizes.free),
         "static_reason": captured.static_reason,
@@ -100,13 +100,19 @@ def _whole_source(captured: Capture) -> str:
     return f"{captured.source}\n\n# --- the backward graph ---\n\n{captured.backward.source}"
 
 
-def _bytes_moved(captured: Capture, report: GateReport, sizes: Mapping[str, int]) -> int:
-    """Bytes of every argument read once and every output written once, the least there can be."""
+def _bytes_moved(captured: Capture, report: GateReport, sizes: Mapping[str, int]) -> int | None:
+    """Bytes of every argument read once and every output written once, the least there can be.
+
+    None where what ``get_inputs`` gives is too large to be had, and asks values of tensors.
+    """
+    outputs = report.declared or report
+    if not outputs.output_shapes:
+        return None
     moved = [
         (tuple(evaluate(extent, sizes) for extent in spec.size), spec.dtype)
         for spec in captured.tensors
     ]
-    moved += list(zip(report.output_shapes, report.output_dtypes, strict=True))
+    moved += list(zip(outputs.output_shapes, outputs.output_dtypes, strict=True))
     return sum(math.prod(size) * getattr(torch, dtype).itemsize for size, dtype in moved)
 
 
@@ -117,7 +123,7 @@ def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
         del fields[name]
     return fields | {
         name: ["; ".join(map(str, map(list, one))) for one in getattr(verdict, name)]
-        for name in ("input_shapes", "refused_shapes")
+        for name in ("input_shapes", "refused_shapes", "unrun_shapes")
     }
 
 
@@ -166,6 +172,7 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
         generic=captured["shape_generic"],
+        unrun=payload["unrun"],
         dot_precision=dot_precision_of(captured["variant"]),
         mode=payload["mode"],
     )
@@ -175,6 +182,14 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
     if captured["shape_generic"] and not verdict.shape_generic:
         captured = captured | {"static_reason": _TOO_FEW}
     return {"program": program, "capture": captured, "verdict": _verdict_fields(verdict)}
+
+
+def _unrun(payload: Mapping[str, Any]) -> tuple[int | None, ...]:
+    """The input sets of a row that are too large to run; none where the row says that all were."""
+    if not payload["unrun_shapes"]:
+        return ()
+    loaded = load_program(payload["python_code"], payload["entry_point"])
+    return sets_above(loaded, Limits(**payload["limits"]))
 
 
 @in_stage("verify")
@@ -187,6 +202,7 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
         generic=payload["shape_generic"],
+        unrun=_unrun(payload),
         dot_precision=dot_precision_of(payload["variant"]),
         mode=payload["mode"],
     )

@@ -41,6 +41,7 @@ class GateReport:
         output_dtypes: of the same, as ``float32``.
         flops: of one forward, see ``measure.Cost``.
         bytes: the most that is held at once.
+        declared: the same of ``get_inputs``, where the gates ran on a variant.
         variant: the input set the gates ran on, ``None`` for ``get_inputs``; a variant only where
             ``get_inputs`` is too large.
         too_large: the input sets that are above the limits, in the same notation.
@@ -56,6 +57,7 @@ class GateReport:
     variant: int | None = None
     too_large: tuple[int | None, ...] = ()
     stochastic: bool = False
+    declared: Cost | None = None
 
 
 def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
@@ -83,7 +85,20 @@ def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
             outputs = _run(loaded, loaded.make_module(), inputs)
             _check_outputs(outputs, f"get_shape_variants()[{variant}]")
     shapes, is_random = report
-    return GateReport(*shapes, cost.flops, cost.bytes, fitting[0], too_large, is_random)
+    above = tuple(variant for variant, _ in too_large)
+    declared = dict(too_large).get(None)
+    return GateReport(
+        *shapes, cost.flops, cost.bytes, fitting[0], above, is_random, declared=declared
+    )
+
+
+def sets_above(loaded: LoadedProgram, limits: Limits) -> tuple[int | None, ...]:
+    """The input sets that are above the limits, ``None`` for ``get_inputs``.
+
+    Raises:
+        ProgramRejected: ``too_large``: all of them.
+    """
+    return tuple(variant for variant, _ in _fitting_sets(loaded, limits)[2])
 
 
 # --- size -----------------------------------------------------------------------------------
@@ -91,8 +106,10 @@ def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
 
 def _fitting_sets(
     loaded: LoadedProgram, limits: Limits
-) -> tuple[list[int | None], Cost, tuple[int | None, ...]]:
-    """The input sets within the limits, the cost of the first, and the sets above the limits."""
+) -> tuple[list[int | None], Cost, list[tuple[int | None, Cost]]]:
+    """The input sets within the limits, the cost of the first, and the sets above the limits with
+    their costs.
+    """
     fitting: list[tuple[int | None, Cost]] = []
     too_large: list[tuple[int | None, Cost]] = []
     for variant in (None, *range(loaded.num_variants)):
@@ -101,8 +118,7 @@ def _fitting_sets(
         (too_large if large else fitting).append((variant, cost))
     if not fitting:
         raise ProgramRejected("too_large", _too_large_message(too_large[0][1], limits))
-    sets = [variant for variant, _ in fitting]
-    return sets, fitting[0][1], tuple(variant for variant, _ in too_large)
+    return [variant for variant, _ in fitting], fitting[0][1], too_large
 
 
 def _too_large_message(cost: Cost, limits: Limits) -> str:
@@ -156,18 +172,22 @@ def _check_values(loaded: LoadedProgram, variant: int | None, cost: Cost) -> tup
     return shapes, is_random
 
 
-def check_dependence(loaded: LoadedProgram) -> None:
+def check_dependence(loaded: LoadedProgram, variant: int | None = None) -> None:
     """Refuses a program whose results show nothing of what it is given.
 
     Random numbers are the same in all its runs, so that none of them passes for an input.
+
+    Args:
+        loaded: the program.
+        variant: the input set to look at, ``None`` for ``get_inputs``.
 
     Raises:
         ProgramRejected: ``constant_output`` or ``ignores_input``, or the kinds of loading where
             user code raises.
     """
     with torch.no_grad():
-        module, inputs = loaded.make_module(), loaded.make_inputs(0)
-        _check_dependence(loaded, module, inputs, None, _run(loaded, module, inputs))
+        module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
+        _check_dependence(loaded, module, inputs, variant, _run(loaded, module, inputs))
 
 
 def _check_dependence(

@@ -1,29 +1,23 @@
 """What a program costs, found on fake tensors: nothing of its size is allocated.
 
-Everything of this room that leans on private parts of torch is here: ``torch._subclasses``'s
-``FakeTensorMode``, ``torch.utils._python_dispatch`` and ``Module._apply``, as they are in torch
-2.11 to 2.13.
+What leans on private parts of torch for it is here and in ``fake``: ``torch.utils._python_dispatch``
+and ``StorageWeakRef``, as they are in torch 2.11 to 2.13.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import torch
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from builder.programs.load import load_program
+from builder.programs.fake import fake_program, fake_tensors
 from builder.programs.tree import tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from builder.programs.load import LoadedProgram
 
 
@@ -38,12 +32,16 @@ class Cost:
         random: names of the operations in ``forward`` that draw random numbers, sorted.
         complete: False where the forward needs real values, so that ``flops`` and ``bytes`` cover
             only what could be seen without them.
+        output_shapes: of every tensor among the outputs, in order; empty if not complete.
+        output_dtypes: of the same, as ``float32``.
     """
 
     flops: int
     bytes: int
     random: tuple[str, ...]
     complete: bool
+    output_shapes: tuple[tuple[int, ...], ...] = ()
+    output_dtypes: tuple[str, ...] = ()
 
 
 class _Meter(TorchDispatchMode):
@@ -84,42 +82,32 @@ class _Meter(TorchDispatchMode):
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
 
 
-def _apply(module: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """``Module._apply`` that makes new parameters.
-
-    Torch's own swaps fake parameters in place, which fails where the fake mode remembers them.
-    """
-    for child in module.children():
-        child._apply(fn)  # noqa: SLF001
-    for name, parameter in list(module.named_parameters(recurse=False)):
-        setattr(module, name, nn.Parameter(fn(parameter), requires_grad=parameter.requires_grad))
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        setattr(module, name, fn(buffer))
-    return module
-
-
 def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
     """The cost of the program on one input set; ``None`` where fake tensors cannot construct it.
 
     The text is executed once more for it, so that no fake tensor stays in the program's globals.
     """
     meter = _Meter()
+    found: list[torch.Tensor] = []
     try:
-        with (
-            mock.patch.object(nn.Module, "_apply", _apply),
-            FakeTensorMode(allow_non_fake_inputs=True),
-            torch.no_grad(),
-            meter,
-        ):
-            loaded = load_program(loaded.python_code, loaded.entry_point, loaded.filename)
-            module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
+        with torch.no_grad(), meter:
+            fake = fake_program(loaded)
+            module, inputs = fake.make_module(), fake.make_inputs(0, variant)
             meter.flops = 0
             meter.random.clear()
             try:
-                loaded.run(module, inputs)
+                with fake_tensors(fake.mode):
+                    found = tensors(fake.run(module, inputs))
                 complete = True
             except Exception:  # noqa: BLE001 - the real run tells whose fault it is
                 complete = False
     except Exception:  # noqa: BLE001
         return None
-    return Cost(meter.flops, meter.peak, tuple(sorted(meter.random)), complete)
+    return Cost(
+        meter.flops,
+        meter.peak,
+        tuple(sorted(meter.random)),
+        complete,
+        tuple(tuple(map(int, tensor.shape)) for tensor in found),
+        tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
+    )

@@ -29,6 +29,7 @@ from builder.verify.runner import Run, run_triton
 from builder.verify.static import check_static
 from builder.verify.structure import tensors_in
 from builder.verify.substance import computes
+from builder.verify.unrun import noted_launches
 from builder.verify.verdict import NO_COMPUTATION, NOT_COMPILED, Verdict
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class Findings:
     deterministic: bool = True
     launches: list[Any] = field(default_factory=list)
     other_launches: list[Any] = field(default_factory=list)
+    large_launches: list[Any] = field(default_factory=list)
     num_kernels: int = 0
     shapes: list[Shapes] = field(default_factory=list)
     refused: list[Shapes] = field(default_factory=list)
+    unrun: list[Shapes] = field(default_factory=list)
     generic: bool = False
     resources: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -81,6 +84,7 @@ class Findings:
             input_shapes=tuple(self.shapes),
             shape_generic=self.generic and serves_any_size(self.shapes),
             refused_shapes=tuple(self.refused),
+            unrun_shapes=tuple(self.unrun),
         )
 
 
@@ -107,6 +111,7 @@ def verify(
     variants: Sequence[int] = (),
     mode: str = "forward",
     generic: bool = False,
+    unrun: Sequence[int | None] = (),
     dot_precision: str = "ieee",
     costs: Costs | None = None,
 ) -> Verdict:
@@ -125,6 +130,9 @@ def verify(
         mode: ``forward``, or ``training`` for a pair whose gradients are compared, too.
         generic: the text is meant for any size: it is compared on all shape variants, and on shapes
             that the program does not declare but takes, where it may refuse with ``ValueError``.
+        unrun: input sets of a text for any size that are too large to run, ``None`` for
+            ``get_inputs``.  Draws are then taken of the first shape variant that is not, and the
+            kernels must compile as they are launched on the large ones.
         dot_precision: ``ieee``, or ``tf32`` for a variant whose products are meant to be.
         costs: counts the core-seconds.
 
@@ -132,7 +140,8 @@ def verify(
         The verdict; whatever is wrong with the pair is in it and never raised.
 
     Raises:
-        UsageError: no target, no draw, or an unknown precision.
+        UsageError: no target, no draw, an unknown precision or mode, or sets that are not run of a
+            text for one shape.
         MemoryError: this machine's memory ran out, which says nothing of the pair.
         RuntimeError: the same, in torch's allocator.
     """
@@ -140,6 +149,8 @@ def verify(
         raise UsageError("verify needs a target and a draw")
     if mode not in MODES:
         raise UsageError(f"the modes are {', '.join(MODES)}")
+    if unrun and not generic:
+        raise UsageError("only a pair that takes any size is verified without a declared input set")
 
     def prepared() -> Prepared:
         made = prepare(
@@ -150,6 +161,7 @@ def verify(
             variants=variants,
             mode=mode,
             generic=generic,
+            unrun=unrun,
             costs=costs,
         )
         made.keeps = False
@@ -211,9 +223,11 @@ def _climb(
                 trial.uses_atomics = "atomic_" in triton_code
                 trial.compare_all()
                 trial.compare_others()
+                trial.note_unrun()
                 with costs.of("compilation"):
                     others = least_specialised(findings.other_launches)
-                    compiled = compile_launches([*findings.launches, *others], targets)
+                    every = [*findings.launches, *others, *findings.large_launches]
+                    compiled = compile_launches(every, targets)
                 findings.resources = compiled.resources
     except (Rejected, ExecutionError) as error:
         let_memory_failures_pass(error)
@@ -241,6 +255,7 @@ class _Trial:
         costs: Costs,
     ) -> None:
         self.prepared = prepared
+        self.text = text
         self.dot_precision = dot_precision
         self.findings = findings
         self.costs = costs
@@ -268,6 +283,26 @@ class _Trial:
         for alternatives in self.prepared.others(self.costs):
             any(self._compares_other(question) for question in alternatives)
         self.findings.generic = self.prepared.generic
+
+    def note_unrun(self) -> None:
+        """Notes how kernels are launched on what is too large to run.
+
+        That the module is right there follows from its being right at other sizes, and only if
+        there are enough of them.
+        """
+        unrun = self.prepared.unrun
+        if not unrun:
+            return
+        if not serves_any_size(self.findings.shapes):
+            message = (
+                "an input set is too large to run, and the others are fewer than four shapes, or "
+                "none has an odd size; add small ones to get_shape_variants"
+            )
+            raise VerificationRejected("too_large", message)
+        with self.prepared.surroundings():
+            noted = noted_launches(self.prepared.program, self.text, unrun)
+        self.findings.unrun = [shapes for shapes, _ in noted]
+        self.findings.large_launches = [launch for _, found in noted for launch in found]
 
     def _compares_other(self, question: Question) -> bool:
         """False if the text refuses it, or if it shows nothing."""

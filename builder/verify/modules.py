@@ -140,16 +140,26 @@ def triton_module(
         VerificationRejected: ``triton_error`` if it cannot be built, ``state_dict`` if its state
             is not the program's.
     """
-    name = f"{program.entry_point}New"
-    new_class = getattr(text, name, None)
-    if not isinstance(new_class, type) or not issubclass(new_class, nn.Module):
-        raise VerificationRejected("triton_error", f"{name} is no subclass of nn.Module")
-    namespace = {**program.namespace, name: new_class}
+    name, found = new_class(program, text)
+    namespace = {**program.namespace, name: found}
     twin = dataclasses.replace(program, entry_point=name, namespace=namespace)
     with triton_errors("constructor"), torch.no_grad(), own_default_dtype():
         new = twin.make_module(seed)
     load_state(new, original)
     return new
+
+
+def new_class(program: LoadedProgram, text: ModuleType) -> tuple[str, type[nn.Module]]:
+    """Name and class of a Triton file's module.
+
+    Raises:
+        VerificationRejected: ``triton_error``; there is none.
+    """
+    name = f"{program.entry_point}New"
+    found = getattr(text, name, None)
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        raise VerificationRejected("triton_error", f"{name} is no subclass of nn.Module")
+    return name, found
 
 
 def load_state(new: nn.Module, original: nn.Module) -> None:

@@ -104,6 +104,7 @@ def prepare(
     must_depend: bool = True,
     mode: str = "forward",
     generic: bool = False,
+    unrun: Sequence[int | None] = (),
     costs: Costs | None = None,
 ) -> Prepared:
     """Loads a program, to judge Triton texts by it.
@@ -119,10 +120,12 @@ def prepare(
         must_depend: a program whose outputs are constant, or ignore an input, is rejected.
         mode: ``forward``, or ``training`` to compare gradients, too.
         generic: all of them, and shapes beside those that the program declares.
+        unrun: input sets of a generic pair that are too large to run, ``None`` for ``get_inputs``,
+            in whose place draws are then taken from the first shape variant that is not.
         costs: counts the core-seconds.
 
     Raises:
-        Rejected: the program does not load or cannot be constructed.
+        Rejected: the program does not load or cannot be constructed, or every set is too large.
         UsageError: no draw.
     """
     if draws < 1:
@@ -130,7 +133,7 @@ def prepare(
     costs = costs or Costs()
     with costs.of("rest"):
         chosen = None if generic else tuple(variants)
-        made = Prepared(python_code, entry_point, draws, seed, chosen, mode)
+        made = Prepared(python_code, entry_point, draws, seed, chosen, mode, tuple(unrun))
     made.must_depend = must_depend
     return made
 
@@ -142,7 +145,9 @@ class Prepared:
         program: the loaded program.
         original: its module as constructed.
         seed: of the draws.
-        draws: input sets that ``get_inputs`` gave.
+        base: the input set that draws are taken of: ``None``, for ``get_inputs``, if it can be run.
+        unrun: input sets that are too large to run.
+        draws: input sets that ``base`` gave.
         must_depend: whether a program is rejected whose results do not depend on what it is given.
         mode: ``forward`` or ``training``.
         generic: there are questions beside those of the input sets, see ``others``.
@@ -158,6 +163,7 @@ class Prepared:
         seed: int,
         variants: tuple[int, ...] | None,
         mode: str = "forward",
+        unrun: tuple[int | None, ...] = (),
     ) -> None:
         self.seed = seed
         self.mode = mode
@@ -165,7 +171,7 @@ class Prepared:
         self.generic = variants is None
         self.keeps = True
         self.must_depend = True
-        self._sets: list[tuple[int, Shape]] = [(draw, None) for draw in range(draws)]
+        self.unrun = unrun
         self._known: dict[int, Question] = {}
         self._default_dtype = torch.float32
         self._first_is_finite = True
@@ -173,11 +179,12 @@ class Prepared:
             self.program: LoadedProgram = load_program(python_code, entry_point)
             # Three seeds, capture's included: what state_dict lacks must not agree by accident.
             self.original: nn.Module = original_module(self.program, derived_seed(seed, "original"))
-            self._first_inputs = self._inputs(seed, None)
+            self.base: int | None
+            self.base, *others = _runnable(self.program, variants, unrun)
+            self._first_inputs = self._inputs(seed, self.base)
             self._domains = domains(self._first_inputs)
-            if variants is None:
-                variants = tuple(range(self.program.num_variants))
-        self._sets += [(0, variant) for variant in variants]
+        self._sets: list[tuple[int, Shape]] = [(draw, self.base) for draw in range(draws)]
+        self._sets += [(0, variant) for variant in others]
 
     def __len__(self) -> int:
         """Input sets, draws first, then shape variants."""
@@ -274,19 +281,19 @@ class Prepared:
     def _inputs(self, seed: int, variant: Shape) -> list[Any]:
         with torch.no_grad():
             if isinstance(variant, OtherShape):
-                return variant.applied(self.program.make_inputs(seed))
+                return variant.applied(self.program.make_inputs(seed, self.base))
             return self.program.make_inputs(seed, variant)
 
     def _question(self, index: int, costs: Costs, first_attempt: int = 0) -> Question:
         """The input set with a program run that is finite; others are replaced."""
         draw, variant = self._sets[index]
-        if draw == 0 and variant is None:
+        if draw == 0 and variant == self.base:
             case = Case(self.original, self._first_inputs, self.seed, self._upstream(self.seed, 0))
             original = run_program(case, costs)
             self._first_is_finite = is_finite(original.run)
             with costs.of("reference"):
                 if self.must_depend:
-                    check_dependence(self.program)
+                    check_dependence(self.program, self.base)
                 if original.random_calls:
                     check_randomness(case, original, must_be_seen=self.must_depend)
             return _asked(case, original, costs)
@@ -302,7 +309,7 @@ class Prepared:
             except Rejected as error:
                 let_memory_failures_pass(error)
                 continue
-            plain = variant is not None or attempts[attempt] is None
+            plain = variant != self.base or attempts[attempt] is None
             sharp = attempts[attempt] is Strength.FULL and attempts[attempt + 1] is Strength.GENTLE
             if self._is_usable(original, plain=plain, sharp=sharp):
                 return _asked(case, original, costs, attempt, plain=plain)
@@ -329,14 +336,14 @@ class Prepared:
 
     def _attempts(self, draw: int, variant: Shape) -> tuple[Attempt, ...]:
         """Ever milder; at last plain inputs."""
-        gentle = variant is None and has_gentle(self._domains, distribution_of(draw))
+        gentle = variant == self.base and has_gentle(self._domains, distribution_of(draw))
         between = (Strength.GENTLE,) if gentle else ()
         return (Strength.FULL, *between, Strength.MILD, *PLAIN)
 
     def _case(self, draw: int, variant: Shape, attempt: int, attempts: Sequence[Attempt]) -> Case:
         """The last attempt has the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
-        strength = attempts[attempt] if variant is None else None
+        strength = attempts[attempt] if variant == self.base else None
         distribution = "plain" if strength is None else distribution_of(draw)
         with DeclaredIntegers() as declared:
             inputs = self._inputs(seed, variant)
@@ -351,6 +358,21 @@ class Prepared:
 
     def _upstream(self, seed: int, draw: int) -> Upstream | None:
         return upstream_of(seed, draw) if self.mode == "training" else None
+
+
+def _runnable(
+    program: LoadedProgram, variants: Sequence[int] | None, unrun: Sequence[int | None]
+) -> list[int | None]:
+    """The input sets to run, the first of which draws are taken of; all variants for ``None``.
+
+    Raises:
+        VerificationRejected: ``too_large``: there is none.
+    """
+    every = (None, *(range(program.num_variants) if variants is None else variants))
+    found = [variant for variant in every if variant not in unrun]
+    if not found:
+        raise VerificationRejected("too_large", "every input set is too large to run")
+    return found
 
 
 def _put_ends(

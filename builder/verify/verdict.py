@@ -36,6 +36,8 @@ class Verdict:
             with an odd size; none that the program declares was refused.
         refused_shapes: shapes beyond the declared ones that the program takes and the Triton module
             refuses with ``ValueError``.
+        unrun_shapes: shapes of declared input sets that are too large to run; ``input_shapes`` then
+            has none of them.  The kernels compile as they are launched there.
         verifier_version: changes when a verdict may change.
     """
 
@@ -55,6 +57,7 @@ class Verdict:
     input_shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
     shape_generic: bool = False
     refused_shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    unrun_shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
     verifier_version: str = VERIFIER_VERSION
 
     @property
@@ -85,6 +88,6 @@ class Verdict:
             raise ValueError(f"not a verdict ({odd}); verify the pair again with this version")
         data["compiled_targets"] = tuple(data["compiled_targets"])
         data["kernel_names"] = tuple(data["kernel_names"])
-        for name in ("input_shapes", "refused_shapes"):
+        for name in ("input_shapes", "refused_shapes", "unrun_shapes"):
             data[name] = tuple(tuple(tuple(s) for s in one) for one in data[name])
         return cls(**data)
