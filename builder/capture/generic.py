@@ -98,8 +98,8 @@ def _check_sets(
     if refused:
         raise CaptureRejected(
             "fixed_size",
-            f"tracing fixed sizes that the shape variants change: {refused}; write forward so that "
-            "it asks nothing of its sizes",
+            f"tracing fixed sizes that the shape variants change: {refused}; let all variants meet "
+            "this, or write forward so that it asks nothing of its sizes",
         )
 
 

@@ -102,9 +102,7 @@ def launches_noted() -> Iterator[Trace]:
     """
     trace = Trace()
 
-    def note(
-        kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def note(kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = tuple(map(seams.unread, args))
         named = {name: seams.unread(value) for name, value in kwargs.items()}
         binding = seams.bind(kernel, given, named)

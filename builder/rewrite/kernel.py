@@ -18,6 +18,7 @@ from builder.rewrite.helpers import drop_unread_parameters, helper_functions, re
 from builder.rewrite.seeds import take_seeds
 from builder.rewrite.sizes import is_size
 from builder.rewrite.unread import loaded_names, values_only
+from builder.rewrite.wide import declare_wide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -285,6 +286,7 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     dropped = frozenset(index for index, item in enumerate(positions) if item in sizes)
     function.args.args = [item for item in function.args.args if item.arg not in sizes]
     function.name = name
+    declare_wide(function)
     function.decorator_list = [ast.parse(_decorator(seeds.names), mode="eval").body]
     helpers, renamed = helper_functions(kernel, name)
     transform = _Standalone(kernel, renamed)

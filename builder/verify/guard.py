@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.verify.allowed import names
+from builder.errors import VerificationRejected
+from builder.verify.allowed import names as words
 from builder.verify.seams import (
     TorchDispatchMode,
     outside_dispatch_modes,
@@ -27,10 +28,10 @@ from builder.verify.seams import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ALLOWED = names(
+_ALLOWED = words(
     "empty empty_like empty_permuted empty_strided new_empty new_empty_strided new_zeros zeros "
     "zeros_like zero_ _unsafe_view _reshape_alias sym_size sym_stride sym_numel "
-    "sym_storage_offset is_contiguous"
+    "sym_storage_offset is_contiguous device"
 )
 
 
@@ -39,16 +40,29 @@ class Guard(TorchDispatchMode):
 
     Args:
         second: poison with the second pattern.
+        poisons: without, allocations are left as they are: fake tensors hold nothing.
 
     Attributes:
         forbidden: names of the operations that host code must not run, in order.
     """
 
-    def __init__(self, *, second: bool = False) -> None:
+    def __init__(self, *, second: bool = False, poisons: bool = True) -> None:
         super().__init__()
         self.second = second
+        self.poisons = poisons
         self.forbidden: list[str] = []
         self._copied: set[int] = set()
+
+    def check(self) -> None:
+        """Refuses host code that ran what it must not.
+
+        Raises:
+            VerificationRejected: ``host_compute``.
+        """
+        if self.forbidden:
+            names = ", ".join(dict.fromkeys(self.forbidden))
+            message = f"the module computes with torch: {names}; kernels must do that"
+            raise VerificationRejected("host_compute", message)
 
     def let_copy(self, tangents: Iterable[torch.Tensor]) -> None:
         """Lets host code copy these."""
@@ -67,7 +81,7 @@ class Guard(TorchDispatchMode):
             self.let_copy([out])
         if not func.is_view and name not in _ALLOWED and not self._lays_out(name, args):
             self.forbidden.append(str(func))
-        if "empty" in name:
+        if self.poisons and "empty" in name:
             # Outside of all modes: the executor's own must not take it for a write.
             with outside_dispatch_modes():
                 for leaf in tree_flatten(out)[0]:

@@ -301,8 +301,8 @@ class _Trial:
             raise VerificationRejected("too_large", message)
         with self.prepared.surroundings():
             noted = noted_launches(self.prepared.program, self.text, unrun)
-        self.findings.unrun = [shapes for shapes, _ in noted]
-        self.findings.large_launches = [launch for _, found in noted for launch in found]
+        self.findings.unrun = [found.shapes for found in noted]
+        self.findings.large_launches = [launch for found in noted for launch in found.launches]
 
     def _compares_other(self, question: Question) -> bool:
         """False if the text refuses it, or if it shows nothing."""

@@ -1,16 +1,24 @@
-"""Input sets that are too large to run: what their kernels are launched with, on fake tensors."""
+"""Input sets that are too large to run: what can be said of them on fake tensors.
+
+How kernels are launched there, whether a GPU could launch them, and what is returned.  That the
+values are right follows from their being right at other sizes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from builder import execute
-from builder.programs.fake import fake_program, fake_tensors
+from builder.errors import VerificationRejected
+from builder.programs.fake import FakeProgram, fake_program, fake_tensors
+from builder.verify.guard import Guard
 from builder.verify.modules import new_class, own_default_dtype, triton_errors
-from builder.verify.structure import tensors_in
+from builder.verify.structure import flatten, tensors_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +27,25 @@ if TYPE_CHECKING:
     from builder.execute import Launch
     from builder.programs.load import LoadedProgram
 
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What a Triton module does on an input set, without its values.
+
+    Attributes:
+        shapes: of the tensors of the input set.
+        launches: of one forward.
+    """
+
+    shapes: Shapes
+    launches: list[Launch]
+
 
 def noted_launches(
     program: LoadedProgram, text: ModuleType, variants: Sequence[int | None]
-) -> list[tuple[tuple[tuple[int, ...], ...], list[Launch]]]:
+) -> list[Noted]:
     """The launches of a Triton module's forward on fake inputs.
 
     Args:
@@ -30,35 +53,47 @@ def noted_launches(
         text: the imported Triton file.
         variants: input sets, ``None`` for ``get_inputs``.
 
-    Returns:
-        for each input set the shapes of its tensors, and the launches.
-
     Raises:
-        VerificationRejected: ``triton_error``, if the module refuses an input set with
-            ``ValueError`` too, or cannot do without values.
+        VerificationRejected: ``triton_error``, if the module refuses an input set or needs values;
+            ``host_compute``; ``no_launch``; ``structure``, if it does not return what the program
+            does.
         ExecutionError: ``grid``, where CUDA would refuse a launch.
-        ProgramRejected: the program cannot do without values.
+        ProgramRejected: the program needs values.
     """
     fake = fake_program(program)
     name, found = new_class(program, text)
     twin = dataclasses.replace(fake, entry_point=name, namespace={**fake.namespace, name: found})
     with triton_errors("constructor"), torch.no_grad(), own_default_dtype():
         new = twin.make_module()
-    result = []
-    for variant in variants:
-        inputs = fake.make_inputs(0, variant)
-        shapes = tuple(tuple(map(int, tensor.shape)) for tensor in tensors_in(inputs))
-        result.append((shapes, _launches(fake.mode, new, inputs)))
-    return result
+    return [_noted(fake, new, variant) for variant in variants]
 
 
-def _launches(mode: Any, new: torch.nn.Module, inputs: list[Any]) -> list[Launch]:
+def _noted(fake: FakeProgram, new: nn.Module, variant: int | None) -> Noted:
+    with torch.no_grad(), fake_tensors(fake.mode):
+        wanted = _returned(fake.run(fake.make_module(), fake.make_inputs(0, variant)))
+    inputs = fake.make_inputs(0, variant)
+    shapes = tuple(tuple(map(int, tensor.shape)) for tensor in tensors_in(inputs))
     with (
         torch.no_grad(),
         own_default_dtype(),
         execute.launches_noted() as trace,
-        fake_tensors(mode),
+        fake_tensors(fake.mode),
+        Guard(poisons=False) as guard,
         triton_errors("forward"),
     ):
-        new(*inputs)
-    return trace.launches
+        returned = _returned(new(*inputs))
+    guard.check()
+    if not trace.launches:
+        raise VerificationRejected("no_launch", "forward launched no kernel")
+    if returned != wanted:
+        message = f"the program returns {wanted}, the Triton module {returned}"
+        raise VerificationRejected("structure", message)
+    return Noted(shapes, trace.launches)
+
+
+def _returned(value: Any) -> str:
+    """Nesting, types and shapes."""
+    leaves, nesting = flatten(value)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    shown = [f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors]
+    return f"{nesting} of {', '.join(shown)}"

@@ -6,13 +6,14 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+from torch._subclasses.fake_tensor import FakeTensorMode
 from triton.backends.compiler import GPUTarget
 from triton.compiler.compiler import ASTSource
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from builder.errors import ExecutionError, UnsupportedOperation
-from builder.execute import ExecutionOptions, launches_on_cpu, run
+from builder.execute import ExecutionOptions, launches_noted, launches_on_cpu, run
 
 
 @triton.jit
@@ -41,6 +42,33 @@ def test_launch_inside_the_context():
     assert launch.attrs[(0,)] == [["tt.divisibility", 16]]
     assert launch.options == {"num_warps": 2, "num_stages": 3}
     assert trace.instructions > 0
+
+
+def test_launches_are_noted_on_fake_tensors_and_nothing_runs():
+    size = 1 << 33
+    with FakeTensorMode():
+        x, out = torch.empty(size), torch.empty(size + 1)[1:]
+    with launches_noted() as trace:
+        launch_scale(x, out, num_warps=2)
+    (launch,) = trace.launches
+    assert launch.grid == (size // 64, 1, 1)
+    assert launch.signature["n"] == "i64"
+    assert launch.attrs[(0,)] == [["tt.divisibility", 16]]
+    assert launch.attrs[(1,)] == []  # an element past what is aligned
+    written = torch.zeros(64)
+    with launches_noted() as trace:
+        launch_scale(torch.randn(64), written, num_warps=2)
+    assert not written.any()
+    with launches_on_cpu() as ran:
+        launch_scale(torch.randn(64), torch.empty(64), num_warps=2)
+    assert ran.launches == trace.launches
+
+
+def test_a_grid_that_no_gpu_launches_is_found_on_fake_tensors():
+    with FakeTensorMode():
+        x = torch.empty(1 << 40)
+    with pytest.raises(ExecutionError, match="beyond CUDA's limits"), launches_noted():
+        launch_scale(x, x)
 
 
 def test_launch_record_compiles_for_a_target():
