@@ -1,7 +1,7 @@
 """What a program costs, found on fake tensors: nothing of its size is allocated.
 
-What leans on private parts of torch for it is here and in ``fake``: ``torch.utils._python_dispatch``
-and ``StorageWeakRef``, as they are in torch 2.11 to 2.13.
+What leans on private parts of torch for it is here and in ``fake``:
+``torch.utils._python_dispatch`` and ``StorageWeakRef``, as they are in torch 2.11 to 2.13.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from torch import nn
 
 
 @triton.jit
-def swapped_kernel(x, y, scale, out, n: tl.int64, m: tl.int64, count: tl.int64, BLOCK: tl.constexpr):
+def swapped(x, y, scale, out, n: tl.int64, m: tl.int64, count: tl.int64, BLOCK: tl.constexpr):
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = place < count
     column = place % m
@@ -58,7 +58,7 @@ def swapped_kernel(x, y, scale, out, n: tl.int64, m: tl.int64, count: tl.int64, 
 
 def launch_swapped(x, y, scale, out, n, m, count):
     grid = (triton.cdiv(count, 256),)
-    swapped_kernel[grid](x, y, scale, out, n, m, count, BLOCK=256, num_warps=4)
+    swapped[grid](x, y, scale, out, n, m, count, BLOCK=256, num_warps=4)
 
 
 class SwappedNew(nn.Module):
@@ -121,8 +121,7 @@ FAULTS = {
     "it refuses the size": (
         (
             "        out = torch",
-            "        if x.numel() > 1 << 32:\n            raise ValueError('too large')\n"
-            "        out = torch",
+            "        if x.shape[1] == 50000:\n            raise ValueError\n        out = torch",
         ),
         "triton_error",
     ),
