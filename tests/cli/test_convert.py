@@ -53,8 +53,15 @@ def program(forward=SOFTMAX, inputs=INPUTS):
 
 FORK_AND_HANG = "os.fork(); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
+OTHER_SIZES = """
+
+def get_shape_variants():
+    return [lambda n=n: [torch.randn(n, 200)] for n in (48, 17, 33)]
+"""
+
 GOOD = {
     "good.py": program(),
+    "huge.py": program(inputs="return [torch.randn(1 << 23, 200)]") + OTHER_SIZES,  # 6 GiB
     "sub/kernel_bench.py": program()
     .replace("nn.Parameter(torch.randn(200))", "nn.Linear(200, 64)")
     .replace("torch.softmax(x * self.weight, -1)", "torch.relu(self.weight(x))"),
@@ -151,7 +158,9 @@ def test_good_files_become_pairs_with_their_licence(converted):
     out, result, _ = converted
     rows = read_rows(out)
     assert result["pairs"] == len(rows) == len(GOOD)
-    assert [row["source"] for row in rows] == ["file:good.py", "file:sub/kernel_bench.py"]
+    sources = ["file:good.py", "file:huge.py", "file:sub/kernel_bench.py"]
+    assert [row["source"] for row in rows] == sources
+    assert [row["unrun_shapes"] for row in rows] == [[], ["[8388608, 200]"], []]
     assert {row["license"] for row in rows} == {"MIT"}
     assert {row["entry_point"] for row in rows} == {"Model"}
 
