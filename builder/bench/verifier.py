@@ -145,6 +145,7 @@ def _texts(row: Row) -> dict[str, Any]:
     return texts | {
         "mode": row.get("mode") or MODES[0],
         "generic": bool(row.get("shape_generic")),
+        "unrun": bool(row.get("unrun_shapes")),
     }
 
 

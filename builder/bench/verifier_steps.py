@@ -27,6 +27,7 @@ from builder.pipeline.messages import write_all
 from builder.pipeline.processes import kill_descendants
 from builder.pipeline.steps import in_stage
 from builder.verify import Costs, Prepared, judge, prepare
+from builder.verify.unrun import unrun_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,13 +42,19 @@ KILLED, EQUIVALENT, SURVIVED, INVALID = "killed", "equivalent", "survived", "inv
 PRECISION_KEPT, PRECISION_OF_EAGER = "precision", "precision_of_eager"
 
 
+def _unrun(payload: dict[str, Any]) -> tuple[int | None, ...]:
+    texts = payload["python_code"], payload["entry_point"]
+    return unrun_sets(*texts) if payload["unrun"] else ()
+
+
 @in_stage("verify")
 def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
     """What becomes of each mutant of a pair, until ``wanted`` of them are valid.
 
     Args:
-        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``generic``,
-            ``draws``, ``seed``, ``wanted``, and ``mutants``, each with ``text`` and ``category``.
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``generic``, ``unrun``
+            (whether an input set is too large to run), ``draws``, ``seed``, ``wanted``, and
+            ``mutants``, each with ``text`` and ``category``.
 
     Returns:
         ``results``: for the first mutants, in their order, ``outcome``, and ``kind`` and ``reason``
@@ -60,6 +67,7 @@ def judge_mutants(payload: dict[str, Any]) -> dict[str, Any]:
         seed=payload["seed"],
         mode=payload["mode"],
         generic=payload["generic"],
+        unrun=_unrun(payload),
     )
     prepared.evaluate()
     original = payload["triton_code"]
@@ -219,8 +227,9 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
     """Verifies a pair as it is and counts the core-seconds.
 
     Args:
-        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``generic``,
-            ``draws``, ``seed`` and ``targets``, which may be empty: then nothing is compiled.
+        payload: ``python_code``, ``triton_code``, ``entry_point``, ``mode``, ``generic``, ``unrun``
+            (whether an input set is too large to run), ``draws``, ``seed`` and ``targets``, which
+            may be empty: then nothing is compiled.
 
     Returns:
         ``passes``, ``reason`` and ``costs``.
@@ -233,6 +242,7 @@ def verify_untouched(payload: dict[str, Any]) -> dict[str, Any]:
         seed=payload["seed"],
         mode=payload["mode"],
         generic=payload["generic"],
+        unrun=_unrun(payload),
         costs=costs,
     )
     prepared.keeps = False

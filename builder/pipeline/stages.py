@@ -23,11 +23,12 @@ from builder.pipeline.making import Maker
 from builder.pipeline.steps import in_stage
 from builder.pipeline.variants import distinct
 from builder.programs.differentiation import check_gradients
-from builder.programs.gates import GateReport, check, sets_above
+from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
 from builder.programs.program import Program
 from builder.programs.synthesise import synthesise
 from builder.verify import Verdict, verify
+from builder.verify.unrun import unrun_sets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,17 +185,15 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
     return {"program": program, "capture": captured, "verdict": _verdict_fields(verdict)}
 
 
-def _unrun(payload: Mapping[str, Any]) -> tuple[int | None, ...]:
-    """The input sets of a row that are too large to run; none where the row says that all were."""
-    if not payload["unrun_shapes"]:
-        return ()
-    loaded = load_program(payload["python_code"], payload["entry_point"])
-    return sets_above(loaded, Limits(**payload["limits"]))
-
-
 @in_stage("verify")
 def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
-    """The verdict on a row of a data set, from its text alone."""
+    """The verdict on a row of a data set, from its text alone.
+
+    Which input sets are too large to run is measured anew, where the row says that some are.
+    """
+    limits = Limits(**payload["limits"])
+    texts = payload["python_code"], payload["entry_point"]
+    unrun = unrun_sets(*texts, limits) if payload["unrun_shapes"] else ()
     verdict = verify(
         payload["python_code"],
         payload["triton_code"],
@@ -202,7 +201,7 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         targets=resolve_targets(payload["targets"]),
         draws=payload["draws"],
         generic=payload["shape_generic"],
-        unrun=_unrun(payload),
+        unrun=unrun,
         dot_precision=dot_precision_of(payload["variant"]),
         mode=payload["mode"],
     )

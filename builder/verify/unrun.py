@@ -14,8 +14,11 @@ import torch
 from torch import nn
 
 from builder import execute
+from builder.config import Limits
 from builder.errors import VerificationRejected
 from builder.programs.fake import FakeProgram, fake_program, fake_tensors
+from builder.programs.gates import sets_above
+from builder.programs.load import LoadedProgram, load_program
 from builder.verify.guard import Guard
 from builder.verify.modules import new_class, own_default_dtype, triton_errors
 from builder.verify.structure import flatten, tensors_in
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from builder.execute import Launch
-    from builder.programs.load import LoadedProgram
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -41,6 +43,17 @@ class Noted:
 
     shapes: Shapes
     launches: list[Launch]
+
+
+def unrun_sets(
+    python_code: str, entry_point: str, limits: Limits | None = None
+) -> tuple[int | None, ...]:
+    """The input sets of a program that are too large to run, ``None`` for ``get_inputs``.
+
+    Raises:
+        ProgramRejected: the program does not load, or all of them are too large.
+    """
+    return sets_above(load_program(python_code, entry_point), limits or Limits())
 
 
 def noted_launches(

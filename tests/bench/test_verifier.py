@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAYLOAD = rows()[0] | {"draws": 2, "seed": 0, "mode": "forward", "generic": False}
+PAYLOAD = rows()[0] | {"draws": 2, "seed": 0, "mode": "forward", "generic": False, "unrun": False}
 
 
 def judged(*changes: tuple[str, str], category: str = "any") -> list[dict[str, Any]]:
@@ -110,6 +110,7 @@ def test_faults_of_gradients_are_killed_and_none_is_proven_equal() -> None:
             "entry_point": "Gate",
             "mode": "training",
             "generic": False,
+            "unrun": False,
             "draws": 2,
             "seed": 0,
             "wanted": 2,
