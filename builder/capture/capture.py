@@ -16,6 +16,7 @@ from builder.capture.dynamic import marked_varying
 from builder.capture.failures import rejection
 from builder.capture.inductor import GraphRecord, compile_for
 from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel, way_round
+from builder.capture.origins import Origins
 from builder.capture.randomness import Draw, draws
 from builder.capture.sizes import SizeReader, Sizes
 from builder.capture.training import (
@@ -77,6 +78,7 @@ class Capture:
         static_reason: why there are none, where some were asked for.
         draws: random draws, in the order of their seeds.
         backward: its backward pass, where it was captured for training.
+        origins: where its buffers and kernels come from.
     """
 
     source: str
@@ -97,6 +99,7 @@ class Capture:
     static_reason: str | None = None
     draws: tuple[Draw, ...] = ()
     backward: Backward | None = None
+    origins: Origins = field(default_factory=Origins)
 
     @property
     def stochastic(self) -> bool:
@@ -266,6 +269,7 @@ def capture(
         sizes=reader.sizes(),
         draws=draws(record.graphs[0]),
         backward=backward,
+        origins=record.origins[0],
     )
 
 
@@ -281,6 +285,7 @@ def _backward(record: GraphRecord, bound: BoundBackward, target: Target, seed: i
         kernels=tuple(read_kernel(name, text, target, seed) for name, text in sources.items()),
         aten_ops=_aten_ops(record.backward.graphs[0]),
         fallback_ops=library_calls(source),
+        origins=record.backward.origins[0],
     )
 
 

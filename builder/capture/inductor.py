@@ -35,6 +35,7 @@ from builder.capture.constants import fill_empty, held_constants, inline_constan
 from builder.capture.control_flow import reject_control_flow
 from builder.capture.decompose import decompositions
 from builder.capture.device import described_gpu
+from builder.capture.origins import Origins, origins_of
 from builder.capture.randomness import reject_unknown
 from builder.capture.retarget import OnGpu, fake_mode, retarget
 from builder.capture.scatters import scatters_in_triton
@@ -83,10 +84,11 @@ AUTOGRAD_SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class _Lowered:
-    """Inductor's module for a graph, and the strides of each result, where it has some."""
+    """Inductor's module for a graph, the strides of each result, where it has some, and origins."""
 
     source: str
     strides: tuple[tuple[int, ...] | None, ...]
+    origins: Origins = field(default_factory=Origins)
 
 
 class _SourceTaken(BaseException):
@@ -103,6 +105,7 @@ class GraphRecord:
 
     Attributes:
         sources: Inductor's modules, one a graph.
+        origins: of what each of them holds.
         constants: names of tensors that the graph holds as constants.
         graphs: the lowered ATen graphs.
         calls: the run-time arguments of each call of a compiled graph, by identity.
@@ -113,6 +116,7 @@ class GraphRecord:
     """
 
     sources: list[str] = field(default_factory=list)
+    origins: list[Origins] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     graphs: list[torch.fx.GraphModule] = field(default_factory=list)
     calls: list[list[Any]] = field(default_factory=list)
@@ -136,7 +140,7 @@ class GraphRecord:
 def _take_source(graph: GraphLowering) -> Any:
     strides = tuple(_fixed_strides(out) for out in graph.graph_outputs or ())
     code, _ = graph.codegen()
-    raise _SourceTaken(_Lowered(code.value, strides))
+    raise _SourceTaken(_Lowered(code.value, strides, origins_of(graph, code.value)))
 
 
 def _fixed_strides(result: Any) -> tuple[int, ...] | None:
@@ -230,6 +234,7 @@ def _backend(
         if not record.constants:
             lowered = _lower(gm, inputs, kwargs, target, seed, variant, described=described)
             record.sources.append(lowered.source)
+            record.origins.append(lowered.origins)
             plan = as_laid_out(plan, lowered.strides)
             _report_strides(lowered.strides)
 

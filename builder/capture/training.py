@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from builder.capture import binding
 from builder.capture.inductor import tangent_format
+from builder.capture.origins import Origins
 from builder.errors import CaptureRejected
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Backward:
         kernels: in the order of the module.
         aten_ops: overloads of the lowered graph, sorted.
         fallback_ops: library calls that the module makes beside its kernels, sorted.
+        origins: where its buffers and kernels come from.
     """
 
     source: str
@@ -96,6 +98,7 @@ class Backward:
     kernels: tuple[Kernel, ...]
     aten_ops: tuple[str, ...]
     fallback_ops: tuple[str, ...]
+    origins: Origins = field(default_factory=Origins)
 
 
 class Differentiation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
@@ -31,26 +31,63 @@ _FLEX = "flex_attention"
 
 
 @dataclass(frozen=True)
+class Launch:
+    """How a kernel is launched.
+
+    Attributes:
+        parameters: of the launcher, handed on to the kernel, which then takes ``constants``.
+        constants: launch constants, by their names.
+        settings: what the launcher calls by name, in order: block sizes.
+        described: parameters that the kernel makes tensor descriptors of.
+        grid: an expression an axis.
+        takes_grid: the caller computes the grid.
+        num_warps: warps a program instance.
+        num_stages: software-pipelining stages.
+        is_cooperative: all instances must run at once.
+    """
+
+    parameters: tuple[str, ...]
+    constants: tuple[str, ...]
+    settings: Mapping[str, Any]
+    described: tuple[str, ...]
+    grid: tuple[str, ...]
+    takes_grid: bool
+    num_warps: int
+    num_stages: int
+    is_cooperative: bool
+
+
+@dataclass(frozen=True)
 class StandaloneKernel:
     """A kernel ready to be printed.
 
     Attributes:
         name: of the kernel function.
         launcher: of the launcher function.
-        text: kernel and launcher.
+        function: the kernel.
+        helpers: functions beside it.
+        launch: how it is launched.
+        signature: Triton's types of Inductor's parameters.
         functions: names of the device functions it calls.
-        imports: names it needs besides ``triton`` and ``tl`` (``libdevice``).
         dropped: positions of Inductor's call arguments the launcher does not take.
         seeds: positions of numbers of seeds, for which the launcher takes the seeds themselves.
     """
 
     name: str
     launcher: str
-    text: str
+    function: ast.FunctionDef
+    helpers: tuple[ast.FunctionDef, ...]
+    launch: Launch
+    signature: Mapping[str, str]
     functions: frozenset[str]
-    imports: frozenset[str]
     dropped: frozenset[int]
     seeds: frozenset[int] = frozenset()
+
+    @property
+    def text(self) -> str:
+        """The kernel and its launcher, as they stand."""
+        parts = [ast.unparse(ast.fix_missing_locations(n)) for n in (*self.helpers, self.function)]
+        return "\n\n\n".join([*parts, launcher_text(self)])
 
 
 def _function(kernel: Kernel) -> ast.FunctionDef:
@@ -67,7 +104,6 @@ class _Standalone(ast.NodeTransformer):
         self._kernel = kernel.name
         self._is_template = kernel.kind == "template"
         self._renamed = renamed
-        self.imports: set[str] = set()
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         self.generic_visit(node)
@@ -76,8 +112,6 @@ class _Standalone(ast.NodeTransformer):
             return self._helper(node)
         if owner in ("tl_math", "triton_helpers.math"):
             return ast.Attribute(ast.Name("tl", ast.Load()), node.attr, node.ctx)
-        if owner == "libdevice":
-            self.imports.add("libdevice")
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
@@ -198,6 +232,11 @@ def _called(functions: Sequence[ast.FunctionDef]) -> set[str]:
     return names & {name for name, value in vars(device_functions).items() if hasattr(value, "fn")}
 
 
+def called_functions(kernel: StandaloneKernel) -> set[str]:
+    """The device functions that a kernel calls."""
+    return _called([*kernel.helpers, kernel.function])
+
+
 def _is_unused_assignment(statement: ast.stmt, used: set[str]) -> bool:
     if isinstance(statement, ast.Assign):
         target = statement.targets[0]
@@ -218,11 +257,11 @@ def _drop_unused(function: ast.FunctionDef) -> None:
         function.body = kept
 
 
-def _names(kernel: Kernel, taken: set[str]) -> tuple[str, str]:
+def _names(kernel: Kernel, taken: set[str], given: str | None) -> tuple[str, str]:
     match = re.match(r"triton_[a-z]+_(?:fused_)?(.*?)_?\d+$", kernel.name)
     words = (match.group(1) if match else "") or kernel.kind
     words = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:_MAX_NAME].rstrip("_")
-    words = _FLEX if kernel.kind == "template" and _FLEX in words else words
+    words = _FLEX if kernel.kind == "template" and _FLEX in words else given or words
     base, counter = words, 1
     while f"{base}_kernel" in taken:
         counter += 1
@@ -236,50 +275,83 @@ def _decorator(seeds: Sequence[str]) -> str:
     return f"triton.jit(do_not_specialize={list(seeds)!r})" if seeds else "triton.jit"
 
 
-def _launcher(
-    kernel: Kernel,
-    name: str,
-    launcher: str,
-    parameters: Sequence[str],
-    bases: Sequence[str],
-    grid: Sequence[str],
-) -> str:
-    constants = dict(sorted(kernel.constants.items()))
-    constants.pop(SPLIT, None)
-    known = dict(sorted((block_sizes(kernel) | constants).items()))
-    if kernel.grid_type == "FixedGrid":
-        signature = [*parameters, "grid_x", "grid_y", "grid_z"]
-    else:
-        signature = list(parameters)
-    lines = [f"def {launcher}({', '.join(signature)}):"]
-    lines.append(f'    """Launch ``{name}``."""')
-    lines += [f"    {key} = {value!r}" for key, value in known.items()]
-    lines += [f"    {PREPARE}({', '.join(bases)})"] if bases else []
-    trailing = "," if len(grid) == 1 else ""
-    lines.append(f"    grid = ({', '.join(grid)}{trailing})")
-    arguments = [*parameters, *(f"{key}={key}" for key in constants)]
-    arguments += [f"num_warps={kernel.num_warps}", f"num_stages={kernel.num_stages}"]
-    if is_cooperative(kernel):
+def launcher_text(kernel: StandaloneKernel, doc: str = "") -> str:
+    """The function that launches a kernel.
+
+    Args:
+        kernel: the kernel.
+        doc: its docstring; what it launches, without one.
+    """
+    launch = kernel.launch
+    tensors = _tensor_names(launch.parameters)
+    signature = [*tensors.values(), *(("grid_x", "grid_y", "grid_z") * launch.takes_grid)]
+    lines = [f"def {kernel.launcher}({', '.join(signature)}):"]
+    lines.append(f'    """{doc or f"Launch ``{kernel.name}``."}"""')
+    lines += [f"    {key} = {value!r}" for key, value in launch.settings.items()]
+    described = [tensors[item] for item in launch.described]
+    lines += [f"    {PREPARE}({', '.join(described)})"] if described else []
+    trailing = "," if len(launch.grid) == 1 else ""
+    lines.append(f"    grid = ({', '.join(launch.grid)}{trailing})")
+    arguments = [*tensors.values(), *(f"{key}={key}" for key in launch.constants)]
+    arguments += [f"num_warps={launch.num_warps}", f"num_stages={launch.num_stages}"]
+    if launch.is_cooperative:
         # All blocks must run at once, or those that do would wait for ever.
         arguments.append("launch_cooperative_grid=True")
-    lines.append(f"    {name}[grid](")
-    lines += [f"        {argument}," for argument in arguments]
-    lines.append("    )")
+    lines.append(f"    {kernel.name}[grid]({', '.join(arguments)})")
     return "\n".join(lines)
 
 
-def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
+def _tensor_names(parameters: Sequence[str]) -> dict[str, str]:
+    """What a launcher calls the kernel's parameters: ``x`` for ``x_ptr``."""
+    stripped = [item.removesuffix("_ptr") for item in parameters]
+    return {
+        old: new if stripped.count(new) == 1 else old
+        for old, new in zip(parameters, stripped, strict=True)
+    }
+
+
+def _launch(
+    kernel: Kernel, parameters: Sequence[str], described: Sequence[str], grid: Sequence[str]
+) -> Launch:
+    constants = dict(sorted(kernel.constants.items()))
+    constants.pop(SPLIT, None)
+    return Launch(
+        parameters=tuple(parameters),
+        constants=tuple(constants),
+        settings=dict(sorted((block_sizes(kernel) | constants).items())),
+        described=tuple(described),
+        grid=tuple(grid),
+        takes_grid=kernel.grid_type == "FixedGrid",
+        num_warps=kernel.num_warps,
+        num_stages=kernel.num_stages,
+        is_cooperative=is_cooperative(kernel),
+    )
+
+
+_SIGNATURE = re.compile(r"'signature': (\{[^}]*\})")
+
+
+def _signature(kernel: Kernel) -> dict[str, str]:
+    """Triton's types of a kernel's parameters, from ``triton_meta``."""
+    found = _SIGNATURE.search(kernel.source)
+    return ast.literal_eval(found.group(1)) if found else {}
+
+
+def standalone_kernel(
+    kernel: Kernel, taken: set[str], words: str | None = None
+) -> StandaloneKernel:
     """Rewrites one kernel.
 
     Args:
         kernel: as captured.
         taken: kernel names in use; the new one is added.
+        words: what it computes, for its name; Inductor's name says it, without them.
 
     Raises:
         RewriteRejected: ``unknown_helper``, ``unknown_grid``, ``unknown_construct``.
     """
     function = _function(kernel)
-    name, launcher = _names(kernel, taken)
+    name, launcher = _names(kernel, taken, words)
     sizes = _constant_sizes(function)
     positions = [argument.arg for argument in function.args.args]
     seeds = take_seeds(function)
@@ -303,15 +375,15 @@ def standalone_kernel(kernel: Kernel, taken: set[str]) -> StandaloneKernel:
     dropped |= _drop_unread(function, positions)
     parameters = [item.arg for item in function.args.args if item.arg not in kernel.constants]
     _check_constants(function, kernel)
-    parts = [ast.unparse(ast.fix_missing_locations(node)) for node in (*helpers, function)]
     bases = described(function, parameters)
-    host = _launcher(kernel, name, launcher, parameters, bases, grid_of(kernel, sizes))
     return StandaloneKernel(
         name=name,
         launcher=launcher,
-        text="\n\n\n".join([*parts, host]),
+        function=function,
+        helpers=tuple(helpers),
+        launch=_launch(kernel, parameters, bases, grid_of(kernel, sizes)),
+        signature=_signature(kernel),
         functions=frozenset(_called([*helpers, function])),
-        imports=frozenset(transform.imports),
         dropped=dropped | seeds.pointers,
         seeds=seeds.numbers,
     )

@@ -14,9 +14,11 @@ from builder.capture.binding import OUTPUTS, literal
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions, seeds
 from builder.rewrite.descriptors import PREPARATION, PREPARE
-from builder.rewrite.kernel import StandaloneKernel, standalone_kernel
+from builder.rewrite.kernel import StandaloneKernel, called_functions, standalone_kernel
 from builder.rewrite.program_class import ProgramParts, program_parts
+from builder.rewrite.size_names import constant_names
 from builder.rewrite.sizes import SizeNames
+from builder.rewrite.style import Style, kernel_words, laid_out, styled
 from builder.rewrite.training import CHECK_FROZEN, training_function
 from builder.rewrite.wrapper import forward_body
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from builder.capture.capture import Capture, TensorSpec
+    from builder.capture.kernels import Kernel
     from builder.rewrite.training import TrainingFunction
 
 _CHECK = '''
@@ -219,7 +222,7 @@ def _class(
 
 
 def _describes(kernel: StandaloneKernel) -> bool:
-    return f"{PREPARE}(" in kernel.text
+    return bool(kernel.launch.described)
 
 
 def _imports(parts: ProgramParts, libdevice: bool) -> str:
@@ -274,6 +277,7 @@ def triton_module(
     entry_point: str,
     capture: Capture,
     constructor: Mapping[str, Any] = MappingProxyType({}),
+    style: Style = Style.READABLE,
 ) -> TritonModule:
     """Rewrites a capture into a standalone module that needs only torch and triton.
 
@@ -282,16 +286,18 @@ def triton_module(
         entry_point: its class.
         capture: of that program.
         constructor: names and values of the arguments the captured module was built with.
+        style: how its kernels are written.
 
     Raises:
         RewriteRejected: Inductor's module contains something that has no rule.
     """
     parts = program_parts(python_code, entry_point)
     taken = set(device_functions.FUNCTIONS.values())
-    kernels = {kernel.name: standalone_kernel(kernel, taken) for kernel in capture.kernels}
+    words = kernel_words(capture) if style is not Style.RAW else {}
+    kernels = _standalone(capture.kernels, taken, words)
     backward = capture.backward
     of_backward = backward.kernels if backward is not None else ()
-    backward_kernels = {kernel.name: standalone_kernel(kernel, taken) for kernel in of_backward}
+    backward_kernels = _standalone(of_backward, taken, words)
     every = [*kernels.values(), *backward_kernels.values()]
     function = (
         training_function(capture, entry_point, kernels, backward_kernels) if backward else None
@@ -299,27 +305,40 @@ def triton_module(
     needed = _needed_functions(name for kernel in every for name in kernel.functions)
     own_names = [*needed, *([function.name, "check_frozen"] if function else [])]
     _check_names(parts, every, own_names)
+    hosts = [function.text] if function else []
+    hosts.append(_class(capture, parts, kernels, constructor, function))
+    if style is not Style.RAW:
+        names = {*parts.names, *own_names, *_reserved({k.name: k for k in every})}
+        hosts, every = styled(hosts, every, capture, constant_names(python_code), names, style)
+        needed = _needed_functions(name for kernel in every for name in called_functions(kernel))
     functions = [_source(name).rstrip() for name in needed]
-    libdevice = any("libdevice" in kernel.imports for kernel in every)
-    libdevice = libdevice or any("libdevice." in text for text in functions)
-    new_class = _class(capture, parts, kernels, constructor, function)
+    new_class = hosts[-1]
+    kernel_texts = [kernel.text for kernel in every]
+    libdevice = any("libdevice." in text for text in (*functions, *kernel_texts))
     sections = [
         f'"""Triton kernels for ``{entry_point}``."""',
         _imports(parts, libdevice),
         *functions,
-        *(kernel.text for kernel in every),
+        *kernel_texts,
         _CHECK.strip(),
         *([PREPARATION.strip()] if any(map(_describes, every)) else []),
         *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
         *([_seeds_source()] if capture.stochastic else []),
         *([CHECK_FROZEN.strip()] if "check_frozen(" in new_class else []),
         *parts.definitions,
-        *([function.text] if function else []),
-        new_class,
+        *hosts,
     ]
     text = sections[0] + "\n\n" + "\n\n\n".join(sections[1:]) + "\n"
     return TritonModule(
-        text=text,
+        text=text if style is Style.RAW else laid_out(text),
         kernel_names=tuple(kernel.name for kernel in every),
         kernel_kinds=tuple(kernel.kind for kernel in (*capture.kernels, *of_backward)),
     )
+
+
+def _standalone(
+    kernels: Sequence[Kernel], taken: set[str], words: Mapping[str, str]
+) -> dict[str, StandaloneKernel]:
+    return {
+        kernel.name: standalone_kernel(kernel, taken, words.get(kernel.name)) for kernel in kernels
+    }

@@ -38,6 +38,17 @@ def size_names(python_code: str, inputs: Sequence[str]) -> dict[tuple[str, int],
     return found
 
 
+def constant_names(python_code: str) -> dict[int, str]:
+    """What a program calls numbers that it names once, at the top of its file: sizes mostly."""
+    found: dict[int, str] = {}
+    for item in ast.parse(python_code).body:
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+            value = item.value.value if isinstance(item.value, ast.Constant) else None
+            if type(value) is int:
+                found.setdefault(value, item.targets[0].id)
+    return found
+
+
 def _called(function: ast.FunctionDef | None) -> str:
     """The function whose result a function returns."""
     last = function.body[-1] if function is not None else None

@@ -46,7 +46,7 @@ def test_helpers_become_the_shipped_functions_and_the_rest_is_gone():
     made = standalone_kernel(kernel(), set())
     assert made.name == "add_mul_kernel"
     assert made.functions == {"maximum"}
-    assert made.imports == {"libdevice"}
+    assert "libdevice." in made.text
     assert made.dropped == {2, 3}
     assert "tl.exp(maximum(in_ptr0, offset))" in made.text
     assert "tl.associative_scan(value, 1, add_mul_combine)" in made.text

@@ -3,12 +3,14 @@ import ast
 import pytest
 
 from builder.errors import RewriteRejected
-from builder.rewrite.kernel import StandaloneKernel
+from builder.rewrite.kernel import Launch, StandaloneKernel
 from builder.rewrite.wrapper import forward_body
 
+FUNCTION = ast.parse("def add_kernel(x_ptr, weight_ptr, out_ptr):\n    pass").body[0]
+LAUNCH = Launch(("x_ptr", "weight_ptr", "out_ptr"), (), {}, (), ("1",), False, 4, 1, False)
 KERNELS = {
     "triton_poi_0": StandaloneKernel(
-        "add_kernel", "launch_add", "", frozenset(), frozenset(), frozenset({2})
+        "add_kernel", "launch_add", FUNCTION, (), LAUNCH, {}, frozenset(), frozenset({2})
     )
 }
 

@@ -1,0 +1,164 @@
+"""Sizes and strides in the arithmetic of indices, by name."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_LEAST = 4
+"""Smaller numbers say what they are: a neighbour, a pair, a half."""
+
+_PLURALS = {"offsets": "NUM_ELEMENTS", "col": "COLS", "row": "ROWS", "batch": "BATCHES", "y": "HEIGHT",
+            "x": "WIDTH"}  # fmt: skip
+_ACCESSES = ("tl.load", "tl.store", "tl.atomic_add")
+
+
+def name_sizes(function: ast.FunctionDef, sizes: Mapping[int, str]) -> None:
+    """Gives the numbers in a named kernel's index arithmetic names, in place.
+
+    Args:
+        function: a kernel whose names are given.
+        sizes: what the program calls them, by the number.
+    """
+    namer = _Sizes(function, sizes)
+    namer.learn()
+    namer.visit(function)
+    constants = [_declared(name, value) for value, name in namer.used.items()]
+    place = 1 if ast.get_docstring(function) is not None else 0
+    function.body[place:place] = constants
+
+
+def _declared(name: str, value: int) -> ast.stmt:
+    return ast.parse(f"{name}: tl.constexpr = {value}").body[0]
+
+
+class _Sizes(ast.NodeTransformer):
+    def __init__(self, function: ast.FunctionDef, sizes: Mapping[int, str]) -> None:
+        self._function = function
+        self._taken = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+        self._taken |= {item.arg for item in function.args.args}
+        self._known: dict[int, str] = {}
+        self._program = {value: name.upper() for value, name in sizes.items() if value >= _LEAST}
+        self._blocks = _constants(function)
+        self.used: dict[int, str] = {}
+        self._depth = 0
+
+    def learn(self) -> None:
+        """Names the extents that the kernel itself compares with and divides by."""
+        for node in ast.walk(self._function):
+            for index, extent in _extents(node):
+                self._learn(extent, index)
+
+    def _learn(self, value: int, index: str) -> None:
+        if value < _LEAST or value in self._known:
+            return
+        plural = _PLURALS.get(index) or f"{index.upper()}S"
+        name = self._program.get(value) or plural
+        if name in self._taken:
+            name = f"NUM_{plural}" if f"NUM_{plural}" not in self._taken else f"{plural}_HERE"
+        if name not in self._taken:
+            self._taken.add(name)
+            self._known[value] = name
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        if ast.unparse(node.func) in _ACCESSES and node.args:
+            self._depth += 1
+            node.args[0] = self.visit(node.args[0])
+            self._depth -= 1
+            node.args[1:] = [self.visit(item) for item in node.args[1:]]
+            for keyword in node.keywords:
+                keyword.value = self.visit(keyword.value)
+            return node
+        self.generic_visit(node)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        is_index = _is_index(node.value)
+        self._depth += is_index
+        node.value = self.visit(node.value)
+        self._depth -= is_index
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        return node  # a constant itself
+
+    def visit_Compare(self, node: ast.Compare) -> ast.Compare:
+        is_extent = any(True for _ in _extents(node))
+        self._depth += is_extent
+        self.generic_visit(node)
+        self._depth -= is_extent
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        if self._depth and isinstance(node.op, ast.Mult):
+            for one, other in ((node.left, node.right), (node.right, node.left)):
+                if isinstance(one, ast.Constant) and type(one.value) is int:
+                    self._learn_stride(one.value, other)
+        self.generic_visit(node)
+        return node
+
+    def _learn_stride(self, value: int, index: ast.expr) -> None:
+        while isinstance(index, ast.Subscript):
+            index = index.value
+        if value < _LEAST or value in self._known or self._product(value) is not None:
+            return
+        if isinstance(index, ast.Name) and not index.id.isupper():
+            name = self._program.get(value) or f"{index.id.upper()}_STRIDE"
+            if name not in self._taken:
+                self._taken.add(name)
+                self._known[value] = name
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if not self._depth or type(node.value) is not int or node.value < _LEAST:
+            return node
+        if node.value in self._known:
+            return self._name(node.value)
+        product = self._product(node.value)
+        if product is None:
+            return node
+        return ast.BinOp(self._name(product[0]), ast.Mult(), self._name(product[1]))
+
+    def _name(self, value: int) -> ast.Name:
+        name = self._known[value]
+        if self._blocks.get(name) != value:
+            self.used.setdefault(value, name)
+        return ast.Name(name, ast.Load())
+
+    def _product(self, value: int) -> tuple[int, int] | None:
+        for one, other in itertools.combinations_with_replacement(sorted(self._known), 2):
+            if one * other == value:
+                return one, other
+        return None
+
+
+def _constants(function: ast.FunctionDef) -> dict[str, int]:
+    found = {}
+    for item in function.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.value, ast.Constant):
+            found[ast.unparse(item.target)] = item.value.value
+    return found
+
+
+def _is_index(value: ast.expr) -> bool:
+    """``offsets // 64 % 8`` and its like."""
+    operations = [n.op for n in ast.walk(value) if isinstance(n, ast.BinOp)]
+    calls = any(isinstance(n, ast.Call) for n in ast.walk(value))
+    return not calls and any(isinstance(op, (ast.Mod, ast.FloorDiv)) for op in operations)
+
+
+def _extents(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """An index, and the number that it stays below: ``row < 56``, ``col = offsets % 64``."""
+    if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
+        bound = node.comparators[0]
+        if isinstance(node.ops[0], ast.Lt) and isinstance(bound, ast.Constant):
+            if type(bound.value) is int:
+                yield node.left.id, bound.value
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        value = node.value
+        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mod):
+            if isinstance(value.right, ast.Constant) and type(value.right.value) is int:
+                yield node.targets[0].id, value.right.value

@@ -1,0 +1,309 @@
+"""Names for everything in a kernel: parameters, indices, masks, blocks, temporaries."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from builder.rewrite.style.inline import all_blocks, target_of
+from builder.rewrite.style.words import LONGEST, words_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+_GENERATED = re.compile(
+    r"_?tmp\d+\w*|[xyz]\d+|r\d_\d+|\w+__\d+|[xyz](index|mask|offset)|r\d_(index|mask|base|offset)"
+    r"|idx_[mnhwcq]|rm|rn|rk|rbn|ram|roffset|rindex|rmask|rnumel|RBLOCK"
+)
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins)}) - {"input", "sum"}
+
+_INDEX_WORDS = {
+    "height": "y", "h": "y", "width": "x", "w": "x", "channels": "channel", "c": "channel",
+    "batch": "batch", "batch_size": "batch", "b": "batch", "n": "sample", "samples": "sample",
+    "length": "token", "seq_len": "token", "t": "token", "s": "token", "tokens": "token",
+    "num_tokens": "token", "heads": "head", "num_heads": "head", "n_heads": "head", "h_dim": "lane",
+    "rows": "row", "num_rows": "row", "m": "row", "cols": "col", "columns": "col", "k": "inner",
+    "d_model": "feature", "dim": "feature", "features": "feature", "hidden": "feature",
+    "embed_dim": "feature", "d": "feature", "vocab": "token_id", "vocab_size": "token_id",
+    "classes": "label", "num_classes": "label", "groups": "group", "num_groups": "group",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a kernel works on, in the program's words.
+
+    Attributes:
+        parameters: a word for each parameter: of a tensor, or of a size.
+        sizes: what the program calls the size of a dimension, by the number.
+        result: a word for what it computes.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[int, str] = field(default_factory=dict)
+    result: str = "out"
+
+
+class Names:
+    """The new name of each old one, none given twice.
+
+    Args:
+        function: the kernel, simplified.
+        hints: the program's words.
+        taken: names of functions that the kernel calls.
+    """
+
+    def __init__(self, function: ast.FunctionDef, hints: Hints, taken: Iterable[str] = ()) -> None:
+        self._function = function
+        self._hints = hints
+        self.found: dict[str, str] = {}
+        stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+        kept = {name for name in stored if not _GENERATED.fullmatch(name)}
+        parameters = {item.arg for item in function.args.args}
+        self._taken = {*taken, *_RESERVED, *(kept - parameters)}
+        self._is_reduction = any(name.startswith("r0_") or name == "R0_BLOCK" for name in stored)
+        self._is_tiled = "YBLOCK" in stored
+        self._name_parameters()
+        self._name_axes()
+        self._name_temporaries()
+
+    def apply(self) -> None:
+        """Renames in place."""
+        _Rename(self.found).visit(self._function)
+
+    # -- parameters ------------------------------------------------------------------------
+
+    def _name_parameters(self) -> None:
+        for item in self._function.args.args:
+            name = item.arg
+            hint = self._hints.parameters.get(name)
+            if name in _BLOCKS:
+                self._give(name, self._block(name))
+            elif re.fullmatch(r"[xyz]numel|r\d_numel", name):
+                self._give(name, self._count(name))
+            elif hint is not None:
+                self._give(name, hint)
+
+    def _block(self, name: str) -> str:
+        axis = _BLOCKS[name]
+        if axis == "x" and not self._is_reduction and not self._is_tiled:
+            return "BLOCK_SIZE"
+        return f"BLOCK_{self._axis(axis).upper()}S"
+
+    def _axis(self, axis: str) -> str:
+        if axis == "x":
+            if self._is_reduction:
+                return "row"
+            return "col" if self._is_tiled else "element"
+        return {"y": "plane" if self._is_reduction else "row", "z": "slab", "r0": "col"}.get(
+            axis, "inner"
+        )
+
+    def _count(self, name: str) -> str:
+        return f"num_{self._axis(name.removesuffix('numel').strip('_'))}s"
+
+    # -- axes ------------------------------------------------------------------------------
+
+    def _name_axes(self) -> None:
+        """Indices, masks and the like of the axes that a kernel runs over."""
+        for axis in ("x", "y", "z", "r0_", "r1_"):
+            short = axis.strip("_")
+            word = self._axis(short)
+            is_plain = word == "element"
+            for old, new in (
+                (f"{axis}index", "offsets" if is_plain else word),
+                (f"{axis}mask", "mask" if is_plain else f"{word}_mask"),
+                (f"{axis}offset", f"{word}_start"),
+                (f"{axis}base", f"{word}_lane"),
+                (f"{axis}numel", f"num_{word}s"),
+                (f"{axis.upper()}BLOCK", self._block(f"{axis.upper()}BLOCK")),
+            ):
+                if self._occurs(old) and old not in self.found:
+                    self._give(old, new)
+        self._name_parts()
+
+    def _occurs(self, name: str) -> bool:
+        return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(self._function))
+
+    def _name_parts(self) -> None:
+        """Coordinates that are computed of an index: ``x0 = xindex % 64``."""
+        parts = [
+            (_divisor(statement.value), target, statement.value)
+            for block in all_blocks(self._function)
+            for statement in block
+            if isinstance(statement, ast.Assign)
+            and (target := target_of(statement)) is not None
+            and re.fullmatch(r"[xyz]\d+|r\d_\d+", target)
+        ]
+        for rank, (_, target, value) in enumerate(sorted(parts, key=lambda part: part[0])):
+            self._give(target, self._coordinate(rank, value))
+
+    def _coordinate(self, rank: int, value: ast.expr) -> str:
+        known = self._extent_word(value)
+        if known is not None:
+            return known
+        words = ("inner", "outer", "group") if self._is_reduction or self._is_tiled else _PLACES
+        return words[min(rank, len(words) - 1)]
+
+    def _extent_word(self, value: ast.expr) -> str | None:
+        if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Mod):
+            return None
+        extent = value.right
+        word = None
+        if isinstance(extent, ast.Constant) and type(extent.value) is int:
+            word = self._hints.sizes.get(extent.value)
+        elif isinstance(extent, ast.Name):
+            word = self.found.get(extent.id)
+        return index_word(word) if word else None
+
+    # -- temporaries -----------------------------------------------------------------------
+
+    def _name_temporaries(self) -> None:
+        wanted = self._stored_values()
+        for block in _in_order(self._function):
+            for statement in block:
+                self._name_statement(statement, wanted)
+        for node in ast.walk(self._function):
+            if isinstance(node, ast.Name) and _GENERATED.fullmatch(node.id):
+                self._give(node.id, "value")
+
+    def _stored_values(self) -> dict[str, str]:
+        """What is stored is called after where it goes."""
+        wanted: dict[str, str] = {}
+        for call in ast.walk(self._function):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "tl.store":
+                value = call.args[1] if len(call.args) > 1 else None
+                place = words_for(_base(call.args[0]), self.found)
+                if isinstance(value, ast.Name) and place and place != "value":
+                    wanted.setdefault(value.id, place)
+        return wanted
+
+    def _name_statement(self, statement: ast.stmt, wanted: Mapping[str, str]) -> None:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple):
+            self._name_several(statement.targets[0], statement.value)
+            return
+        target = target_of(statement)
+        if target is None or target in self.found or not _GENERATED.fullmatch(target):
+            return
+        value = getattr(statement, "value", None)
+        if value is None or (target.startswith("_") and _is_start(value)):
+            return
+        if target.startswith("_"):
+            self._give(target, f"{_added(value, target, self.found) or 'total'}_acc")
+            return
+        self._give(target, wanted.get(target) or words_for(value, self.found) or "value")
+
+    def _name_several(self, target: ast.Tuple, value: ast.expr) -> None:
+        called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+        words = next((words for key, words in _RESULTS.items() if key in called), ())
+        for place, item in enumerate(target.elts):
+            if isinstance(item, ast.Name) and item.id not in self.found:
+                if _GENERATED.fullmatch(item.id):
+                    self._give(item.id, words[place] if place < len(words) else "part")
+
+    def _give(self, old: str, word: str) -> None:
+        """Takes a word, or that with an ending that tells it from others."""
+        if old in self.found:
+            return
+        word = re.sub(r"\W+|_+", "_", word).strip("_") or "value"
+        word = word if len(word) <= LONGEST + 8 else word[:LONGEST].rstrip("_")
+        stem, is_pointer = word.removesuffix("_ptr"), word.endswith("_ptr")
+        candidates = [stem, *(f"{stem}_{ending}" for ending in _LETTERS[1:])]
+        candidates += [f"{stem}_{number}" for number in range(2, 1000)]
+        for candidate in candidates:
+            name = f"{candidate}_ptr" if is_pointer else candidate
+            if name not in self._taken:
+                self._taken.add(name)
+                self.found[old] = name
+                return
+
+
+_BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r0", "R1_BLOCK": "r1"}
+_PLACES = ("col", "row", "plane", "slab", "outer")
+_RESULTS: dict[str, tuple[str, ...]] = {
+    "welford": ("mean", "m2", "weight"),
+    "online_softmax": ("row_max", "row_sum"),
+    "with_index": ("value", "index"),
+    "sort": ("sorted_values", "order"),
+    "mantissa": ("mantissa", "exponent"),
+}
+
+
+def index_word(size: str) -> str:
+    """The name of an index that runs over a size: ``token`` for ``num_tokens``."""
+    lower = size.lower()
+    return _INDEX_WORDS.get(lower) or f"{lower.removesuffix('s')}_index"
+
+
+def ordinal(number: int) -> str:
+    """``first`` for 0; a letter for what is beyond the ninth."""
+    return ORDINALS[number] if number < len(ORDINALS) else f"item_{_LETTERS[number % 26]}"
+
+
+def _divisor(value: ast.expr) -> tuple[int, str]:
+    """What an index is divided by before its remainder is taken; larger numbers lie further out."""
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mod):
+        value = value.left
+        inner = (
+            value.right if isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv) else 1
+        )
+    elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv):
+        inner = value.right
+    else:
+        return (0, "")
+    if isinstance(inner, ast.Constant) and isinstance(inner.value, int):
+        return (inner.value, "")
+    return (1, "") if inner == 1 else (2, ast.unparse(inner))  # type: ignore[arg-type]
+
+
+def _in_order(function: ast.FunctionDef) -> list[list[ast.stmt]]:
+    """Single statements, as they stand in the text."""
+    found: list[list[ast.stmt]] = []
+
+    def walk(block: list[ast.stmt]) -> None:
+        for statement in block:
+            found.append([statement])
+            for name in ("body", "orelse"):
+                walk(getattr(statement, name, None) or [])
+
+    walk(function.body)
+    return found
+
+
+def _is_start(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) in ("tl.zeros", "tl.full")
+
+
+def _added(value: ast.expr, target: str, names: Mapping[str, str]) -> str:
+    """What an accumulator takes in: ``x`` of ``tl.where(mask, acc + x, acc)``."""
+    for item in ast.walk(value):
+        if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Add):
+            if isinstance(item.left, ast.Name) and item.left.id == target:
+                return words_for(item.right, names)
+        if isinstance(item, ast.Call) and len(item.args) == 2:
+            if isinstance(item.args[0], ast.Name) and item.args[0].id == target:
+                return words_for(item.args[1], names)
+    return ""
+
+
+def _base(place: ast.expr) -> ast.expr:
+    """The pointer of ``ptr + offsets``."""
+    while isinstance(place, ast.BinOp):
+        place = place.left
+    return place
+
+
+class _Rename(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self._names.get(node.id, node.id), node.ctx)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        return ast.arg(self._names.get(node.arg, node.arg), node.annotation)

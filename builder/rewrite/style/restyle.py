@@ -1,0 +1,186 @@
+"""From a standalone kernel to a readable one."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import enum
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.capture.origins import KernelOrigin
+from builder.rewrite.style.casts import drop_needless_casts
+from builder.rewrite.style.constants import settle_constants
+from builder.rewrite.style.constants_named import name_sizes
+from builder.rewrite.style.docs import describe
+from builder.rewrite.style.host import (
+    launches,
+    name_buffers,
+    size_word,
+    wanted_in_backward,
+    words_of,
+)
+from builder.rewrite.style.inline import drop_unread, inline_temporaries
+from builder.rewrite.style.kinds import signature_kinds
+from builder.rewrite.style.literals import write_literals
+from builder.rewrite.style.names import Hints, Names
+from builder.rewrite.style.products import write_products
+from builder.rewrite.style.repeats import drop_repeats
+from builder.rewrite.style.versions import separate_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from builder.capture.capture import Capture
+    from builder.rewrite.kernel import Launch, StandaloneKernel
+    from builder.rewrite.style.host import Call
+
+_POINTER = re.compile(r"(in|out|in_out)_ptr\d+|arg_\w+|\w+_ptr\d*")
+_BLOCKS = re.compile(r"\b(X|Y|Z|R0_|R1_)BLOCK\b|\b[xyz]numel\b|\br\d_numel\b")
+
+
+class Style(enum.Enum):
+    """How kernels are written.
+
+    Attributes:
+        READABLE: with names, docstrings and comments.
+        COMPACT: with names alone.
+        RAW: as the compiler wrote them, made standalone.
+    """
+
+    READABLE = "readable"
+    COMPACT = "compact"
+    RAW = "raw"
+
+
+def styled(
+    hosts: Sequence[str],
+    kernels: Sequence[StandaloneKernel],
+    capture: Capture,
+    sizes: Mapping[int, str],
+    taken: Iterable[str],
+    style: Style,
+) -> tuple[list[str], list[StandaloneKernel]]:
+    """The classes of a module and its kernels, to be read.
+
+    Args:
+        hosts: texts of the classes: the autograd function of a training pair, and the module.
+        kernels: standalone, in their order.
+        capture: what they come from.
+        sizes: what the program calls sizes, by the number.
+        taken: names of the module's functions and classes.
+        style: how they are written.
+    """
+    names = {*taken, *(kernel.name for kernel in kernels)}
+    trees = [ast.parse(text) for text in hosts]
+    _name_buffers(trees, capture, names)
+    texts = [ast.unparse(tree) for tree in trees]
+    by_launcher: dict[str, list[Call]] = {kernel.launcher: [] for kernel in kernels}
+    for call in launches(map(ast.parse, texts), by_launcher):
+        by_launcher[call.launcher].append(call)
+    every = [
+        restyled(kernel, by_launcher[kernel.launcher], sizes, sorted(names)) for kernel in kernels
+    ]
+    if style is Style.READABLE:
+        _describe(every, capture)
+    return texts, every
+
+
+def _describe(kernels: Sequence[StandaloneKernel], capture: Capture) -> None:
+    backward = capture.backward
+    graphs = [(capture.kernels, capture.origins)]
+    graphs += [(backward.kernels, backward.origins)] if backward is not None else []
+    captured = [(kernel, origins) for found, origins in graphs for kernel in found]
+    for kernel, (original, origins) in zip(kernels, captured, strict=True):
+        origin = origins.kernels.get(original.name, KernelOrigin())
+        describe(kernel, original.kind, origin, origins.lines)
+        ast.fix_missing_locations(kernel.function)
+
+
+def _name_buffers(trees: Sequence[ast.Module], capture: Capture, names: set[str]) -> None:
+    methods = {
+        (tree, item.name): item
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for item in node.body
+        if isinstance(item, ast.FunctionDef) and item.name in ("forward", "backward")
+    }
+    for (tree, name), method in methods.items():
+        if name == "forward":
+            name_buffers(method, capture.origins, names)
+        elif capture.backward is not None:
+            wanted = wanted_in_backward(methods[tree, "forward"], method)
+            name_buffers(method, capture.backward.origins, names, wanted)
+
+
+def restyled(
+    kernel: StandaloneKernel,
+    calls: Sequence[Call],
+    sizes: Mapping[int, str],
+    taken: Sequence[str] = (),
+) -> StandaloneKernel:
+    """A kernel with the same results, to be read.
+
+    Args:
+        kernel: standalone.
+        calls: launches of it.
+        sizes: what the program calls sizes, by the number.
+        taken: names of functions of the module.
+    """
+    function = copy.deepcopy(kernel.function)
+    simplify(function, kernel)
+    hints = Hints(_parameter_words(kernel, calls), sizes)
+    called = {*taken, *(helper.name for helper in kernel.helpers)}
+    names = Names(function, hints, called)
+    names.apply()
+    name_sizes(function, sizes)
+    ast.fix_missing_locations(function)
+    return replace(kernel, function=function, launch=_renamed(kernel.launch, names.found))
+
+
+def simplify(function: ast.FunctionDef, kernel: StandaloneKernel) -> None:
+    """Leaves out what says nothing, in place."""
+    kinds = signature_kinds(kernel.signature)
+    separate_versions(function)
+    settle_constants(function)
+    drop_needless_casts(function, kinds)
+    write_literals(function, kinds)
+    write_products(function, kinds)
+    drop_unread(function)
+    drop_repeats(function)
+    inline_temporaries(function)
+    drop_unread(function)
+    ast.fix_missing_locations(function)
+
+
+def _parameter_words(kernel: StandaloneKernel, calls: Sequence[Call]) -> dict[str, str]:
+    """What the launcher's parameters are called, from what the first launch hands over."""
+    words: dict[str, str] = {}
+    options: dict[str, list[str]] = {}
+    given = calls[0].arguments if calls else ()
+    for name, argument in zip(kernel.launch.parameters, given, strict=False):
+        if kernel.signature.get(name, "").startswith("*") or _POINTER.fullmatch(name):
+            options[name] = words_of(argument) or ["tensor"]
+        elif not _BLOCKS.fullmatch(name) and (word := size_word(argument)):
+            words[name] = word
+    for name, choices in options.items():
+        others = {item[0] for key, item in options.items() if key != name}
+        fitting = [choice for choice in choices if choice not in others] or choices[-1:]
+        words[name] = f"{fitting[0]}_ptr"
+    return words
+
+
+def _renamed(launch: Launch, names: Mapping[str, str]) -> Launch:
+    def text(expression: str) -> str:
+        return re.sub(r"[A-Za-z_]\w*", lambda m: names.get(m.group(), m.group()), expression)
+
+    return replace(
+        launch,
+        parameters=tuple(names.get(item, item) for item in launch.parameters),
+        constants=tuple(names.get(item, item) for item in launch.constants),
+        settings={names.get(key, key): value for key, value in launch.settings.items()},
+        described=tuple(names.get(item, item) for item in launch.described),
+        grid=tuple(map(text, launch.grid)),
+    )
