@@ -291,13 +291,13 @@ def launcher_text(kernel: StandaloneKernel, doc: str = "") -> str:
     described = [tensors[item] for item in launch.described]
     lines += [f"    {PREPARE}({', '.join(described)})"] if described else []
     trailing = "," if len(launch.grid) == 1 else ""
-    lines.append(f"    grid = ({', '.join(launch.grid)}{trailing})")
+    grid = f"({', '.join(launch.grid)}{trailing})"
     arguments = [*tensors.values(), *(f"{key}={key}" for key in launch.constants)]
     arguments += [f"num_warps={launch.num_warps}", f"num_stages={launch.num_stages}"]
     if launch.is_cooperative:
         # All blocks must run at once, or those that do would wait for ever.
         arguments.append("launch_cooperative_grid=True")
-    lines.append(f"    {kernel.name}[grid]({', '.join(arguments)})")
+    lines.append(f"    {kernel.name}[{grid}]({', '.join(arguments)})")
     return "\n".join(lines)
 
 

@@ -57,11 +57,12 @@ class _Casts(KindRewriter):
         return shape_text(first) or (ast.unparse(first),)
 
     def _access(self, node: ast.Call, mask: int) -> ast.Call:
-        """Names the mask, and leaves it out where there is none; a place is not spread."""
+        """Names the mask, leaves it out where there is none, and hints to the cache everywhere."""
         if len(node.args) > mask:
             value = node.args.pop(mask)
             if ast.unparse(value) != "None":
                 node.keywords.insert(0, ast.keyword("mask", value))
+        node.keywords = [item for item in node.keywords if item.arg != "eviction_policy"]
         return node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def name_sizes(function: ast.FunctionDef, sizes: Mapping[int, str]) -> None:
         sizes: what the program calls them, by the number.
     """
     namer = _Sizes(function, sizes)
-    namer.learn()
+    namer.learn()  # from what the kernel says itself, first
     namer.visit(function)
     constants = [_declared(name, value) for value, name in namer.used.items()]
     place = 1 if ast.get_docstring(function) is not None else 0
@@ -45,13 +46,23 @@ class _Sizes(ast.NodeTransformer):
         self._program = {value: name.upper() for value, name in sizes.items() if value >= _LEAST}
         self._blocks = _constants(function)
         self.used: dict[int, str] = {}
+        self._own: set[str] = set()
         self._depth = 0
 
     def learn(self) -> None:
         """Names the extents that the kernel itself compares with and divides by."""
+        for item in self._function.body:
+            value = item.value if isinstance(item, ast.Assign) else None
+            if isinstance(value, ast.Constant) and type(value.value) is int:
+                self._know(value.value, ast.unparse(item.targets[0]))  # type: ignore[attr-defined]
         for node in ast.walk(self._function):
             for index, extent in _extents(node):
                 self._learn(extent, index)
+
+    def _know(self, value: int, name: str) -> None:
+        if value >= _LEAST and name.isidentifier():
+            self._known.setdefault(value, name)
+            self._own.add(name)
 
     def _learn(self, value: int, index: str) -> None:
         if value < _LEAST or value in self._known:
@@ -120,18 +131,23 @@ class _Sizes(ast.NodeTransformer):
         product = self._product(node.value)
         if product is None:
             return node
-        return ast.BinOp(self._name(product[0]), ast.Mult(), self._name(product[1]))
+        result: ast.expr = self._name(product[0])
+        for factor in product[1:]:
+            result = ast.BinOp(result, ast.Mult(), self._name(factor))
+        return result
 
     def _name(self, value: int) -> ast.Name:
         name = self._known[value]
-        if self._blocks.get(name) != value:
+        if self._blocks.get(name) != value and name not in self._own:
             self.used.setdefault(value, name)
         return ast.Name(name, ast.Load())
 
-    def _product(self, value: int) -> tuple[int, int] | None:
-        for one, other in itertools.combinations_with_replacement(sorted(self._known), 2):
-            if one * other == value:
-                return one, other
+    def _product(self, value: int) -> tuple[int, ...] | None:
+        """Two or three known sizes whose product it is."""
+        for count in (2, 3):
+            for factors in itertools.combinations_with_replacement(sorted(self._known), count):
+                if math.prod(factors) == value:
+                    return factors
         return None
 
 

@@ -32,7 +32,7 @@ def describe(
     function = kernel.function
     _comment(function, kind)
     parts = [f"{_summary(kernel)}"]
-    code = list(dict.fromkeys(lines[node] for node in origin.nodes if node in lines))
+    code = list(dict.fromkeys(line for node, line in lines.items() if node in origin.nodes))
     if code:
         parts.append(_quoted(code))
     parts.append(_work(function, kind))
@@ -50,9 +50,8 @@ def _summary(kernel: StandaloneKernel) -> str:
     into = ", ".join(f"``{item}``" for item in written) or "memory"
     words = kernel.name.removesuffix("_kernel").replace("_", " ")
     words = re.sub(r" \d+$", "", words)
-    if not read:
-        return f"Compute {into} ({words})."
-    return _wrapped(f"Compute {into} from {_listed(read)} ({words}).")
+    source = f" from {_listed(read)}" if read else ""
+    return _wrapped(f"Compute {into}{source}: {words}.")
 
 
 def _tensors(function: ast.FunctionDef) -> tuple[list[str], list[str]]:
@@ -98,11 +97,11 @@ def _work(function: ast.FunctionDef, kind: str) -> str:
         if {"BLOCK_M", "BLOCK_N"} <= names:
             return "Each program instance computes one tile of ``BLOCK_M`` by ``BLOCK_N`` results."
         return "Each program instance computes one tile of the result."
-    if "BLOCK_ROWS" in names and ("BLOCK_COLS" in names or "col" in names):
-        if "reduction" in kind or "col_lane" in names or "col" in names:
-            how = ", ``BLOCK_COLS`` columns at a time" if loops else ", all columns at once"
-            return f"Each program instance handles ``BLOCK_ROWS`` rows{how}."
-        return "Each program instance handles a tile of ``BLOCK_ROWS`` rows and columns."
+    if {"BLOCK_ROWS", "BLOCK_COLS"} <= names and "tl.program_id(1)" in ast.unparse(function):
+        return "Each program instance handles a tile of ``BLOCK_ROWS`` by ``BLOCK_COLS``."
+    if "BLOCK_ROWS" in names and "col" in names:
+        how = ", ``BLOCK_COLS`` columns at a time" if loops else ", all columns at once"
+        return f"Each program instance handles ``BLOCK_ROWS`` rows{how}."
     if "BLOCK_SIZE" in names:
         return "Each program instance handles ``BLOCK_SIZE`` elements."
     return ""

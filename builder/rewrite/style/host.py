@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.rewrite.style.names import ordinal
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from builder.capture.origins import Origins
+    from builder.rewrite.kernel import StandaloneKernel
 
 _BUFFER = re.compile(r"buf\d+")
 _UNNAMED = re.compile(r"buf\d+|saved_\w+|semaphores_\w+|workspace_\w+|ps\d+|primals_\d+")
@@ -27,27 +28,50 @@ _OPERATIONS = {
 _COPIES = {"out", "part"}
 
 
-@dataclass(frozen=True)
-class Call:
-    """A launch in the text of the new module.
-
-    Attributes:
-        launcher: the launcher's name.
-        arguments: what it is handed.
-    """
-
-    launcher: str
-    arguments: tuple[ast.expr, ...]
-
-
-def launches(trees: Iterable[ast.AST], launchers: Iterable[str]) -> Iterator[Call]:
+def launches(trees: Iterable[ast.AST], launchers: Iterable[str]) -> Iterator[ast.Call]:
     """The calls of launchers, in the order of the text."""
     known = set(launchers)
     for tree in trees:
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
             if isinstance(node.func, ast.Name) and node.func.id in known:
-                yield Call(node.func.id, tuple(node.args))
+                yield node
+
+
+def settle_grid(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> StandaloneKernel:
+    """A kernel whose launcher computes the grid, where it is the same in all launches.
+
+    Args:
+        kernel: as it stands; a template's launcher takes the grid from its caller.
+        calls: its launches, which lose the grid, in place.
+    """
+    launch = kernel.launch
+    if not launch.takes_grid or not calls:
+        return kernel
+    count = len(launch.parameters)
+    grids = {_in_terms_of(call.args[count:], call.args[:count], launch.parameters) for call in calls}
+    grid = grids.pop()
+    if grids or grid is None:
+        return kernel
+    for call in calls:
+        del call.args[count:]
+    while len(grid) > 1 and grid[-1] == "1":
+        grid = grid[:-1]
+    return replace(kernel, launch=replace(launch, grid=grid, takes_grid=False))
+
+
+def _in_terms_of(
+    grid: Sequence[ast.expr], given: Sequence[ast.expr], parameters: Sequence[str]
+) -> tuple[str, ...] | None:
+    """A grid over a launcher's parameters; None if it needs what the launcher is not given."""
+    known = {ast.unparse(argument): name for argument, name in zip(given, parameters, strict=True)}
+    texts = []
+    for item in grid:
+        names = {node.id for node in ast.walk(item) if isinstance(node, ast.Name)}
+        if not names - {"triton", "max", "min"} <= known.keys():
+            return None
+        texts.append(re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m.group(), m.group()), ast.unparse(item)))
+    return tuple(texts)
 
 
 def words_of(expression: ast.expr) -> list[str]:
@@ -138,10 +162,12 @@ def _buffer_word(old: str, origins: Origins, returned: Sequence[str]) -> str:
         return re.sub(r"_?\d+(_\d+)*$", "", old.removeprefix("saved_")) or "saved"
     traced = origins.buffers.get(old)
     if traced is None:
-        return "out" if old in returned else "partial"
+        return "out" if old in returned else "scratch"
     word = re.sub(r"(_\d+)+$", "", traced).strip("_")
+    if old in returned:
+        return "out" if word in _OPERATIONS else word
     plain = _OPERATIONS.get(word, word)
-    return plain if plain not in _COPIES or old in returned else "copied"
+    return plain if plain not in _COPIES else "copied"
 
 
 def _unique(word: str, used: set[str]) -> str:

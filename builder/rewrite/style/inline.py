@@ -29,7 +29,6 @@ def inline_temporaries(function: ast.FunctionDef) -> None:
     Args:
         function: a kernel.
     """
-    _copy_names(function)
     stores, reads = stores_of(function), reads_of(function)
     for block in all_blocks(function):
         _inline_in(block, stores, reads)
@@ -114,8 +113,8 @@ def reads_of(node: ast.AST) -> Counter[str]:
     )
 
 
-def _copy_names(function: ast.FunctionDef) -> None:
-    """``x3 = xindex``: the name itself is read, where neither ever changes."""
+def copy_names(function: ast.FunctionDef) -> None:
+    """``x3 = xindex``: the name itself is read, where neither ever changes; in place."""
     stores = stores_of(function)
     parameters = {item.arg for item in function.args.args}
     renamed: dict[str, ast.expr] = {}

@@ -295,6 +295,7 @@ def _hinted(node: ast.Call, kinds: Mapping[str, Kind]) -> Kind:
 
 
 _CALLS: dict[str, Callable[[ast.Call, Mapping[str, Kind]], Kind]] = {
+    "float": lambda _, __: Kind(FLOAT, ()),
     "max": _least,
     "min": _least,
     "tl.arange": _arange,

@@ -86,7 +86,19 @@ class _Literals(KindRewriter):
     def _constant_of(self, node: ast.expr) -> tuple[ast.expr, str] | None:
         if isinstance(node, ast.Name):
             return self._known.get(node.id)
-        return _constant(node)
+        return self._filled_like(node) or _constant(node)
+
+    def _filled_like(self, node: ast.expr) -> tuple[ast.expr, str] | None:
+        """The number of ``tl.full(x.shape, 0.0, x.dtype)``."""
+        if not isinstance(node, ast.Call) or len(node.args) != 3:
+            return None
+        shape, value, dtype = node.args
+        if not isinstance(shape, ast.Attribute) or not isinstance(dtype, ast.Attribute):
+            return None
+        is_like = (shape.attr, dtype.attr) == ("shape", "dtype") and _is_number(value)
+        same = ast.dump(shape.value) == ast.dump(dtype.value)
+        known = self.kind(shape.value).dtype
+        return (value, known) if is_like and same and known and known != "i1" else None
 
     def _literal(self, node: ast.expr, other: ast.expr, *, is_call: bool) -> ast.expr:
         found = self._constant_of(node)

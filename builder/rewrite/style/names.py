@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 _GENERATED = re.compile(
     r"_?tmp\d+\w*|[xyz]\d+|r\d_\d+|\w+__\d+|[xyz](index|mask|offset)|r\d_(index|mask|base|offset)"
-    r"|idx_[mnhwcq]|rm|rn|rk|rbn|ram|roffset|rindex|rmask|rnumel|RBLOCK"
+    r"|roffset|rindex|rmask|rnumel|RBLOCK"
 )
+_VERSIONS = {
+    "xindex": "offsets", "idx_m": "row", "idx_n": "col", "idx_q": "batch", "idx_h": "out_y",
+    "idx_w": "out_x", "idx_c": "channel",
+}  # fmt: skip
+"""What a template's names are called, where each assignment has a name of its own."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins)}) - {"input", "sum"}
 
@@ -91,6 +96,8 @@ class Names:
 
     def _block(self, name: str) -> str:
         axis = _BLOCKS[name]
+        if axis == "r0" and not self._occurs("r0_mask") and not self._occurs("r0_offset"):
+            return "COLS"  # a row is one block
         if axis == "x" and not self._is_reduction and not self._is_tiled:
             return "BLOCK_SIZE"
         return f"BLOCK_{self._axis(axis).upper()}S"
@@ -159,7 +166,7 @@ class Names:
             word = self._hints.sizes.get(extent.value)
         elif isinstance(extent, ast.Name):
             word = self.found.get(extent.id)
-        return index_word(word) if word else None
+        return _INDEX_WORDS.get(word.lower()) if word else None
 
     # -- temporaries -----------------------------------------------------------------------
 
@@ -189,6 +196,10 @@ class Names:
             return
         target = target_of(statement)
         if target is None or target in self.found or not _GENERATED.fullmatch(target):
+            return
+        base, version, _ = target.partition("__")
+        if version:
+            self._give(target, _VERSIONS.get(base, base))
             return
         value = getattr(statement, "value", None)
         if value is None or (target.startswith("_") and _is_start(value)):
@@ -232,12 +243,6 @@ _RESULTS: dict[str, tuple[str, ...]] = {
     "sort": ("sorted_values", "order"),
     "mantissa": ("mantissa", "exponent"),
 }
-
-
-def index_word(size: str) -> str:
-    """The name of an index that runs over a size: ``token`` for ``num_tokens``."""
-    lower = size.lower()
-    return _INDEX_WORDS.get(lower) or f"{lower.removesuffix('s')}_index"
 
 
 def ordinal(number: int) -> str:

@@ -17,11 +17,12 @@ from builder.rewrite.style.docs import describe
 from builder.rewrite.style.host import (
     launches,
     name_buffers,
+    settle_grid,
     size_word,
     wanted_in_backward,
     words_of,
 )
-from builder.rewrite.style.inline import drop_unread, inline_temporaries
+from builder.rewrite.style.inline import copy_names, drop_unread, inline_temporaries
 from builder.rewrite.style.kinds import signature_kinds
 from builder.rewrite.style.literals import write_literals
 from builder.rewrite.style.names import Hints, Names
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from builder.capture.capture import Capture
     from builder.rewrite.kernel import Launch, StandaloneKernel
-    from builder.rewrite.style.host import Call
+    from builder.rewrite.style.kinds import Kinds
 
 _POINTER = re.compile(r"(in|out|in_out)_ptr\d+|arg_\w+|\w+_ptr\d*")
 _BLOCKS = re.compile(r"\b(X|Y|Z|R0_|R1_)BLOCK\b|\b[xyz]numel\b|\br\d_numel\b")
@@ -75,16 +76,16 @@ def styled(
     names = {*taken, *(kernel.name for kernel in kernels)}
     trees = [ast.parse(text) for text in hosts]
     _name_buffers(trees, capture, names)
-    texts = [ast.unparse(tree) for tree in trees]
-    by_launcher: dict[str, list[Call]] = {kernel.launcher: [] for kernel in kernels}
-    for call in launches(map(ast.parse, texts), by_launcher):
-        by_launcher[call.launcher].append(call)
+    by_launcher: dict[str, list[ast.Call]] = {kernel.launcher: [] for kernel in kernels}
+    for call in launches(trees, by_launcher):
+        by_launcher[ast.unparse(call.func)].append(call)
+    kernels = [settle_grid(kernel, by_launcher[kernel.launcher]) for kernel in kernels]
     every = [
         restyled(kernel, by_launcher[kernel.launcher], sizes, sorted(names)) for kernel in kernels
     ]
     if style is Style.READABLE:
         _describe(every, capture)
-    return texts, every
+    return [ast.unparse(tree) for tree in trees], every
 
 
 def _describe(kernels: Sequence[StandaloneKernel], capture: Capture) -> None:
@@ -117,7 +118,7 @@ def _name_buffers(trees: Sequence[ast.Module], capture: Capture, names: set[str]
 
 def restyled(
     kernel: StandaloneKernel,
-    calls: Sequence[Call],
+    calls: Sequence[ast.Call],
     sizes: Mapping[int, str],
     taken: Sequence[str] = (),
 ) -> StandaloneKernel:
@@ -129,25 +130,50 @@ def restyled(
         sizes: what the program calls sizes, by the number.
         taken: names of functions of the module.
     """
+    helpers = tuple(_restyled_helper(helper) for helper in kernel.helpers)
     function = copy.deepcopy(kernel.function)
-    simplify(function, kernel)
+    simplify(function, signature_kinds(kernel.signature))
     hints = Hints(_parameter_words(kernel, calls), sizes)
     called = {*taken, *(helper.name for helper in kernel.helpers)}
     names = Names(function, hints, called)
     names.apply()
     name_sizes(function, sizes)
     ast.fix_missing_locations(function)
-    return replace(kernel, function=function, launch=_renamed(kernel.launch, names.found))
+    launch = _renamed(kernel.launch, names.found)
+    return replace(kernel, function=function, helpers=helpers, launch=launch)
 
 
-def simplify(function: ast.FunctionDef, kernel: StandaloneKernel) -> None:
-    """Leaves out what says nothing, in place."""
-    kinds = signature_kinds(kernel.signature)
+_OPERAND = re.compile(r"arg(\d+)_(\d+)")
+
+
+def _restyled_helper(helper: ast.FunctionDef) -> ast.FunctionDef:
+    """A function beside a kernel: how a scan combines two elements, a part of a template."""
+    function = copy.deepcopy(helper)
+    simplify(function, {})
+    found = [match for item in function.args.args if (match := _OPERAND.fullmatch(item.arg))]
+    has_one = all(match.group(2) == "0" for match in found)
+    words = {}
+    for match in found:
+        side = ("left", "right")[min(int(match.group(1)), 1)]
+        part = ("value", "index", "weight")[min(int(match.group(2)), 2)]
+        words[match.group()] = side if has_one else f"{side}_{part}"
+    Names(function, Hints(words), [helper.name]).apply()
+    return ast.fix_missing_locations(function)
+
+
+def simplify(function: ast.FunctionDef, kinds: Kinds) -> None:
+    """Leaves out what says nothing, in place.
+
+    Args:
+        function: a kernel, or a function beside one.
+        kinds: of its parameters, as far as they are known.
+    """
     separate_versions(function)
     settle_constants(function)
     drop_needless_casts(function, kinds)
     write_literals(function, kinds)
     write_products(function, kinds)
+    copy_names(function)
     drop_unread(function)
     drop_repeats(function)
     inline_temporaries(function)
@@ -155,11 +181,11 @@ def simplify(function: ast.FunctionDef, kernel: StandaloneKernel) -> None:
     ast.fix_missing_locations(function)
 
 
-def _parameter_words(kernel: StandaloneKernel, calls: Sequence[Call]) -> dict[str, str]:
+def _parameter_words(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> dict[str, str]:
     """What the launcher's parameters are called, from what the first launch hands over."""
     words: dict[str, str] = {}
     options: dict[str, list[str]] = {}
-    given = calls[0].arguments if calls else ()
+    given = calls[0].args if calls else ()
     for name, argument in zip(kernel.launch.parameters, given, strict=False):
         if kernel.signature.get(name, "").startswith("*") or _POINTER.fullmatch(name):
             options[name] = words_of(argument) or ["tensor"]

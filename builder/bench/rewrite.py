@@ -1,0 +1,152 @@
+"""How readable the Triton of a data set is, and whether making it readable broke any of it."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from builder.bench.readability import Readability, code_lines, readability
+from builder.config import DRAWS, MODES, Limits
+from builder.errors import OperationFailed
+from builder.pipeline.build import PRELOAD
+from builder.pipeline.messages import Job, Outcome
+from builder.pipeline.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    Row = Mapping[str, Any]
+
+LINE_RATIO = 0.5
+MOST_TOKENS = 16_000
+COUNTERS = 0.05
+GENERIC_OF_POLYMORPHIC = 0.8
+POLYMORPHIC = 0.6
+
+_STEP = "builder.bench.rewrite_steps:rewrite_both"
+_LIMITS = Limits(deadline_s=300.0, memory_bytes=6 << 30)
+_VARIANTS = "def get_shape_variants("
+
+
+@dataclass(frozen=True)
+class RewriteBench:
+    """What to measure.
+
+    Attributes:
+        workers: worker processes.
+        seed: of choices among configurations.
+        draws: input sets of a verification.
+        again: captures each program once more and verifies it before and after.
+    """
+
+    workers: int
+    seed: int = 0
+    draws: int = DRAWS
+    again: bool = True
+
+
+def measure(
+    bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]
+) -> dict[str, Any]:
+    """Measures the texts of a data set.
+
+    Args:
+        bench: what to measure.
+        rows: of the data set.
+        on_done: called for each program that was captured again.
+
+    Returns:
+        ``pairs``, ``standalone``, ``verified_before``, ``verified_after``, ``broken``,
+        ``line_ratio_median``, ``tokens_p50``, ``tokens_p95``, ``leftover_identifiers``,
+        ``counter_identifier_share``, ``counters``, ``longest_line_p95``, ``shape_polymorphic``,
+        ``shape_generic``.
+
+    Raises:
+        OperationFailed: there are no pairs, or the workers cannot start.
+    """
+    if not rows:
+        raise OperationFailed("the data set holds no pairs; build one first")
+    found = [readability(row["triton_code"]) for row in rows]
+    return _texts(rows, found) | _verified(bench, rows, on_done)
+
+
+def passes(result: Mapping[str, Any]) -> bool:
+    """Whether the figures are as good as they are meant to be."""
+    return (
+        result["standalone"] == result["pairs"]
+        and result["verified_after"] == result["verified_before"]
+        and result["line_ratio_median"] <= LINE_RATIO
+        and result["tokens_p95"] <= MOST_TOKENS
+        and not result["leftover_identifiers"]
+        and result["counter_identifier_share"] <= COUNTERS
+        and result["shape_generic"] >= GENERIC_OF_POLYMORPHIC * result["shape_polymorphic"]
+        and result["shape_polymorphic"] >= POLYMORPHIC * result["pairs"]
+    )
+
+
+def _texts(rows: Sequence[Row], found: Sequence[Readability]) -> dict[str, Any]:
+    ratios = [
+        one.lines / code_lines(row["original_triton_code"])
+        for row, one in zip(rows, found, strict=True)
+    ]
+    tokens = sorted(one.tokens for one in found)
+    counters = [name for one in found for name in one.counters]
+    widths = sorted(max(map(len, row["triton_code"].splitlines())) for row in rows)
+    return {
+        "pairs": len(rows),
+        "standalone": sum(one.standalone for one in found),
+        "line_ratio_median": round(statistics.median(ratios), 4),
+        "tokens_p50": _quantile(tokens, 0.5),
+        "tokens_p95": _quantile(tokens, 0.95),
+        "longest_line_p95": _quantile(widths, 0.95),
+        "leftover_identifiers": sorted({name for one in found for name in one.leftover}),
+        "counter_identifier_share": round(
+            len(counters) / max(1, sum(one.identifiers for one in found)), 4
+        ),
+        "counters": sorted(set(counters)),
+        "shape_polymorphic": sum(_VARIANTS in row["python_code"] for row in rows),
+        "shape_generic": sum(bool(row.get("shape_generic")) for row in rows),
+    }
+
+
+def _quantile(ordered: Sequence[int], share: float) -> int:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _verified(
+    bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]
+) -> dict[str, Any]:
+    counts = {"verified_before": 0, "verified_after": 0}
+    broken: list[str] = []
+    if not bench.again:
+        return counts | {"broken": broken}
+    with Supervisor(min(bench.workers, len(rows)), _LIMITS, (*PRELOAD, _STEP.partition(":")[0])) as s:
+        for outcome in s.run(_jobs(bench, rows)):
+            before, after, reason = _judged(outcome)
+            counts["verified_before"] += before
+            counts["verified_after"] += after
+            if before != after:
+                broken.append(f"pair {outcome.key}: {reason}")
+            on_done()
+    return counts | {"broken": sorted(broken)}
+
+
+def _jobs(bench: RewriteBench, rows: Sequence[Row]) -> Iterator[Job]:
+    for index, row in enumerate(rows):
+        payload = {key: row[key] for key in ("python_code", "entry_point")}
+        payload |= {
+            "mode": row.get("mode") or MODES[0],
+            "variant": row.get("variant") or "default",
+            "seed": bench.seed + index,
+            "draws": bench.draws,
+        }
+        yield Job(str(index), (_STEP,), payload)
+
+
+def _judged(outcome: Outcome) -> tuple[bool, bool, str]:
+    if outcome.value is not None:
+        value = outcome.value
+        return value["before"], value["after"], value["reason"]
+    rejection = outcome.rejection or {}
+    return False, False, f"{rejection.get('kind')}: {rejection.get('message')}"
