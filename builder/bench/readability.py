@@ -16,8 +16,8 @@ LEFTOVER = re.compile(
 """Identifiers that a compiler gives."""
 
 _COUNTER = re.compile(r".*\d$")
-_KNOWN = re.compile(r"[A-Z_]*|conv[123]d|.*pool[123]d|.*norm[123]d|m2|log1p|log2|exp2|expm1|atan2")
-"""Names that end in a number which counts nothing."""
+_KNOWN = re.compile(r"m2|log1p|log2|exp2|atan2|int8|beta1|beta2")
+"""Names that end in a number which counts nothing: functions, types, Adam's constants."""
 _IMPORTS = {"torch", "triton", "math", "typing"}
 _FOREIGN = ("_inductor", "extern_kernels", "async_compile", "reinterpret_tensor", "raw_stream")
 _LAYOUT = {
@@ -67,7 +67,7 @@ def readability(text: str) -> Readability:
 
 
 def _is_counter(name: str) -> bool:
-    return bool(_COUNTER.fullmatch(name)) and not _KNOWN.fullmatch(name.rstrip("0123456789_") or "_")
+    return bool(_COUNTER.fullmatch(name)) and not _KNOWN.fullmatch(name)
 
 
 def bound_names(tree: ast.AST) -> set[str]:

@@ -46,9 +46,7 @@ class RewriteBench:
     again: bool = True
 
 
-def measure(
-    bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]
-) -> dict[str, Any]:
+def measure(bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]) -> dict[str, Any]:
     """Measures the texts of a data set.
 
     Args:
@@ -121,8 +119,9 @@ def _verified(
     broken: list[str] = []
     if not bench.again:
         return counts | {"broken": broken}
-    with Supervisor(min(bench.workers, len(rows)), _LIMITS, (*PRELOAD, _STEP.partition(":")[0])) as s:
-        for outcome in s.run(_jobs(bench, rows)):
+    preload = (*PRELOAD, _STEP.partition(":")[0])
+    with Supervisor(min(bench.workers, len(rows)), _LIMITS, preload) as supervisor:
+        for outcome in supervisor.run(_jobs(bench, rows)):
             before, after, reason = _judged(outcome)
             counts["verified_before"] += before
             counts["verified_after"] += after

@@ -8,11 +8,12 @@ Written against torch 2.11 to 2.13, held by ``tests/capture/test_origins.py``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import torch.fx
     from torch._inductor.graph import GraphLowering
 
@@ -60,7 +61,8 @@ def origins_of(graph: GraphLowering, source: str) -> Origins:
         if (traced := _traced_name(_origin_node(buffer))) is not None
     }
     lines: dict[str, str] = {}
-    for node in graph.module.graph.nodes:
+    nodes: Iterable[torch.fx.Node] = graph.module.graph.nodes  # type: ignore[union-attr,assignment]
+    for node in nodes:
         name, line = _traced_name(node), _line(node)
         if name is not None and line is not None:
             lines.setdefault(name, line)

@@ -287,17 +287,21 @@ def launcher_text(kernel: StandaloneKernel, doc: str = "") -> str:
     signature = [*tensors.values(), *(("grid_x", "grid_y", "grid_z") * launch.takes_grid)]
     lines = [f"def {kernel.launcher}({', '.join(signature)}):"]
     lines.append(f'    """{doc or f"Launch ``{kernel.name}``."}"""')
-    lines += [f"    {key} = {value!r}" for key, value in launch.settings.items()]
+    grid = ", ".join(launch.grid)
+    named = {key for key in launch.settings if re.search(rf"\b{key}\b", grid)}
+    lines += [f"    {key} = {value!r}" for key, value in launch.settings.items() if key in named]
     described = [tensors[item] for item in launch.described]
     lines += [f"    {PREPARE}({', '.join(described)})"] if described else []
-    trailing = "," if len(launch.grid) == 1 else ""
-    grid = f"({', '.join(launch.grid)}{trailing})"
-    arguments = [*tensors.values(), *(f"{key}={key}" for key in launch.constants)]
-    arguments += [f"num_warps={launch.num_warps}", f"num_stages={launch.num_stages}"]
+    lines.append(f"    grid = ({grid}{',' if len(launch.grid) == 1 else ''})")
+    values = {key: key if key in named else repr(launch.settings[key]) for key in launch.constants}
+    arguments = [*tensors.values(), *(f"{key}={value}" for key, value in values.items())]
+    arguments.append(f"num_warps={launch.num_warps}")
+    if any(isinstance(node, ast.For) for node in ast.walk(kernel.function)):
+        arguments.append(f"num_stages={launch.num_stages}")  # of loops
     if launch.is_cooperative:
         # All blocks must run at once, or those that do would wait for ever.
         arguments.append("launch_cooperative_grid=True")
-    lines.append(f"    {kernel.name}[{grid}]({', '.join(arguments)})")
+    lines.append(f"    {kernel.name}[grid]({', '.join(arguments)})")
     return "\n".join(lines)
 
 

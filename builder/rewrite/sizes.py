@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from builder.capture.sizes import Extent, Sizes
+    from builder.capture.sizes import Extent, Size, Sizes
 
+_LONGEST_CHECK = 60
+_MOST = re.compile(r"<= 2147483647\b")
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 _PRIMES = ((101, 103, 107, 109, 113, 127), (131, 137, 139, 149, 151, 157))
 """Sizes to compare expressions at; two that agree on both are taken to be equal."""
@@ -63,18 +65,38 @@ class SizeNames:
         for tensor, rank in dict.fromkeys((size.tensor, size.rank) for size in self._sizes.free):
             message = f"{tensor}: expected {rank} dimension" + "s" * (rank > 1)
             lines.append(f"if {tensor}.dim() != {rank}:\n    raise ValueError({message!r})")
-        lines += [f"{self._names[size.name]} = {size.expression}" for size in self._sizes.free]
+        for tensor in dict.fromkeys(size.tensor for size in self._sizes.free):
+            lines += self._read([size for size in self._sizes.free if size.tensor == tensor])
         return lines
+
+    def _read(self, sizes: Sequence[Size]) -> list[str]:
+        """Of one tensor; its first sizes at once."""
+        names = [self._names[size.name] for size in sizes]
+        if len(sizes) > 1 and [size.dim for size in sizes] == list(range(len(sizes))):
+            part = "" if len(sizes) == sizes[0].rank else f"[:{len(sizes)}]"
+            return [f"{', '.join(names)} = {sizes[0].tensor}.shape{part}"]
+        return [f"{name} = {size.expression}" for name, size in zip(names, sizes, strict=True)]
 
     def checks(self) -> list[str]:
         """Statements that refuse sizes which the kernels were not made for."""
-        return [self._check(guard) for guard in self._sizes.guards]
+        conditions = [self.renamed(guard) for guard in self._sizes.guards]
+        groups: list[list[ast.expr]] = []
+        for condition in conditions:
+            texts = [ast.unparse(item) for item in (*groups[-1], condition)] if groups else []
+            if groups and len(" and ".join(texts)) <= _LONGEST_CHECK:
+                groups[-1].append(condition)
+            else:
+                groups.append([condition])
+        return [self._check(group) for group in groups]
 
-    def _check(self, guard: str) -> str:
-        condition = self.renamed(guard)
-        read = {node.id for node in ast.walk(condition) if isinstance(node, ast.Name)}
+    def _check(self, conditions: Sequence[ast.expr]) -> str:
+        whole = conditions[0] if len(conditions) == 1 else ast.BoolOp(ast.And(), list(conditions))
+        read = {node.id for node in ast.walk(whole) if isinstance(node, ast.Name)}
         found = ", ".join(f"{{{name}=}}" for name in self._names.values() if name in read)
-        test, text = ast.unparse(ast.UnaryOp(ast.Not(), condition)), ast.unparse(condition)
+        test, text = (
+            _MOST.sub(r"< 2**31", ast.unparse(item))
+            for item in (ast.UnaryOp(ast.Not(), whole), whole)
+        )
         message = f'f"these kernels need {text}, got {found}"'
         return f"if {test}:\n    raise ValueError({message})"
 

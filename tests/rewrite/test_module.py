@@ -340,7 +340,7 @@ def test_sizes_that_the_kernels_were_not_made_for_are_refused(tmp_path):
         ([x[0], y], "x: expected 3 dimensions"),
         ([x[..., 1:], y], r"x: expected torch.float32 of shape \(4, 6, 48\)"),
         ([x.transpose(0, 1), y.transpose(0, 1)], r"x: expected strides \(192, 48, 1\)"),
-        (make_inputs(4, 0), r"seq >= \d, got seq=0"),
+        (make_inputs(4, 0), r"seq >= \d.*got .*seq=0"),
     ):
         with pytest.raises(ValueError, match=message):
             new(*wrong)

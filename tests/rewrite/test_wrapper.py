@@ -7,7 +7,10 @@ from builder.rewrite.kernel import Launch, StandaloneKernel
 from builder.rewrite.wrapper import forward_body
 
 FUNCTION = ast.parse("def add_kernel(x_ptr, weight_ptr, out_ptr):\n    pass").body[0]
-LAUNCH = Launch(("x_ptr", "weight_ptr", "out_ptr"), (), {}, (), ("1",), False, 4, 1, False)
+LAUNCH = Launch(
+    ("x_ptr", "weight_ptr", "out_ptr"), (), {}, (), ("1",), takes_grid=False, num_warps=4,
+    num_stages=1, is_cooperative=False,
+)  # fmt: skip
 KERNELS = {
     "triton_poi_0": StandaloneKernel(
         "add_kernel", "launch_add", FUNCTION, (), LAUNCH, {}, frozenset(), frozenset({2})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from builder.rewrite.style.kinds import KindRewriter, dtype_named, shape_text
 
 if TYPE_CHECKING:
     from builder.rewrite.style.kinds import Kinds
+
+_TRUE = re.compile(r"tl\.full\(\[1(, 1)*\], True, tl\.int1\)")
 
 
 def drop_needless_casts(function: ast.FunctionDef, kinds: Kinds) -> None:
@@ -33,7 +36,28 @@ class _Casts(KindRewriter):
             return self._cast(ast.Call(node.func, node.args[1:], node.keywords), node.args[0], node)
         if name in ("tl.load", "tl.store"):
             return self._access(node, 1 if name == "tl.load" else 2)
+        if name == "tl.where" and len(node.args) == 3:
+            return self._chosen(node)
         return _as_zeros(node) if name == "tl.full" else node
+
+    def _chosen(self, node: ast.Call) -> ast.Call:
+        """``tl.where(mask == 0, a, b)`` is ``tl.where(mask, b, a)``."""
+        condition = node.args[0]
+        if not isinstance(condition, ast.Compare) or not isinstance(condition.ops[0], ast.Eq):
+            return node
+        is_negated = ast.unparse(condition.comparators[0]) == "0"
+        if is_negated and self.kind(condition.left).dtype == "i1":
+            node.args = [condition.left, node.args[2], node.args[1]]
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """``mask & True`` is the mask."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.BitAnd):
+            for one, other in ((node.left, node.right), (node.right, node.left)):
+                if _is_true(other) and self.kind(one).dtype == "i1":
+                    return one
+        return node
 
     def _cast(self, node: ast.Call, value: ast.expr, whole: ast.expr | None = None) -> ast.expr:
         wanted = dtype_named(ast.unparse(node.args[0])) if len(node.args) == 1 else None
@@ -41,7 +65,7 @@ class _Casts(KindRewriter):
         return value if is_same else whole or node
 
     def _spread(self, node: ast.Call, value: ast.expr) -> ast.expr:
-        """``tl.broadcast_to(x, [A, B])``, ``x.broadcast_to(A, B)`` or ``x.broadcast_to(y.shape)``."""
+        """``tl.broadcast_to(x, [A, B])``, ``x.broadcast_to(A, B)`` or ``...to(y.shape)``."""
         given = node.args
         if ast.unparse(value) == "tl":
             value, given = node.args[0], node.args[1:]
@@ -73,12 +97,18 @@ class _Casts(KindRewriter):
         return node.value if is_whole and is_vector else node
 
 
+def _is_true(node: ast.expr) -> bool:
+    return bool(_TRUE.fullmatch(ast.unparse(node)))
+
+
 def _as_zeros(node: ast.Call) -> ast.expr:
-    shape, value, dtype = [*node.args, None, None][:3]
+    if len(node.args) != 3:
+        return node
+    shape, value, dtype = node.args
     is_block = isinstance(shape, ast.List) and any(
         not isinstance(item, ast.Constant) for item in shape.elts
     )
-    if not is_block or dtype is None or not isinstance(value, ast.Constant):
+    if not is_block or not isinstance(value, ast.Constant):
         return node
     if type(value.value) not in (int, float) or value.value != 0 or "int1" in ast.unparse(dtype):
         return node

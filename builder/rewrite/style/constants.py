@@ -57,11 +57,30 @@ class _Settled(ast.NodeTransformer):
                 return node.right
             if right == 0:
                 return node.left
+            return _as_difference(node)
         if isinstance(node.op, (ast.Sub,)) and right == 0:
             return node.left
         if isinstance(node.op, ast.FloorDiv) and right == 1:
             return node.left
         return node
+
+
+def _as_difference(node: ast.BinOp) -> ast.BinOp:
+    """``x + -1 * y`` is ``x - y``, and ``-1 + x`` is ``x - 1``."""
+    for one, other in ((node.left, node.right), (node.right, node.left)):
+        negated = _negated(other)
+        if negated is not None:
+            return ast.BinOp(one, ast.Sub(), negated)
+    return node
+
+
+def _negated(node: ast.expr) -> ast.expr | None:
+    """``y`` of ``-1 * y``, ``1`` of ``-1``."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return node.operand if _number(node.operand) is not None else None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return node.right if ast.unparse(node.left) == "-1" else None
+    return None
 
 
 def _number(node: ast.expr) -> int | None:

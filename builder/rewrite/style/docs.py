@@ -37,7 +37,9 @@ def describe(
         parts.append(_quoted(code))
     parts.append(_work(function, kind))
     text = parts[0] + "\n\n" + "\n\n".join(filter(None, parts[1:])) + "\n"
-    function.body.insert(0, ast.Expr(ast.Constant(textwrap.indent(text, "    ").strip() + "\n    ")))
+    function.body.insert(
+        0, ast.Expr(ast.Constant(textwrap.indent(text, "    ").strip() + "\n    "))
+    )
 
 
 def comments_written(text: str) -> str:
@@ -59,7 +61,7 @@ def _tensors(function: ast.FunctionDef) -> tuple[list[str], list[str]]:
     written: dict[str, None] = {}
     for call in ast.walk(function):
         name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
-        if name == "tl.load" or name == "tl.store" or name.startswith("tl.atomic"):
+        if name in ("tl.load", "tl.store") or name.startswith("tl.atomic"):
             found = [
                 item.id.removesuffix("_ptr")
                 for item in ast.walk(call.args[0])  # type: ignore[attr-defined]
@@ -86,7 +88,9 @@ def _quoted(code: Sequence[str]) -> str:
     shown = [line for line in code if len(line) <= _WIDTH - 4][:_MOST_LINES]
     more = ["..."] if len(shown) < len(code) else []
     safe = [line.replace("\\", "\\\\").replace('"""', "'''") for line in shown]
-    return "\n".join(["PyTorch::", "", *(f"    {line}" for line in [*safe, *more])]) if shown else ""
+    return (
+        "\n".join(["PyTorch::", "", *(f"    {line}" for line in [*safe, *more])]) if shown else ""
+    )
 
 
 def _work(function: ast.FunctionDef, kind: str) -> str:
@@ -142,7 +146,10 @@ def _is_accumulation(statement: ast.stmt) -> bool:
 
 
 _TEMPLATE_COMMENTS = (
-    (r"width = GROUP_M \*", "Tiles in groups of GROUP_M rows share what they load in the L2 cache."),
+    (
+        r"width = GROUP_M \*",
+        "Tiles in groups of GROUP_M rows share what they load in the L2 cache.",
+    ),
     (r"offs_a_m = .* % ", "Rows and columns beyond the end wrap around: loads need no mask there."),
     (r"acc = tl\.zeros", "Accumulate the product along K in float32."),
     (r"idx_y_c = ", "The output channels of this tile."),

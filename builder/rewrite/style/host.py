@@ -49,7 +49,9 @@ def settle_grid(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> Standalo
     if not launch.takes_grid or not calls:
         return kernel
     count = len(launch.parameters)
-    grids = {_in_terms_of(call.args[count:], call.args[:count], launch.parameters) for call in calls}
+    grids = {
+        _in_terms_of(call.args[count:], call.args[:count], launch.parameters) for call in calls
+    }
     grid = grids.pop()
     if grids or grid is None:
         return kernel
@@ -70,12 +72,14 @@ def _in_terms_of(
         names = {node.id for node in ast.walk(item) if isinstance(node, ast.Name)}
         if not names - {"triton", "max", "min"} <= known.keys():
             return None
-        texts.append(re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m.group(), m.group()), ast.unparse(item)))
+        texts.append(
+            re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m.group(), m.group()), ast.unparse(item))
+        )
     return tuple(texts)
 
 
 def words_of(expression: ast.expr) -> list[str]:
-    """Words for a tensor, the shortest first: ``weight``, ``norm_weight`` for ``self.norm.weight``."""
+    """Words for a tensor, the shortest first: ``weight``, then ``norm_weight``."""
     parts = _parts(expression)
     return ["_".join(parts[-count:]) for count in range(1, len(parts) + 1)]
 
@@ -108,7 +112,9 @@ def size_word(expression: ast.expr) -> str:
         if isinstance(expression.op, ast.FloorDiv) and ast.unparse(expression.right) == "2":
             return f"half_{left}"
         if isinstance(expression.op, ast.Mult):
-            return "_".join(filter(None, (left, right))) if left and right else f"all_{left or right}"
+            return (
+                "_".join(filter(None, (left, right))) if left and right else f"all_{left or right}"
+            )
         if isinstance(expression.op, ast.FloorDiv):
             return f"{left}_blocks"
         if isinstance(expression.op, (ast.Add, ast.Sub)) and (left or right):
@@ -181,7 +187,10 @@ def wanted_in_backward(forward: ast.FunctionDef, backward: ast.FunctionDef) -> d
     wanted: dict[str, str] = {}
     saved = next((call.args for call in _calls(forward, "ctx.save_for_backward")), [])
     for statement in backward.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == "ctx.saved_tensors":
+        if (
+            isinstance(statement, ast.Assign)
+            and ast.unparse(statement.value) == "ctx.saved_tensors"
+        ):
             target = statement.targets[0]
             items = target.elts if isinstance(target, ast.Tuple) else [target]
             for item, value in zip(items, saved, strict=False):

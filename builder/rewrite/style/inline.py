@@ -15,8 +15,12 @@ MOST_OPERATIONS = 7
 """In one expression; longer ones are hard to read."""
 _LONGEST = 84
 
-_IMPURE = frozenset("load store atomic_add atomic_max atomic_min atomic_cas atomic_xchg".split())
-_WHOLE = frozenset("sum max min reduce_max reduce_min dot associative_scan cumsum".split())
+_IMPURE = frozenset(
+    {"load", "store", "atomic_add", "atomic_max", "atomic_min", "atomic_cas", "atomic_xchg"}
+)
+_WHOLE = frozenset(
+    {"sum", "max", "min", "reduce_max", "reduce_min", "dot", "associative_scan", "cumsum"}
+)
 """Calls that deserve a line of their own."""
 
 
@@ -57,9 +61,7 @@ def all_blocks(function: ast.FunctionDef) -> list[list[ast.stmt]]:
         found.append(block)
         for statement in block:
             pending += [
-                inner
-                for field in ("body", "orelse")
-                if (inner := getattr(statement, field, None))
+                inner for field in ("body", "orelse") if (inner := getattr(statement, field, None))
             ]
     return found
 
@@ -95,7 +97,7 @@ def _is_pure(node: ast.AST) -> bool:
     )
 
 
-def stores_of(function: ast.FunctionDef) -> Counter[str]:
+def stores_of(function: ast.AST) -> Counter[str]:
     """How often each name is assigned."""
     return Counter(
         node.id
@@ -121,14 +123,37 @@ def copy_names(function: ast.FunctionDef) -> None:
     for block in all_blocks(function):
         for statement in block:
             target = target_of(statement)
-            if target is None or not isinstance(statement, ast.Assign) or stores[target] != 1:
+            if target is None or stores[target] != 1:
                 continue
-            value = statement.value
+            value = getattr(statement, "value", None)
             if isinstance(value, ast.Name) and (
                 stores[value.id] == 1 or (value.id in parameters and not stores[value.id])
             ):
                 renamed[target] = value
+    renamed |= _copies_in_loops(function, stores)
     _Substitute(renamed).visit(function)
+
+
+def _copies_in_loops(function: ast.FunctionDef, stores: Counter[str]) -> dict[str, ast.expr]:
+    """Names that are given the same other name wherever that is assigned."""
+    values: dict[str, list[tuple[int, str]]] = {}
+    assigned: dict[str, list[int]] = {}
+    for number, block in enumerate(all_blocks(function)):
+        for statement in block:
+            target, value = target_of(statement), getattr(statement, "value", None)
+            if target is not None:
+                assigned.setdefault(target, []).append(number)
+            if target is not None and isinstance(value, ast.Name):
+                values.setdefault(target, []).append((number, value.id))
+    found: dict[str, ast.expr] = {}
+    for target, copies in values.items():
+        names = {name for _, name in copies}
+        source = min(names)
+        places = [number for number, _ in copies]
+        is_same = len(names) == 1 and len(copies) == stores[target] == stores[source]
+        if is_same and stores[target] > 1 and places == assigned.get(source):
+            found[target] = ast.Name(source, ast.Load())
+    return found
 
 
 class _Substitute(ast.NodeTransformer):
@@ -176,11 +201,26 @@ def _inline_in(block: list[ast.stmt], stores: Counter[str], reads: Counter[str])
             continue
         if stores[target] != 1 or reads[target] != 1 or not is_movable(line.statement.value):
             continue
+        if _is_mean(line.statement.value, lines[:index]):
+            continue
         place = _reader(lines, index, target)
         if place is not None and _fits(lines[place], line):
             lines[place].take(line, target)
             gone.add(index)
     block[:] = [line.statement for index, line in enumerate(lines) if index not in gone]
+
+
+def _is_mean(value: ast.expr, before: Sequence[_Line]) -> bool:
+    """Whether a value is a sum over a number, which deserves its name."""
+    if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Div):
+        return False
+    if not isinstance(value.left, ast.Name) or not isinstance(value.right, ast.Constant):
+        return False
+    name = value.left.id
+    return any(
+        target_of(line.statement) == name and "tl.sum(" in ast.unparse(line.statement)
+        for line in before
+    )
 
 
 def is_movable(value: ast.expr, *, whole: bool = False) -> bool:

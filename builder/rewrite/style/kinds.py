@@ -1,8 +1,8 @@
 """What a kernel's values are: element type and shape, as far as the text tells.
 
 Triton's own rules (``semantic.py`` of ``triton/language``, ``computation_type_impl`` and
-``binary_op_type_checking_impl``), over syntax trees.  Where a rule is missing the answer is unknown,
-and what depends on it is left as it stands.
+``binary_op_type_checking_impl``), over syntax trees.  Where a rule is missing the answer is
+unknown, and what depends on it is left as it stands.
 """
 
 from __future__ import annotations
@@ -27,15 +27,19 @@ _DTYPES = {
 _RANKS = ("i1", "i8", "i16", "i32", "i64", "bf16", "fp16", "fp32", "fp64")
 _FLOATS = ("bf16", "fp16", "fp32", "fp64")
 
+_TL = {
+    "abs", "exp", "exp2", "log", "log2", "sin", "cos", "sqrt", "sqrt_rn", "rsqrt", "sigmoid",
+    "floor", "ceil", "fma", "div_rn", "erf", "minimum", "maximum",
+}  # fmt: skip
+_LIBDEVICE = {
+    "exp", "exp2", "expm1", "log", "log1p", "log2", "sqrt", "rsqrt", "tanh", "erf", "erfc", "sin",
+    "cos", "tan", "atan", "floor", "ceil", "trunc", "nearbyint", "pow", "fmod", "abs",
+}  # fmt: skip
 _ELEMENTWISE = frozenset(
-    "tl.abs tl.exp tl.exp2 tl.log tl.log2 tl.sin tl.cos tl.sqrt tl.sqrt_rn tl.rsqrt tl.sigmoid "
-    "tl.floor tl.ceil tl.fma tl.div_rn tl.erf tl.minimum tl.maximum maximum minimum "
-    "libdevice.exp libdevice.exp2 libdevice.expm1 libdevice.log libdevice.log1p libdevice.log2 "
-    "libdevice.sqrt libdevice.rsqrt libdevice.tanh libdevice.erf libdevice.erfc libdevice.sin "
-    "libdevice.cos libdevice.tan libdevice.atan libdevice.floor libdevice.ceil libdevice.trunc "
-    "libdevice.nearbyint libdevice.pow libdevice.fmod libdevice.abs".split()
-)
-_REDUCTIONS = frozenset("tl.sum tl.max tl.min reduce_max reduce_min".split())
+    {f"tl.{name}" for name in _TL} | {f"libdevice.{name}" for name in _LIBDEVICE}
+    | {"maximum", "minimum"}
+)  # fmt: skip
+_REDUCTIONS = frozenset(["tl.sum", "tl.max", "tl.min", "reduce_max", "reduce_min"])
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ Kinds = dict[str, Kind]
 
 
 def signature_kinds(signature: Mapping[str, str]) -> Kinds:
-    """Of a kernel's parameters, by Triton's signature (``{"in_ptr0": "*fp32", "xnumel": "i32"}``)."""
+    """Of a kernel's parameters, by Triton's signature (``{"in_ptr0": "*fp32"}``)."""
     kinds: Kinds = {}
     for name, text in signature.items():
         if text.startswith("*"):

@@ -35,6 +35,7 @@ class _Literals(KindRewriter):
     def __init__(self, kinds: Kinds) -> None:
         super().__init__(kinds)
         self._known: dict[str, tuple[ast.expr, str]] = {}
+        self._values: dict[str, ast.expr] = {}
 
     def run(self, function: ast.FunctionDef) -> None:
         once = _assigned_once(function)
@@ -43,6 +44,8 @@ class _Literals(KindRewriter):
                 name, found = statement.targets[0].id, _constant(statement.value)
                 if found is not None and name in once:
                     self._known[name] = found
+                elif name in once:
+                    self._values[name] = statement.value
         super().run(function)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
@@ -85,7 +88,8 @@ class _Literals(KindRewriter):
 
     def _constant_of(self, node: ast.expr) -> tuple[ast.expr, str] | None:
         if isinstance(node, ast.Name):
-            return self._known.get(node.id)
+            value = self._values.get(node.id)
+            return self._known.get(node.id) or (self._filled_like(value) if value else None)
         return self._filled_like(node) or _constant(node)
 
     def _filled_like(self, node: ast.expr) -> tuple[ast.expr, str] | None:

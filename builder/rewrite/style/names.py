@@ -213,9 +213,8 @@ class Names:
         called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
         words = next((words for key, words in _RESULTS.items() if key in called), ())
         for place, item in enumerate(target.elts):
-            if isinstance(item, ast.Name) and item.id not in self.found:
-                if _GENERATED.fullmatch(item.id):
-                    self._give(item.id, words[place] if place < len(words) else "part")
+            if isinstance(item, ast.Name) and _GENERATED.fullmatch(item.id):
+                self._give(item.id, words[place] if place < len(words) else "part")
 
     def _give(self, old: str, word: str) -> None:
         """Takes a word, or that with an ending that tells it from others."""
@@ -255,7 +254,9 @@ def _divisor(value: ast.expr) -> tuple[int, str]:
     if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mod):
         value = value.left
         inner = (
-            value.right if isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv) else 1
+            value.right
+            if isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv)
+            else 1
         )
     elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv):
         inner = value.right
@@ -287,12 +288,13 @@ def _is_start(value: ast.expr) -> bool:
 def _added(value: ast.expr, target: str, names: Mapping[str, str]) -> str:
     """What an accumulator takes in: ``x`` of ``tl.where(mask, acc + x, acc)``."""
     for item in ast.walk(value):
+        pair: list[ast.expr] = []
         if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Add):
-            if isinstance(item.left, ast.Name) and item.left.id == target:
-                return words_for(item.right, names)
-        if isinstance(item, ast.Call) and len(item.args) == 2:
-            if isinstance(item.args[0], ast.Name) and item.args[0].id == target:
-                return words_for(item.args[1], names)
+            pair = [item.left, item.right]
+        elif isinstance(item, ast.Call) and len(item.args) == 2:
+            pair = item.args
+        if pair and isinstance(pair[0], ast.Name) and pair[0].id == target:
+            return words_for(pair[1], names)
     return ""
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
+from typing import TYPE_CHECKING
 
 from builder.rewrite.style.inline import all_blocks, is_movable, reads_of, stores_of, substitute
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 
 def drop_repeats(function: ast.FunctionDef) -> None:

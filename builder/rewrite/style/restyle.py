@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.capture.origins import KernelOrigin
+from builder.rewrite.fold import fold
 from builder.rewrite.style.casts import drop_needless_casts
 from builder.rewrite.style.constants import settle_constants
-from builder.rewrite.style.constants_named import name_sizes
 from builder.rewrite.style.docs import describe
 from builder.rewrite.style.host import (
     launches,
@@ -28,6 +28,8 @@ from builder.rewrite.style.literals import write_literals
 from builder.rewrite.style.names import Hints, Names
 from builder.rewrite.style.products import write_products
 from builder.rewrite.style.repeats import drop_repeats
+from builder.rewrite.style.shared import share_addresses
+from builder.rewrite.style.sizes import name_sizes
 from builder.rewrite.style.versions import separate_versions
 
 if TYPE_CHECKING:
@@ -170,6 +172,7 @@ def simplify(function: ast.FunctionDef, kinds: Kinds) -> None:
     """
     separate_versions(function)
     settle_constants(function)
+    fold(function)
     drop_needless_casts(function, kinds)
     write_literals(function, kinds)
     write_products(function, kinds)
@@ -178,6 +181,7 @@ def simplify(function: ast.FunctionDef, kinds: Kinds) -> None:
     drop_repeats(function)
     inline_temporaries(function)
     drop_unread(function)
+    share_addresses(function)
     ast.fix_missing_locations(function)
 
 

@@ -7,9 +7,12 @@ between two assignments of one list of statements, it is a variable of its own.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 
 from builder.rewrite.style.inline import all_blocks, target_of
+
+_AXIS = re.compile(r"r\d_(index|mask|\d+)")
 
 
 def separate_versions(function: ast.FunctionDef) -> None:
@@ -22,6 +25,8 @@ def separate_versions(function: ast.FunctionDef) -> None:
     for name in [name for name, count in stores.items() if count > 1]:
         owners = [block for block in all_blocks(function) if _assigns(block, name)]
         direct = sum(target_of(line) == name for block in owners for line in block)
+        if _AXIS.fullmatch(name) and len(owners) == direct:
+            continue  # a loop's own index may be called like another loop's
         if direct == stores[name] and _is_self_contained(function.body, name):
             _Versions(name).separate(owners)
 

@@ -72,6 +72,8 @@ def _of_operation(node: ast.BinOp, names: Mapping[str, str]) -> str:
 
 def _of_quotient(left: str, right: str) -> str:
     if not right:
+        if left.endswith("centered_squared_sum"):
+            return _joined(left.removesuffix("_centered_squared_sum"), "variance")
         return re.sub(r"_sum$", "_mean", left) if left.endswith("_sum") else _joined(left, "scaled")
     if re.search(r"root|norm|std|scale|sum$", right):
         return _joined(left, "normalized") if left else _joined("inverse", right)
@@ -106,6 +108,8 @@ def _of_call(node: ast.Call, names: Mapping[str, str]) -> str:
         return chosen if not all(given[1:]) else "selected"
     if name in _FUNCTIONS:
         word = _FUNCTIONS[name]
+        if word == "inverse_root" and re.search(r"variance$|squared_mean$", inner):
+            return "rstd" if inner.endswith("variance") else "inverse_rms"
         is_suffix = word in ("root", "inverse_root", "abs", "rounded", "floor", "power", "ratio")
         return _joined(inner, word) if is_suffix else _joined(word, inner)
     if name in ("zeros", "full"):

@@ -7,14 +7,15 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
+from builder.rewrite.style.inline import target_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LEAST = 4
 """Smaller numbers say what they are: a neighbour, a pair, a half."""
 
-_PLURALS = {"offsets": "NUM_ELEMENTS", "col": "COLS", "row": "ROWS", "batch": "BATCHES", "y": "HEIGHT",
-            "x": "WIDTH"}  # fmt: skip
+_PLURALS = {"offsets": "NUM_ELEMENTS", "batch": "BATCHES", "y": "HEIGHT", "x": "WIDTH"}
 _ACCESSES = ("tl.load", "tl.store", "tl.atomic_add")
 
 
@@ -51,10 +52,9 @@ class _Sizes(ast.NodeTransformer):
 
     def learn(self) -> None:
         """Names the extents that the kernel itself compares with and divides by."""
-        for item in self._function.body:
-            value = item.value if isinstance(item, ast.Assign) else None
-            if isinstance(value, ast.Constant) and type(value.value) is int:
-                self._know(value.value, ast.unparse(item.targets[0]))  # type: ignore[attr-defined]
+        for name, value in _constants(self._function).items():
+            if not name.startswith("BLOCK_"):
+                self._know(value, name)
         for node in ast.walk(self._function):
             for index, extent in _extents(node):
                 self._learn(extent, index)
@@ -152,10 +152,12 @@ class _Sizes(ast.NodeTransformer):
 
 
 def _constants(function: ast.FunctionDef) -> dict[str, int]:
-    found = {}
+    """Numbers that have a name at the top of a function."""
+    found: dict[str, int] = {}
     for item in function.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.value, ast.Constant):
-            found[ast.unparse(item.target)] = item.value.value
+        name, value = target_of(item), getattr(item, "value", None)
+        if name and isinstance(value, ast.Constant) and type(value.value) is int:
+            found[name] = value.value
     return found
 
 
@@ -168,13 +170,12 @@ def _is_index(value: ast.expr) -> bool:
 
 def _extents(node: ast.AST) -> Iterator[tuple[str, int]]:
     """An index, and the number that it stays below: ``row < 56``, ``col = offsets % 64``."""
-    if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name):
-        bound = node.comparators[0]
-        if isinstance(node.ops[0], ast.Lt) and isinstance(bound, ast.Constant):
-            if type(bound.value) is int:
-                yield node.left.id, bound.value
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        value = node.value
-        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mod):
-            if isinstance(value.right, ast.Constant) and type(value.right.value) is int:
-                yield node.targets[0].id, value.right.value
+    found: tuple[ast.expr, ast.expr] | None = None
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Lt):
+        found = node.left, node.comparators[0]
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+        found = (node.targets[0], node.value.right) if isinstance(node.value.op, ast.Mod) else None
+    if found is not None and isinstance(found[0], ast.Name):
+        bound = getattr(found[1], "value", None)
+        if type(bound) is int:
+            yield found[0].id, bound

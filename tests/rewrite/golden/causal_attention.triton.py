@@ -1,0 +1,213 @@
+"""Triton kernels for ``CausalAttention``."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def maximum(a, b):
+    """Elementwise maximum that keeps NaN, as PyTorch's does."""
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def reduce_max(x, axis):
+    """Maximum along an axis, NaN kept."""
+    return tl.reduce(x, axis, maximum)
+
+
+@triton.jit
+def batched_matmul_kernel(query_ptr, key_ptr, product_ptr):
+    """Compute ``product``: batched matmul.
+
+    PyTorch::
+
+        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
+
+    Each program instance computes one tile of ``BLOCK_M`` by ``BLOCK_N`` results.
+    """
+    BLOCK_M: tl.constexpr = 64
+    BLOCK_N: tl.constexpr = 32
+    BLOCK_K: tl.constexpr = 64
+    GROUP_M: tl.constexpr = 8
+    A = query_ptr
+    B = key_ptr
+    M = 128
+    N = 128
+    K = 64
+    BATCH = 8
+    stride_aq = 8192
+    stride_am = 64
+    stride_bq = 8192
+    stride_bn = 64
+    pid = tl.program_id(0)
+    grid_m = (M + BLOCK_M - 1) // BLOCK_M
+    # Tiles in groups of GROUP_M rows share what they load in the L2 cache.
+    width = GROUP_M * ((N + BLOCK_N - 1) // BLOCK_N)
+    group_id = pid // width
+    group_size = min(grid_m - group_id * GROUP_M, GROUP_M)
+    pid_m = group_id * GROUP_M + pid % group_size
+    pid_n = pid % width // group_size
+    tl.assume(pid_m >= 0)
+    tl.assume(pid_n >= 0)
+    rm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    rn = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    ram = tl.max_contiguous(tl.multiple_of(rm % M, BLOCK_M), BLOCK_M)
+    rbn = tl.max_contiguous(tl.multiple_of(rn % N, BLOCK_N), BLOCK_N)
+    rk = tl.arange(0, BLOCK_K)
+    batch = tl.program_id(1) + tl.program_id(2) * tl.num_programs(1)
+    idx_q_clamped = tl.minimum(batch, BATCH - 1)
+    A = A + (ram[:, None] * stride_am + rk[None, :] + idx_q_clamped * stride_aq)
+    B = B + (rk[:, None] + rbn[None, :] * stride_bn + idx_q_clamped * stride_bq)
+    # Accumulate the product along K in float32.
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for k in range(K, 0, -BLOCK_K):
+        a = tl.load(A)
+        b = tl.load(B)
+        acc += tl.dot(a, b, input_precision="ieee")
+        A += BLOCK_K
+        B += BLOCK_K
+    idx_m = rm[:, None]
+    idx_n = rn[None, :]
+    mask = (idx_m < M) & (idx_n < N) & (batch < BATCH)
+    offsets = idx_n + 128 * idx_m + 16384 * batch
+    tl.store(product_ptr + offsets, acc, mask=mask)
+
+
+def launch_batched_matmul(query, key, product):
+    """Launch ``batched_matmul_kernel``."""
+    grid = (8, 8)
+    batched_matmul_kernel[grid](query, key, product, num_warps=4, num_stages=5)
+
+
+@triton.jit
+def tril_bitwise_not_masked_fill_softmax_kernel(product_b_ptr, BLOCK_ROWS: tl.constexpr):
+    """Compute ``product_b``: tril bitwise not masked fill softmax.
+
+    PyTorch::
+
+        mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
+        weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
+
+    Each program instance handles ``BLOCK_ROWS`` rows, all columns at once.
+    """
+    ROWS: tl.constexpr = 1024
+    COLS: tl.constexpr = 128
+    row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
+    row_mask = row < ROWS
+    col = tl.arange(0, COLS)[None, :]
+    offsets = col + 128 * row
+    product_b = tl.load(product_b_ptr + offsets, mask=row_mask, other=0.0)
+    total = tl.full([1, 1], True, tl.int1)
+    mask_is_zero = ((col - row % 128).to(tl.int64) <= 0) & total == 0
+    selected = tl.where(mask_is_zero, float("-inf"), product_b * 0.125)
+    selected_max = reduce_max(tl.where(row_mask, selected, float("-inf")), 1)[:, None]
+    exp_selected_centered = libdevice.exp(selected - selected_max)
+    exp_selected_centered_sum = tl.sum(tl.where(row_mask, exp_selected_centered, 0), 1)[:, None]
+    product_b_b = exp_selected_centered / exp_selected_centered_sum
+    tl.store(product_b_ptr + offsets, product_b_b, mask=row_mask)
+
+
+def launch_tril_bitwise_not_masked_fill_softmax(product_b):
+    """Launch ``tril_bitwise_not_masked_fill_softmax_kernel``."""
+    grid = (1024,)
+    tril_bitwise_not_masked_fill_softmax_kernel[grid](product_b, BLOCK_ROWS=1, num_warps=2)
+
+
+@triton.jit
+def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr, out_ptr):
+    """Compute ``out``: tril bitwise not masked fill batched matmul.
+
+    PyTorch::
+
+        mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
+        weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
+        return weights @ value
+
+    Each program instance computes one tile of ``BLOCK_M`` by ``BLOCK_N`` results.
+    """
+    BLOCK_M: tl.constexpr = 64
+    BLOCK_N: tl.constexpr = 64
+    BLOCK_K: tl.constexpr = 32
+    GROUP_M: tl.constexpr = 8
+    A = product_b_ptr
+    B = value_ptr
+    M = 128
+    N = 64
+    K = 128
+    BATCH = 8
+    stride_aq = 16384
+    stride_am = 128
+    stride_bq = 8192
+    stride_bk = 64
+    pid = tl.program_id(0)
+    grid_m = (M + BLOCK_M - 1) // BLOCK_M
+    # Tiles in groups of GROUP_M rows share what they load in the L2 cache.
+    width = GROUP_M * ((N + BLOCK_N - 1) // BLOCK_N)
+    group_id = pid // width
+    group_size = min(grid_m - group_id * GROUP_M, GROUP_M)
+    pid_m = group_id * GROUP_M + pid % group_size
+    pid_n = pid % width // group_size
+    tl.assume(pid_m >= 0)
+    tl.assume(pid_n >= 0)
+    rm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    rn = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    ram = tl.max_contiguous(tl.multiple_of(rm % M, BLOCK_M), BLOCK_M)
+    rbn = tl.max_contiguous(tl.multiple_of(rn % N, BLOCK_N), BLOCK_N)
+    rk = tl.arange(0, BLOCK_K)
+    batch = tl.program_id(1) + tl.program_id(2) * tl.num_programs(1)
+    idx_q_clamped = tl.minimum(batch, BATCH - 1)
+    A = A + (ram[:, None] * stride_am + rk[None, :] + idx_q_clamped * stride_aq)
+    B = B + (rk[:, None] * stride_bk + rbn[None, :] + idx_q_clamped * stride_bq)
+    # Accumulate the product along K in float32.
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for k in range(K, 0, -BLOCK_K):
+        a = tl.load(A)
+        b = tl.load(B)
+        acc += tl.dot(a, b, input_precision="ieee")
+        A += BLOCK_K
+        B += BLOCK_K * stride_bk
+    idx_m = rm[:, None]
+    idx_n = rn[None, :]
+    mask = (idx_m < M) & (idx_n < N) & (batch < BATCH)
+    offsets = idx_n + 64 * idx_m + 8192 * batch
+    tl.store(out_ptr + offsets, acc, mask=mask)
+
+
+def launch_tril_bitwise_not_masked_fill_batched_matmul(product_b, value, out):
+    """Launch ``tril_bitwise_not_masked_fill_batched_matmul_kernel``."""
+    grid = (2, 8)
+    tril_bitwise_not_masked_fill_batched_matmul_kernel[grid](
+        product_b, value, out, num_warps=8, num_stages=4
+    )
+
+
+def check_tensor(name, tensor, size, stride, dtype):
+    """Raise ``ValueError`` unless a tensor is laid out as the kernels below expect."""
+    if tuple(tensor.shape) != size or tensor.dtype != dtype:
+        raise ValueError(
+            f"{name}: expected {dtype} of shape {size}, got {tensor.dtype} of {tuple(tensor.shape)}"
+        )
+    if any(n > 1 and a != b for n, a, b in zip(size, tensor.stride(), stride)):
+        raise ValueError(f"{name}: expected strides {stride}, got {tensor.stride()}")
+
+
+class CausalAttentionNew(nn.Module):
+    """``CausalAttention`` computed by the kernels above."""
+
+    def forward(self, query, key, value):
+        check_tensor("key", key, (2, 4, 128, 64), (32768, 8192, 64, 1), torch.float32)
+        check_tensor("query", query, (2, 4, 128, 64), (32768, 8192, 64, 1), torch.float32)
+        check_tensor("value", value, (2, 4, 128, 64), (32768, 8192, 64, 1), torch.float32)
+        product = torch.empty((8, 128, 128), dtype=torch.float32, device=query.device)
+        launch_batched_matmul(query, key, product)
+        product_b = torch.as_strided(product, (2, 4, 128, 128), (65536, 16384, 128, 1))
+        launch_tril_bitwise_not_masked_fill_softmax(product_b)
+        out = torch.empty((8, 128, 64), dtype=torch.float32, device=query.device)
+        launch_tril_bitwise_not_masked_fill_batched_matmul(product_b, value, out)
+        return torch.as_strided(out, (2, 4, 128, 64), (32768, 8192, 64, 1))
