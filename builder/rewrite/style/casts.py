@@ -6,6 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from builder.rewrite.style.inline import all_blocks, target_of
 from builder.rewrite.style.kinds import KindRewriter, dtype_named, shape_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ def drop_needless_casts(function: ast.FunctionDef, kinds: Kinds) -> None:
 
 
 class _Casts(KindRewriter):
+    def __init__(self, kinds: Kinds) -> None:
+        super().__init__(kinds)
+        self._true: set[str] = set()
+
+    def run(self, function: ast.FunctionDef) -> None:
+        self._true = {
+            name
+            for block in all_blocks(function)
+            for statement in block
+            if (name := target_of(statement)) is not None
+            and _TRUE.fullmatch(ast.unparse(getattr(statement, "value", None) or statement))
+        }
+        super().run(function)
+
+    def _is_true(self, node: ast.expr) -> bool:
+        named = isinstance(node, ast.Name) and node.id in self._true
+        return named or bool(_TRUE.fullmatch(ast.unparse(node)))
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         name = ast.unparse(node.func)
@@ -36,18 +55,14 @@ class _Casts(KindRewriter):
             return self._cast(ast.Call(node.func, node.args[1:], node.keywords), node.args[0], node)
         if name in ("tl.load", "tl.store"):
             return self._access(node, 1 if name == "tl.load" else 2)
-        if name == "tl.where" and len(node.args) == 3:
-            return self._chosen(node)
         return _as_zeros(node) if name == "tl.full" else node
 
-    def _chosen(self, node: ast.Call) -> ast.Call:
-        """``tl.where(mask == 0, a, b)`` is ``tl.where(mask, b, a)``."""
-        condition = node.args[0]
-        if not isinstance(condition, ast.Compare) or not isinstance(condition.ops[0], ast.Eq):
-            return node
-        is_negated = ast.unparse(condition.comparators[0]) == "0"
-        if is_negated and self.kind(condition.left).dtype == "i1":
-            node.args = [condition.left, node.args[2], node.args[1]]
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        """``mask == 0`` is ``~mask``."""
+        self.generic_visit(node)
+        is_negation = isinstance(node.ops[0], ast.Eq) and ast.unparse(node.comparators[0]) == "0"
+        if is_negation and self.kind(node.left).dtype == "i1":
+            return ast.UnaryOp(ast.Invert(), node.left)
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
@@ -55,7 +70,7 @@ class _Casts(KindRewriter):
         self.generic_visit(node)
         if isinstance(node.op, ast.BitAnd):
             for one, other in ((node.left, node.right), (node.right, node.left)):
-                if _is_true(other) and self.kind(one).dtype == "i1":
+                if self._is_true(other) and self.kind(one).dtype == "i1":
                     return one
         return node
 
@@ -95,10 +110,6 @@ class _Casts(KindRewriter):
         is_whole = isinstance(node.slice, ast.Slice) and node.slice.lower is None
         is_vector = len(self.kind(node.value).shape or ()) == 1
         return node.value if is_whole and is_vector else node
-
-
-def _is_true(node: ast.expr) -> bool:
-    return bool(_TRUE.fullmatch(ast.unparse(node)))
 
 
 def _as_zeros(node: ast.Call) -> ast.expr:

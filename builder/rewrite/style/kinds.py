@@ -299,6 +299,7 @@ def _hinted(node: ast.Call, kinds: Mapping[str, Kind]) -> Kind:
 
 
 _CALLS: dict[str, Callable[[ast.Call, Mapping[str, Kind]], Kind]] = {
+    "sort_values": lambda node, kinds: kind_of(node.args[0], kinds),
     "float": lambda _, __: Kind(FLOAT, ()),
     "max": _least,
     "min": _least,

@@ -71,6 +71,8 @@ class Names:
         kept = {name for name in stored if not _GENERATED.fullmatch(name)}
         parameters = {item.arg for item in function.args.args}
         self._taken = {*taken, *_RESERVED, *(kept - parameters)}
+        self._loops = _loops_of(function)
+        self._taken_in_loops: dict[int, set[str]] = {}
         self._is_reduction = any(name.startswith("r0_") or name == "R0_BLOCK" for name in stored)
         self._is_tiled = "YBLOCK" in stored
         self._name_parameters()
@@ -227,10 +229,36 @@ class Names:
         candidates += [f"{stem}_{number}" for number in range(2, 1000)]
         for candidate in candidates:
             name = f"{candidate}_ptr" if is_pointer else candidate
-            if name not in self._taken:
-                self._taken.add(name)
+            if self._take(name, self._loops.get(old)):
                 self.found[old] = name
                 return
+
+    def _take(self, name: str, loop: int | None) -> bool:
+        """Whether a name is free; one that lives in one loop may live in another, too."""
+        others = self._taken_in_loops
+        if name in self._taken:
+            return False
+        if loop is None:
+            if any(name in names for names in others.values()):
+                return False
+            self._taken.add(name)
+            return True
+        if name in others.setdefault(loop, set()):
+            return False
+        others[loop].add(name)
+        return True
+
+
+def _loops_of(function: ast.FunctionDef) -> dict[str, int]:
+    """The names that occur in one loop at the top of a function alone, and which that is."""
+    places: dict[str, set[int]] = {}
+    for number, statement in enumerate(function.body):
+        place = number if isinstance(statement, ast.For) else -1
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name):
+                places.setdefault(node.id, set()).add(place)
+    lone = {name: min(found) for name, found in places.items() if len(found) == 1}
+    return {name: place for name, place in lone.items() if place >= 0}
 
 
 _BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r0", "R1_BLOCK": "r1"}
@@ -238,6 +266,7 @@ _PLACES = ("col", "row", "plane", "slab", "outer")
 _RESULTS: dict[str, tuple[str, ...]] = {
     "welford": ("mean", "m2", "weight"),
     "online_softmax": ("row_max", "row_sum"),
+    "associative_scan": ("scanned", "scanned_index", "scanned_weight"),
     "with_index": ("value", "index"),
     "sort": ("sorted_values", "order"),
     "mantissa": ("mantissa", "exponent"),

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 _LEAST = 4
 """Smaller numbers say what they are: a neighbour, a pair, a half."""
 
-_PLURALS = {"offsets": "NUM_ELEMENTS", "batch": "BATCHES", "y": "HEIGHT", "x": "WIDTH"}
+_PLURALS = {
+    "inner": "INNER_SIZE", "offsets": "NUM_ELEMENTS", "batch": "BATCHES", "y": "HEIGHT",
+    "x": "WIDTH",
+}  # fmt: skip
 _ACCESSES = ("tl.load", "tl.store", "tl.atomic_add")
 
 
@@ -53,7 +56,7 @@ class _Sizes(ast.NodeTransformer):
     def learn(self) -> None:
         """Names the extents that the kernel itself compares with and divides by."""
         for name, value in _constants(self._function).items():
-            if not name.startswith("BLOCK_"):
+            if (name.isupper() and not name.startswith("BLOCK_")) or name.startswith("num_"):
                 self._know(value, name)
         for node in ast.walk(self._function):
             for index, extent in _extents(node):
@@ -88,7 +91,7 @@ class _Sizes(ast.NodeTransformer):
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign:
-        is_index = _is_index(node.value)
+        is_index = _is_index(node.value) or ast.unparse(node.targets[0]).startswith("offsets")
         self._depth += is_index
         node.value = self.visit(node.value)
         self._depth -= is_index
@@ -109,6 +112,10 @@ class _Sizes(ast.NodeTransformer):
             for one, other in ((node.left, node.right), (node.right, node.left)):
                 if isinstance(one, ast.Constant) and type(one.value) is int:
                     self._learn_stride(one.value, other)
+        elif self._depth and isinstance(node.op, (ast.Mod, ast.FloorDiv)):
+            value = getattr(node.right, "value", None)
+            if type(value) is int and self._product(value) is None:
+                self._learn(value, "inner")
         self.generic_visit(node)
         return node
 

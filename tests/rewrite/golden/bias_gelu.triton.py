@@ -18,10 +18,11 @@ def add_gelu_kernel(x_ptr, bias_ptr, gelu_ptr, num_elements, BLOCK_SIZE: tl.cons
 
     Each program instance handles ``BLOCK_SIZE`` elements.
     """
+    FEATURES: tl.constexpr = 768
     offsets = tl.program_id(0) * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)
     mask = offsets < num_elements
     x = tl.load(x_ptr + offsets, mask=mask)
-    bias = tl.load(bias_ptr + offsets % 768, mask=mask)
+    bias = tl.load(bias_ptr + offsets % FEATURES, mask=mask)
     x_plus_bias = x + bias
     erf_x_plus_bias_scaled = libdevice.erf(x_plus_bias * 0.7071067811865476) + 1.0
     tl.store(gelu_ptr + offsets, x_plus_bias * 0.5 * erf_x_plus_bias_scaled, mask=mask)
@@ -60,11 +61,11 @@ class BiasGeluNew(nn.Module):
         batch, tokens = x.shape[:2]
         if not (batch >= 1 and tokens >= 1):
             raise ValueError(
-                f"these kernels need batch >= 1 and tokens >= 1, got batch={batch!r}, tokens={tokens!r}"
+                f"these kernels need batch >= 1 and tokens >= 1, got {batch=}, {tokens=}"
             )
         if not 768 * batch * tokens < 2**31:
             raise ValueError(
-                f"these kernels need 768 * batch * tokens < 2**31, got batch={batch!r}, tokens={tokens!r}"
+                f"these kernels need 768 * batch * tokens < 2**31, got {batch=}, {tokens=}"
             )
         check_tensor("self.bias", self.bias, (768,), (1,), torch.float32)
         check_tensor("x", x, (batch, tokens, 768), (768 * tokens, 768, 1), torch.float32)

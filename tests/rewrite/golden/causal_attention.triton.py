@@ -73,7 +73,7 @@ def batched_matmul_kernel(query_ptr, key_ptr, product_ptr):
     idx_m = rm[:, None]
     idx_n = rn[None, :]
     mask = (idx_m < M) & (idx_n < N) & (batch < BATCH)
-    offsets = idx_n + 128 * idx_m + 16384 * batch
+    offsets = idx_n + M * idx_m + M * M * batch
     tl.store(product_ptr + offsets, acc, mask=mask)
 
 
@@ -100,11 +100,10 @@ def tril_bitwise_not_masked_fill_softmax_kernel(product_b_ptr, BLOCK_ROWS: tl.co
     row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.arange(0, COLS)[None, :]
-    offsets = col + 128 * row
+    offsets = col + COLS * row
     product_b = tl.load(product_b_ptr + offsets, mask=row_mask, other=0.0)
-    total = tl.full([1, 1], True, tl.int1)
-    mask_is_zero = ((col - row % 128).to(tl.int64) <= 0) & total == 0
-    selected = tl.where(mask_is_zero, float("-inf"), product_b * 0.125)
+    index_is_not_zero = ~((col - row % 128).to(tl.int64) <= 0)
+    selected = tl.where(index_is_not_zero, float("-inf"), product_b * 0.125)
     selected_max = reduce_max(tl.where(row_mask, selected, float("-inf")), 1)[:, None]
     exp_selected_centered = libdevice.exp(selected - selected_max)
     exp_selected_centered_sum = tl.sum(tl.where(row_mask, exp_selected_centered, 0), 1)[:, None]
@@ -175,7 +174,7 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr,
     idx_m = rm[:, None]
     idx_n = rn[None, :]
     mask = (idx_m < M) & (idx_n < N) & (batch < BATCH)
-    offsets = idx_n + 64 * idx_m + 8192 * batch
+    offsets = idx_n + N * idx_m + N * M * batch
     tl.store(out_ptr + offsets, acc, mask=mask)
 
 

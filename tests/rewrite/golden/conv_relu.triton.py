@@ -24,16 +24,18 @@ def conv_kernel(image_ptr, scratch_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl
     """
     ROWS: tl.constexpr = 64
     COLS: tl.constexpr = 784
-    INNERS: tl.constexpr = 32
+    INNER_SIZE: tl.constexpr = 32
     row = tl.program_id(1) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.program_id(0) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)[None, :]
     col_mask = col < COLS
-    inner = row % INNERS
-    outer = row // INNERS
+    inner = row % INNER_SIZE
+    outer = row // INNER_SIZE
     mask = col_mask & row_mask
     scratch = tl.load(image_ptr + (col + COLS * row), mask=mask)
-    tl.store(scratch_ptr + (inner + INNERS * col + INNERS * COLS * outer), scratch, mask=mask)
+    tl.store(
+        scratch_ptr + (inner + INNER_SIZE * col + INNER_SIZE * COLS * outer), scratch, mask=mask
+    )
 
 
 def launch_conv(image, scratch):
@@ -55,14 +57,14 @@ def conv_2_kernel(weight_ptr, scratch_b_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COL
     Each program instance handles a tile of ``BLOCK_ROWS`` by ``BLOCK_COLS``.
     """
     COLS: tl.constexpr = 9
-    COL_STRIDE: tl.constexpr = 32
+    INNER_SIZE: tl.constexpr = 32
     row = tl.program_id(1) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     col = tl.program_id(0) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)[None, :]
     col_mask = col < COLS
-    inner = row // 32
+    inner = row // INNER_SIZE
     scratch_b = tl.load(weight_ptr + (col + COLS * row), mask=col_mask)
     tl.store(
-        scratch_b_ptr + (row % 32 + COL_STRIDE * col + COLS * COL_STRIDE * inner),
+        scratch_b_ptr + (row % INNER_SIZE + INNER_SIZE * col + COLS * INNER_SIZE * inner),
         scratch_b,
         mask=col_mask,
     )
@@ -149,7 +151,7 @@ def conv_relu_kernel(scratch_ptr, scratch_b_ptr, bias_ptr, relu_ptr):
     col_c = col_b[:, None]
     idx_c = idx_y_c[None, :]
     idx_w = idx_y_w[:, None]
-    offsets = idx_w + 28 * idx_y_h[:, None] + 784 * idx_c + 50176 * col_c
+    offsets = idx_w + IN_H * idx_y_h[:, None] + COLS * idx_c + OUT_C * COLS * col_c
     col = offsets % COLS
     bias = tl.load(bias_ptr + tl.broadcast_to(idx_c, [BLOCK_M, BLOCK_N]), mask=mask, other=0)
     relu = maximum(0, acc + bias)

@@ -16,10 +16,11 @@ def sigmoid_mul_kernel(x_ptr, gate_ptr, gain_ptr, out_ptr, BLOCK_SIZE: tl.conste
 
     Each program instance handles ``BLOCK_SIZE`` elements.
     """
+    INNER_SIZE: tl.constexpr = 256
     offsets = tl.program_id(0) * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)
     x = tl.load(x_ptr + offsets)
     gate = tl.load(gate_ptr + offsets)
-    gain = tl.load(gain_ptr + offsets % 256)
+    gain = tl.load(gain_ptr + offsets % INNER_SIZE)
     tl.store(out_ptr + offsets, x * tl.sigmoid(gate) * gain)
 
 
@@ -55,7 +56,7 @@ def sigmoid_mul_sum_sigmoid_backward_kernel(
     row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.arange(0, COLS)[None, :]
-    offsets = row + 256 * col
+    offsets = row + ROWS * col
     grad_output = tl.load(grad_output_ptr + offsets, mask=row_mask, other=0.0)
     x = tl.load(x_ptr + offsets, mask=row_mask, other=0.0)
     gate = tl.load(gate_ptr + offsets, mask=row_mask, other=0.0)

@@ -50,7 +50,7 @@ def linear_silu_kernel(bias_ptr, x_ptr, weight_ptr, silu_ptr, tokens):
     row = rm[:, None]
     col = rn[None, :]
     mask = (row < tokens) & (col < N)
-    offsets = col + 1024 * row
+    offsets = col + N * row
     bias = tl.load(bias_ptr + tl.broadcast_to(col, [BLOCK_M, BLOCK_N]), mask=mask, other=0).to(
         tl.float32
     )
@@ -94,7 +94,7 @@ class LinearSiluNew(nn.Module):
         tokens = x.shape[0]
         if not (tokens >= 1 and 1024 * tokens < 2**31):
             raise ValueError(
-                f"these kernels need tokens >= 1 and 1024 * tokens < 2**31, got tokens={tokens!r}"
+                f"these kernels need tokens >= 1 and 1024 * tokens < 2**31, got {tokens=}"
             )
         check_tensor("self.proj.weight", self.proj.weight, (1024, 512), (512, 1), torch.bfloat16)
         check_tensor("self.proj.bias", self.proj.bias, (1024,), (1,), torch.bfloat16)

@@ -38,12 +38,12 @@ def power_mean_add_mul_kernel(
     for col_start in tl.range(0, num_cols, BLOCK_COLS):
         col = col_start + col_lane
         col_mask = col < num_cols
-        mask_b = col_mask & row_mask
-        offsets = col + 5120 * row
-        x_b = tl.load(x_ptr + offsets, mask=mask_b, other=0.0)
+        mask = col_mask & row_mask
+        offsets = col + num_cols * row
+        x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
         weight = tl.load(weight_ptr + col, mask=col_mask, other=0.0)
-        out = x_b * libdevice.rsqrt(x_squared_sum / 5120.0 + 1e-06) * weight
-        tl.store(out_ptr + offsets, out, mask=mask_b)
+        out = x * libdevice.rsqrt(x_squared_sum / 5120.0 + 1e-06) * weight
+        tl.store(out_ptr + offsets, out, mask=mask)
 
 
 def launch_power_mean_add_mul(x, weight, out, num_rows):
@@ -86,9 +86,9 @@ class RMSNormNew(nn.Module):
             raise ValueError("x: expected 2 dimensions")
         rows = x.shape[0]
         if not (rows >= 1 and rows < 2**31):
-            raise ValueError(f"these kernels need rows >= 1 and rows < 2**31, got rows={rows!r}")
+            raise ValueError(f"these kernels need rows >= 1 and rows < 2**31, got {rows=}")
         if not 5120 * rows < 2**31:
-            raise ValueError(f"these kernels need 5120 * rows < 2**31, got rows={rows!r}")
+            raise ValueError(f"these kernels need 5120 * rows < 2**31, got {rows=}")
         check_tensor("x", x, (rows, 5120), (5120, 1), torch.float32)
         check_tensor("self.weight", self.weight, (5120,), (1,), torch.float32)
         out = torch.empty((rows, 5120), dtype=torch.float32, device=x.device)

@@ -31,10 +31,10 @@ def cumsum_div_kernel(out_ptr, values_ptr, BLOCK_ROWS: tl.constexpr):
     col = tl.arange(0, BLOCK_COLS)[None, :]
     col_mask = col < COLS
     mask = col_mask & row_mask
-    offsets = col + 500 * row
+    offsets = col + COLS * row
     values = tl.load(values_ptr + offsets, mask=mask, other=0.0)
-    (part,) = tl.associative_scan((values,), 1, cumsum_div_combine)
-    out = part / (1 + col).to(tl.float32)
+    (scanned,) = tl.associative_scan((values,), 1, cumsum_div_combine)
+    out = scanned / (1 + col).to(tl.float32)
     tl.store(out_ptr + offsets, out, mask=mask)
 
 

@@ -37,7 +37,7 @@ def softmax_sub_exp_div_kernel(logits_ptr, out_ptr, num_rows, BLOCK_ROWS: tl.con
     col = tl.arange(0, BLOCK_COLS)[None, :]
     col_mask = col < COLS
     mask = col_mask & row_mask
-    offsets = col + 1000 * row
+    offsets = col + COLS * row
     logits = tl.load(logits_ptr + offsets, mask=mask, other=0.0)
     selected = tl.where(mask, logits, float("-inf"))
     selected_max = reduce_max(selected, 1)[:, None]
@@ -71,9 +71,9 @@ class SoftmaxNew(nn.Module):
             raise ValueError("logits: expected 2 dimensions")
         rows = logits.shape[0]
         if not (rows >= 1 and rows < 2**31):
-            raise ValueError(f"these kernels need rows >= 1 and rows < 2**31, got rows={rows!r}")
+            raise ValueError(f"these kernels need rows >= 1 and rows < 2**31, got {rows=}")
         if not 1000 * rows < 2**31:
-            raise ValueError(f"these kernels need 1000 * rows < 2**31, got rows={rows!r}")
+            raise ValueError(f"these kernels need 1000 * rows < 2**31, got {rows=}")
         check_tensor("logits", logits, (rows, 1000), (1000, 1), torch.float32)
         out = torch.empty((rows, 1000), dtype=torch.float32, device=logits.device)
         launch_softmax_sub_exp_div(logits, out, rows)

@@ -67,10 +67,9 @@ def sort_mul_kernel(out_ptr, samples_ptr, BLOCK_ROWS: tl.constexpr):
     row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.arange(0, COLS)[None, :]
-    offsets = col + 128 * row
+    offsets = col + COLS * row
     samples = tl.load(samples_ptr + offsets, mask=row_mask, other=0.0)
-    total = tl.full([1, 1], 0.5, tl.float32)
-    out = sort_values(samples, None, 1, descending=False) * total
+    out = sort_values(samples, None, 1, descending=False) * 0.5
     tl.store(out_ptr + offsets, out, mask=row_mask)
 
 
