@@ -48,11 +48,11 @@ def test_every_row_of_a_build_verifies_again(pairs):
 def test_each_tampered_row_fails_and_says_why(pairs, tmp_path):
     good = rows_of(pairs)[0]
     changes = {
-        "* tmp": "+ tmp",
+        "tl.arange(0, ": "1 + tl.arange(0, ",
         "\n        return ": "\n        return 1.5 * ",
         "import torch\n": "import torch\nimport torch._inductor\n",
-        "check_tensor('": "while True: pass\n        check_tensor('",
-        "    check_tensor('": "    import ctypes; ctypes.string_at(0)\n        check_tensor('",
+        'check_tensor("': 'while True: pass\n        check_tensor("',
+        '    check_tensor("': '    import ctypes; ctypes.string_at(0)\n        check_tensor("',
     }
     texts = [good["triton_code"].replace(old, new, 1) for old, new in changes.items()] + [""]
     rows = [good | {"triton_code": text} for text in texts]

@@ -89,14 +89,14 @@ CASES = [
     ("softmax", "cooperative", "launch_cooperative_grid=True"),
     ("extremes", "cooperative", "grid_barrier("),
     ("norm", "descriptors", "prepare_descriptors("),
-    ("columns", "tiled", "YBLOCK"),
+    ("columns", "tiled", "tl.program_id(1) * BLOCK_"),
     ("transposed", "descriptors", "tl.make_tensor_descriptor("),
     ("columns", "unsplit", "launch_mean_sum"),
     ("transposed", "block_pointers", "tl.make_block_ptr("),
     ("odd", "block_pointers", "boundary_check="),
     ("columns", "block_pointers", "tl.make_block_ptr("),
     ("apart", "combo", "elif pid"),
-    ("planes", "combo", "YBLOCK"),
+    ("planes", "combo", "tl.program_id(1) * BLOCK_"),
     ("causal", "flex", "flex_attention_kernel"),
     ("grouped", "flex", "flex_attention_forward_inner"),
     ("running", "default", "preceding_blocks("),
@@ -121,38 +121,40 @@ def test_a_described_target_decides_how_many_blocks_cooperate():
 
 
 FAULTS = {
-    "no barrier": ("softmax", "cooperative", "    grid_barrier(sem_ptr + tl.program_id(1))\n", ""),
-    "barrier of another row": (
-        "softmax", "cooperative", "grid_barrier(sem_ptr + tl.program_id(1))",
-        "grid_barrier(sem_ptr + tl.program_id(0))",
+    "no barrier": (
+        "softmax", "cooperative", "    grid_barrier(semaphores_ptr + tl.program_id(1))\n", "",
     ),
-    "semaphore not cleared": ("softmax", "cooperative", "        semaphores_0.zero_()\n", ""),
+    "barrier of another row": (
+        "softmax", "cooperative", "grid_barrier(semaphores_ptr + tl.program_id(1))",
+        "grid_barrier(semaphores_ptr + tl.program_id(0))",
+    ),
+    "semaphore not cleared": ("softmax", "cooperative", "        semaphores.zero_()\n", ""),
     "relaxed arrival": ("softmax", "cooperative", 'sem="release"', 'sem="relaxed"'),
     "workspace too small": (
-        "softmax", "cooperative", "workspace_0 = torch.empty((2048,)",
-        "workspace_0 = torch.empty((256,)",
+        "softmax", "cooperative", "workspace = torch.empty((2048,)",
+        "workspace = torch.empty((256,)",
     ),
     "no allocator": ("transposed", "descriptors", "    triton.set_allocator(scratch)\n", ""),
     "descriptor of another shape": (
         "transposed", "descriptors", "shape=[72, 136]", "shape=[71, 136]",
     ),
-    "block pointer unchecked": ("odd", "block_pointers", ", boundary_check=[0]", ""),
+    "block pointer unchecked": ("odd", "block_pointers", "boundary_check=[0]", "boundary_check=[]"),
     "one kernel of several is off": ("apart", "combo", "tl.cos(", "tl.sin("),
     "attention looks ahead": (
-        "causal", "flex", "mask_mod_output = tmp3", "mask_mod_output = tmp3 | True",
+        "causal", "flex", "mask_mod_output = m >= n", "mask_mod_output = (m >= n) | True",
     ),
     "keys left out": (
-        "causal", "flex", "tl.minimum(kv_num_blocks * SPARSE_KV_MULTIPLE,",
-        "tl.minimum(kv_num_blocks * SPARSE_KV_MULTIPLE - 2,",
+        "causal", "flex", "kv_num_blocks * SPARSE_KV_MULTIPLE, tl",
+        "kv_num_blocks * SPARSE_KV_MULTIPLE - 2, tl",
     ),
     "another head's keys": (
         "grouped", "flex", "off_hkv = off_hq // GQA_SHARED_HEADS", "off_hkv = off_hq % 2",
     ),
     "grid one block short": (
-        "running", "default", "grid = (triton.cdiv(9000, R0_BLOCK)",
-        "grid = (triton.cdiv(9000, R0_BLOCK) - 1",
+        "running", "default", "grid = (triton.cdiv(9000, BLOCK_COLS)",
+        "grid = (triton.cdiv(9000, BLOCK_COLS) - 1",
     ),
-    "scratch not cleared": ("running", "default", "        workspace_0.zero_()\n", ""),
+    "scratch not cleared": ("running", "default", "        workspace.zero_()\n", ""),
     "published before it is there": (
         "running_integers", "default", 'tl.full((), 1, tl.uint64), sem="release"',
         'tl.full((), 1, tl.uint64), sem="relaxed"',

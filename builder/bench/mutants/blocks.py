@@ -12,7 +12,7 @@ from builder.bench.mutants.source import Candidate, Source, called, launches, wa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BLOCK = re.compile(r"[XYZ]BLOCK|BLOCK_[MNQ]\w*|BLOCK")
+_BLOCK = re.compile(r"[XYZ]BLOCK|BLOCK_[MNQ]\w*|BLOCK|BLOCK_(SIZE|ROWS|PLANES|SLABS)")
 _LOOP_BLOCK = re.compile(r"[XYZ]BLOCK|R\d?_?BLOCK|R\d_BLOCK|BLOCK\w*")
 
 

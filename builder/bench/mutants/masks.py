@@ -66,21 +66,36 @@ def dropped_selection(source: Source) -> Iterator[Candidate]:
 def shifted_mask(source: Source) -> Iterator[Candidate]:
     """The bound of a comparison that gives a mask moves by one, either way."""
     for function in source.device_functions:
+        sizes = _sizes(function)
         for node in walk(function, ast.Compare):
             bound = node.comparators[0]
             if not isinstance(node.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE)):
                 continue
-            if not _is_bound(bound):
+            if not _is_bound(bound, sizes):
                 continue
             end = source.span(bound)[1]
             for change in (" - 1", " + 1"):
                 yield Candidate(function.name, node.lineno, (Edit(end, end, change),))
 
 
-def _is_bound(node: ast.expr) -> bool:
-    """A size: a name like ``xnumel``, ``r0_numel``, ``M``, ``IN_H``, ``k``; not a ``tmp``."""
+def _sizes(function: ast.FunctionDef) -> set[str]:
+    """Names of sizes: parameters that are no pointers, constants, and what loops count."""
+    given = {item.arg for item in function.args.args if not item.arg.endswith("_ptr")}
+    constants = {ast.unparse(node.target) for node in walk(function, ast.AnnAssign)}
+    plain = {
+        ast.unparse(node.targets[0])
+        for node in walk(function, ast.Assign)
+        if isinstance(node.value, ast.Constant)
+    }
+    return (
+        given | constants | plain | {ast.unparse(loop.target) for loop in walk(function, ast.For)}
+    )
+
+
+def _is_bound(node: ast.expr, sizes: set[str]) -> bool:
+    """A size: a name like ``num_rows``, ``M``, ``IN_H``, ``k``, or a number."""
     if isinstance(node, ast.Name):
-        return not node.id.startswith(("tmp", "_tmp"))
+        return node.id in sizes
     return isinstance(node, ast.Constant) and type(node.value) is int
 
 

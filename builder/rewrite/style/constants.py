@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections import Counter
 
-from builder.rewrite.style.inline import all_blocks, target_of
+from builder.rewrite.style.inline import all_blocks, stores_of, target_of
 
 _SETTINGS = ("tl.", "torch.")
 
 
 def settle_constants(function: ast.FunctionDef) -> None:
     """Writes types, flags, zeros and ones into a kernel, and folds what they leave; in place."""
-    stores = Counter(
-        node.id
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
+    stores = stores_of(function)
     known: dict[str, ast.expr] = {}
     for block in all_blocks(function):
         for statement in block:

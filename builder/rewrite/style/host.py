@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -140,6 +141,7 @@ def name_buffers(
     used |= {item.arg for item in ast.walk(function) if isinstance(item, ast.arg)} | set(taken)
     returned = _returned(function)
     names: dict[str, str] = {}
+    used |= set(dir(builtins))
     for old in _assigned(function):
         word = (wanted or {}).get(old) or _buffer_word(old, origins, returned)
         names[old] = _unique(word, used)
@@ -177,6 +179,7 @@ def _buffer_word(old: str, origins: Origins, returned: Sequence[str]) -> str:
 
 
 def _unique(word: str, used: set[str]) -> str:
+    word = f"{word}_out" if word in dir(builtins) else word
     candidates = [word, *(f"{word}_{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")]
     candidates += [f"{word}_{number}" for number in range(27, 1000)]
     return next(item for item in candidates if item not in used)

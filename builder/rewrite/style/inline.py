@@ -97,13 +97,14 @@ def _is_pure(node: ast.AST) -> bool:
     )
 
 
-def stores_of(function: ast.AST) -> Counter[str]:
-    """How often each name is assigned."""
-    return Counter(
-        node.id
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
+def stores_of(node: ast.AST) -> Counter[str]:
+    """How often each name is assigned; a parameter is, by the caller."""
+    names = [
+        item.id
+        for item in ast.walk(node)
+        if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store)
+    ]
+    return Counter([*names, *(item.arg for item in ast.walk(node) if isinstance(item, ast.arg))])
 
 
 def reads_of(node: ast.AST) -> Counter[str]:
@@ -118,7 +119,6 @@ def reads_of(node: ast.AST) -> Counter[str]:
 def copy_names(function: ast.FunctionDef) -> None:
     """``x3 = xindex``: the name itself is read, where neither ever changes; in place."""
     stores = stores_of(function)
-    parameters = {item.arg for item in function.args.args}
     renamed: dict[str, ast.expr] = {}
     for block in all_blocks(function):
         for statement in block:
@@ -126,9 +126,7 @@ def copy_names(function: ast.FunctionDef) -> None:
             if target is None or stores[target] != 1:
                 continue
             value = getattr(statement, "value", None)
-            if isinstance(value, ast.Name) and (
-                stores[value.id] == 1 or (value.id in parameters and not stores[value.id])
-            ):
+            if isinstance(value, ast.Name) and stores[value.id] == 1:
                 renamed[target] = value
     renamed |= _copies_in_loops(function, stores)
     _Substitute(renamed).visit(function)

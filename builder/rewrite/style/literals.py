@@ -11,6 +11,7 @@ import ast
 import copy
 from typing import TYPE_CHECKING
 
+from builder.rewrite.style.inline import stores_of
 from builder.rewrite.style.kinds import KindRewriter, dtype_named, promoted, shape_text
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Literals(KindRewriter):
         self._values: dict[str, ast.expr] = {}
 
     def run(self, function: ast.FunctionDef) -> None:
-        once = _assigned_once(function)
+        once = {name for name, count in stores_of(function).items() if count == 1}
         for statement in ast.walk(function):
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 name, found = statement.targets[0].id, _constant(statement.value)
@@ -115,15 +116,6 @@ class _Literals(KindRewriter):
             return node
         is_spread = all(size == "1" for size in kind.shape)
         return node if is_spread and self._constant_of(other) is not None else copy.deepcopy(value)
-
-
-def _assigned_once(function: ast.FunctionDef) -> set[str]:
-    names: list[str] = [
-        node.id
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-    return {name for name in names if names.count(name) == 1}
 
 
 def _constant(node: ast.expr) -> tuple[ast.expr, str] | None:

@@ -12,7 +12,7 @@ from builder.rewrite.style.inline import all_blocks, target_of
 from builder.rewrite.style.words import LONGEST, words_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 _GENERATED = re.compile(
@@ -25,7 +25,7 @@ _VERSIONS = {
 }  # fmt: skip
 """What a template's names are called, where each assignment has a name of its own."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins)}) - {"input", "sum"}
+_RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins)})
 
 _INDEX_WORDS = {
     "height": "y", "h": "y", "width": "x", "w": "x", "channels": "channel", "c": "channel",
@@ -75,6 +75,8 @@ class Names:
         self._taken_in_loops: dict[int, set[str]] = {}
         self._is_reduction = any(name.startswith("r0_") or name == "R0_BLOCK" for name in stored)
         self._is_tiled = "YBLOCK" in stored
+        self._is_template = any(name.startswith(("BLOCK_", "idx_")) for name in stored)
+        self._axes: dict[str, str] = {}
         self._name_parameters()
         self._name_axes()
         self._name_temporaries()
@@ -132,6 +134,7 @@ class Names:
                 (f"{axis}numel", f"num_{word}s"),
                 (f"{axis.upper()}BLOCK", self._block(f"{axis.upper()}BLOCK")),
             ):
+                self._axes[old] = new
                 if self._occurs(old) and old not in self.found:
                     self._give(old, new)
         self._name_parts()
@@ -200,8 +203,9 @@ class Names:
         if target is None or target in self.found or not _GENERATED.fullmatch(target):
             return
         base, version, _ = target.partition("__")
-        if version:
-            self._give(target, _VERSIONS.get(base, base))
+        known = _VERSIONS.get(base) if self._is_template else self._axes.get(base)
+        if version and (known or not _GENERATED.fullmatch(base)):
+            self._give(target, known or base)
             return
         value = getattr(statement, "value", None)
         if value is None or (target.startswith("_") and _is_start(value)):
@@ -250,15 +254,29 @@ class Names:
 
 
 def _loops_of(function: ast.FunctionDef) -> dict[str, int]:
-    """The names that occur in one loop at the top of a function alone, and which that is."""
+    """The names that occur in one loop, or one branch, at the top of a function alone."""
     places: dict[str, set[int]] = {}
-    for number, statement in enumerate(function.body):
-        place = number if isinstance(statement, ast.For) else -1
-        for node in ast.walk(statement):
+    for number, (part, is_inner) in enumerate(_parts(function.body)):
+        for node in ast.walk(part):
             if isinstance(node, ast.Name):
-                places.setdefault(node.id, set()).add(place)
+                places.setdefault(node.id, set()).add(number if is_inner else -1)
     lone = {name: min(found) for name, found in places.items() if len(found) == 1}
     return {name: place for name, place in lone.items() if place >= 0}
+
+
+def _parts(block: Sequence[ast.stmt]) -> Iterator[tuple[ast.AST, bool]]:
+    """Statements; each loop and each branch as a whole, which names may be confined to."""
+    for statement in block:
+        if isinstance(statement, ast.If):
+            yield statement.test, False
+            yield ast.Module(statement.body, []), True
+            is_chain = len(statement.orelse) == 1 and isinstance(statement.orelse[0], ast.If)
+            if is_chain:
+                yield from _parts(statement.orelse)
+            else:
+                yield ast.Module(statement.orelse, []), True
+        else:
+            yield statement, isinstance(statement, ast.For)
 
 
 _BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r0", "R1_BLOCK": "r1"}

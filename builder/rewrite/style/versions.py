@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 
-from builder.rewrite.style.inline import all_blocks, target_of
+from builder.rewrite.style.inline import all_blocks, stores_of, target_of
 
 _AXIS = re.compile(r"r\d_(index|mask|\d+)")
 
 
 def separate_versions(function: ast.FunctionDef) -> None:
     """Works in place; versions are called ``name__1``, ``name__2`` until they are named."""
-    stores = Counter(
-        node.id
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
+    stores = stores_of(function)
     for name in [name for name, count in stores.items() if count > 1]:
         owners = [block for block in all_blocks(function) if _assigns(block, name)]
         direct = sum(target_of(line) == name for block in owners for line in block)

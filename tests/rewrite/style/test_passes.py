@@ -212,3 +212,17 @@ def test_products_name_their_precision():
         "a = tl.dot(x, x, input_precision='tf32')"
     ]
     assert after(run, "a = tl.dot(q, q, allow_tf32=FLAG)") == ["a = tl.dot(q, q, allow_tf32=FLAG)"]
+
+
+def test_a_parameter_that_is_assigned_changes():
+    text = "a = tl.exp(n)\nb = n\nn = b + 1\nc = tl.exp(n)\ntl.store(x_ptr, a + b + c)"
+    function = parsed(text)
+    separate_versions(function)
+    inlined(function)
+    drop_repeats(function)
+    found = "\n".join(body(function))
+    scope = {"tl": type("tl", (), {"exp": lambda v: 10 * v, "store": lambda p, v: v})}
+    returned = found.replace("tl.store(x_ptr, ", "result = (")
+    local = {"n": 2, **scope}
+    exec(returned, local)
+    assert local["result"] == 20 + 2 + 30
