@@ -54,7 +54,7 @@ def test_each_tampered_row_fails_and_says_why(pairs, tmp_path):
         'check_tensor("': 'while True: pass\n        check_tensor("',
         '    check_tensor("': '    import ctypes; ctypes.string_at(0)\n        check_tensor("',
     }
-    texts = [good["triton_code"].replace(old, new, 1) for old, new in changes.items()] + [""]
+    texts = [new.join(good["triton_code"].rsplit(old, 1)) for old, new in changes.items()] + [""]
     rows = [good | {"triton_code": text} for text in texts]
     assert all(row["triton_code"] != good["triton_code"] for row in rows)
     file = kernelbook_file(tmp_path / "pairs.parquet", [good, *rows])
