@@ -10,6 +10,7 @@ from builder.capture.capture import Capture, capture
 from builder.capture.generic import capture_any_size
 from builder.errors import CaptureRejected, ExecutionError, ProgramRejected, Rejected
 from builder.programs.fake import fake_program
+from builder.programs.tree import tensors
 from builder.rewrite import TritonModule, triton_module
 from builder.verify.modules import imported_text
 from builder.verify.unrun import noted_launches
@@ -76,9 +77,16 @@ class Maker:
         make, sets = self._program.make_module, self._sets
         captured = capture_any_size(make, sets, self.target, seed=self.seed, variant=variant)
         made = self._rewritten(captured)
-        with imported_text(made[1].text) as text:
-            noted_launches(self.loaded, text, (None, *range(self.loaded.num_variants)))
+        with imported_text(made[1].text) as text:  # a grid may be too large for any GPU
+            noted_launches(self.loaded, text, [self._largest], compared=False)
         return made
+
+    @property
+    def _largest(self) -> int | None:
+        """The input set with the most elements."""
+        sizes = [sum(tensor.numel() for tensor in tensors(inputs)) for inputs in self._sets]
+        place = sizes.index(max(sizes))
+        return place - 1 if place else None
 
     @cached_property
     def inputs(self) -> list[Any]:
