@@ -15,6 +15,9 @@ DRAWS = 6
 MODES = ("forward", "training")
 """What a pair computes: outputs, or outputs and gradients."""
 
+STYLES = ("readable", "compact")
+"""How Triton files are written: with docstrings and comments, or with names alone."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -46,4 +49,5 @@ class BuildConfig:
     workers: int = 2
     draws: int = DRAWS
     mode: str = MODES[0]
+    style: str = STYLES[0]
     limits: Limits = field(default_factory=Limits)

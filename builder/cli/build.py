@@ -11,6 +11,7 @@ from builder.cli.options import (
     limits_options,
     mode_option,
     names,
+    style_option,
     targets_option,
     variant_names,
     variants_option,
@@ -44,6 +45,7 @@ Examples:
     help="Families to draw programs from; all by default.",
 )
 @mode_option
+@style_option
 @workers_option
 @limits_options
 @with_output
@@ -56,6 +58,7 @@ def command(
     variants: tuple[str, ...],
     families: tuple[str, ...],
     pair_mode: str,
+    style: str,
     workers: int,
     limits: Limits,
     output: Output,
@@ -80,6 +83,7 @@ def command(
         variants=variant_names(variants),
         families=chosen,
         mode=pair_mode,
+        style=style,
         workers=workers,
         limits=limits,
     )

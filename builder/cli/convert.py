@@ -12,6 +12,7 @@ from builder.capture.targets import resolve_targets
 from builder.cli.options import (
     limits_options,
     mode_option,
+    style_option,
     targets_option,
     variant_names,
     variants_option,
@@ -94,6 +95,7 @@ def _spdx(_: click.Context, __: click.Parameter, value: str) -> str:
 @targets_option
 @variants_option
 @mode_option
+@style_option
 @workers_option
 @limits_options
 @with_output
@@ -105,6 +107,7 @@ def command(
     targets: tuple[str, ...],
     variants: tuple[str, ...],
     pair_mode: str,
+    style: str,
     workers: int,
     limits: Limits,
     output: Output,
@@ -124,6 +127,7 @@ def command(
         targets=tuple(target.name for target in resolve_targets(targets)),
         variants=chosen,
         mode=pair_mode,
+        style=style,
         workers=workers,
         limits=limits,
     )

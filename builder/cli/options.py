@@ -10,7 +10,7 @@ import click
 
 from builder.capture.targets import TARGETS
 from builder.capture.variants import VARIANTS, resolve_variants
-from builder.config import MODES, Limits
+from builder.config import MODES, STYLES, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,6 +64,14 @@ mode_option = click.option(
     show_default=True,
     help="forward: pairs that compute outputs. training: outputs and gradients, of the parameters "
     "and of the inputs that get_inputs returns with requires_grad.",
+)
+
+style_option = click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default=STYLES[0],
+    show_default=True,
+    help="readable: Triton with docstrings and comments. compact: without.",
 )
 
 workers_option = click.option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from builder import __version__
 from builder.capture.variants import DEFAULT
-from builder.config import MODES
+from builder.config import MODES, STYLES
 from builder.dataset.journal import Journal, open_output
 from builder.dataset.schema import make_rejection, make_row
 from builder.dataset.summary import summarise
@@ -64,6 +64,7 @@ def _payload(config: BuildConfig, variant: int) -> dict[str, Any]:
         "draws": config.draws,
         "limits": asdict(config.limits),
         "mode": config.mode,
+        "style": config.style,
     }
 
 
@@ -135,6 +136,8 @@ def _header(config: BuildConfig, stream: Stream) -> dict[str, Any]:
         settings["variants"] = list(config.variants)
     if config.mode != MODES[0]:
         settings["mode"] = config.mode
+    if config.style != STYLES[0]:
+        settings["style"] = config.style
     return versions | settings | {"limits": asdict(config.limits)} | stream.header
 
 

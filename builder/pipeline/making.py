@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from builder.capture.capture import Capture, capture
 from builder.capture.generic import capture_any_size
-from builder.errors import CaptureRejected, ExecutionError, ProgramRejected, Rejected
+from builder.dataset.tokens import count_tokens
+from builder.errors import (
+    CaptureRejected,
+    ExecutionError,
+    ProgramRejected,
+    Rejected,
+    RewriteRejected,
+)
 from builder.programs.fake import fake_program
 from builder.programs.tree import tensors
-from builder.rewrite import TritonModule, triton_module
+from builder.rewrite import Style, TritonModule, triton_module
 from builder.verify.modules import imported_text
 from builder.verify.unrun import noted_launches
 
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
     from builder.programs.load import LoadedProgram
 
 Made = tuple[Capture, TritonModule]
+
+MOST_TOKENS = 16_000
+"""Of a Triton file; a longer one teaches nobody."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Maker:
         differentiate: captures the backward pass, too, which is for the declared shape only.
         too_large: input sets that there is no memory for, ``None`` for ``get_inputs``; with any,
             kernels of any size are captured on fake tensors.
+        style: how the Triton is written.
     """
 
     loaded: LoadedProgram
@@ -45,6 +56,7 @@ class Maker:
     any_size: bool = True
     differentiate: bool = False
     too_large: tuple[int | None, ...] = ()
+    style: Style = Style.READABLE
 
     def __call__(self, variant: Variant) -> Made:
         """The program in a variant of the compiler.
@@ -125,4 +137,10 @@ class Maker:
 
     def _rewritten(self, captured: Capture) -> Made:
         code, name = self.loaded.python_code, self.loaded.entry_point
-        return captured, triton_module(code, name, captured, self._constructor)
+        made = triton_module(code, name, captured, self._constructor, self.style)
+        tokens = count_tokens(made.text)
+        if tokens > MOST_TOKENS:
+            raise RewriteRejected(
+                "too_long", f"the Triton file has {tokens:,} tokens; split the program in two"
+            )
+        return captured, made

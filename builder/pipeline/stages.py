@@ -27,6 +27,7 @@ from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
 from builder.programs.program import Program
 from builder.programs.synthesise import synthesise
+from builder.rewrite import Style
 from builder.verify import Verdict, verify
 from builder.verify.unrun import unrun_sets
 
@@ -54,6 +55,7 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
         _capture_seed(payload),
         differentiate=is_trained,
         too_large=report.too_large,
+        style=Style(payload["style"]),
     )
     captured, triton = distinct(maker, resolve_variants(payload["variants"]))
     dtypes = program.dtypes or tuple(sorted({spec.dtype for spec in captured.tensors}))

@@ -52,6 +52,7 @@ def warm_up() -> None:
         "targets": ["cuda:90"],
         "variants": ["default"],
         "mode": "forward",
+        "style": "readable",
         "limits": limits,
         "draws": 1,
     }

@@ -7,8 +7,10 @@ import torch
 
 from builder.capture.targets import TARGETS
 from builder.capture.variants import DEFAULT
+from builder.errors import RewriteRejected
 from builder.pipeline.making import Maker
 from builder.programs.load import load_program
+from builder.rewrite import Style
 from builder.verify import verify
 
 H100 = TARGETS["cuda:90"]
@@ -157,3 +159,19 @@ def test_random_numbers_are_had_for_any_size():
     verdict = verdict_of(triton.text, noisy, "Blend")
     assert verdict.verified, verdict.reason
     assert verdict.shape_generic
+
+
+def test_a_compact_module_has_the_same_kernels_without_their_prose():
+    texts = {style: made(BLEND, style=style)[1].text for style in (Style.READABLE, Style.COMPACT)}
+    assert "PyTorch::" in texts[Style.READABLE]
+    assert "PyTorch::" not in texts[Style.COMPACT]
+    assert len(texts[Style.COMPACT]) < len(texts[Style.READABLE])
+    verdict = verdict_of(texts[Style.COMPACT], BLEND, "Blend")
+    assert verdict.verified, verdict.reason
+
+
+def test_a_module_that_is_too_long_is_refused(monkeypatch):
+    monkeypatch.setattr("builder.pipeline.making.MOST_TOKENS", 300)
+    with pytest.raises(RewriteRejected) as caught:
+        made(BLEND)
+    assert caught.value.kind == "too_long"

@@ -93,7 +93,7 @@ class Names:
             hint = self._hints.parameters.get(name)
             if name in _BLOCKS:
                 self._give(name, self._block(name))
-            elif re.fullmatch(r"[xyz]numel|r\d_numel", name):
+            elif re.fullmatch(r"[xyz]numel(_\d+)?|r\d_numel(_\d+)?", name):
                 self._give(name, self._count(name))
             elif hint is not None:
                 self._give(name, hint)
@@ -116,7 +116,7 @@ class Names:
         )
 
     def _count(self, name: str) -> str:
-        return f"num_{self._axis(name.removesuffix('numel').strip('_'))}s"
+        return f"num_{self._axis(name.partition('numel')[0].strip('_'))}s"
 
     # -- axes ------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from builder.rewrite.style.kinds import Kinds
 
 _POINTER = re.compile(r"(in|out|in_out)_ptr\d+|arg_\w+|\w+_ptr\d*")
-_BLOCKS = re.compile(r"\b(X|Y|Z|R0_|R1_)BLOCK\b|\b[xyz]numel\b|\br\d_numel\b")
+_BLOCKS = re.compile(r"\b(X|Y|Z|R0_|R1_)BLOCK\b|\b[xyz]numel(_\d+)?\b|\br\d_numel(_\d+)?\b")
 
 
 class Style(enum.Enum):
