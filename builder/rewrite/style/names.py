@@ -260,6 +260,8 @@ def _loops_of(function: ast.FunctionDef) -> dict[str, int]:
         for node in ast.walk(part):
             if isinstance(node, ast.Name):
                 places.setdefault(node.id, set()).add(number if is_inner else -1)
+    for item in function.args.args:
+        places.setdefault(item.arg, set()).add(-1)
     lone = {name: min(found) for name, found in places.items() if len(found) == 1}
     return {name: place for name, place in lone.items() if place >= 0}
 
