@@ -176,7 +176,7 @@ def test_shared_launches_too_long_for_the_grid_are_made_for_the_declared_shape()
     assert captured.static_reason.startswith("grid: ")
     assert "beyond CUDA's limits" in captured.static_reason
     assert not captured.sizes.free
-    assert re.search(r"grid = \(.*, 2\)", triton.text)
+    assert re.search(r"(?s)grid = \(.*, *\n? *2,?\s*\)", triton.text)
 
 
 def test_kernels_of_any_size_that_cannot_be_written_are_made_for_the_declared_shape(monkeypatch):
