@@ -193,8 +193,8 @@ def _parameter_words(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> dic
     for name, argument in zip(kernel.launch.parameters, given, strict=False):
         if kernel.signature.get(name, "").startswith("*") or _POINTER.fullmatch(name):
             options[name] = words_of(argument) or ["tensor"]
-        elif not _BLOCKS.fullmatch(name) and (word := size_word(argument)):
-            words[name] = word
+        elif not _BLOCKS.fullmatch(name):
+            words[name] = size_word(argument) or "extent"
     for name, choices in options.items():
         others = {item[0] for key, item in options.items() if key != name}
         fitting = [choice for choice in choices if choice not in others] or choices[-1:]

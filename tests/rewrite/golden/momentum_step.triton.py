@@ -41,9 +41,8 @@ def launch_mul_add_sub_copy_(velocity, grad, weight, velocity_b, weight_b):
 def check_tensor(name, tensor, size, stride, dtype):
     """Raise ``ValueError`` unless a tensor is laid out as the kernels below expect."""
     if tuple(tensor.shape) != size or tensor.dtype != dtype:
-        raise ValueError(
-            f"{name}: expected {dtype} of shape {size}, got {tensor.dtype} of {tuple(tensor.shape)}"
-        )
+        found = f"{tensor.dtype} of {tuple(tensor.shape)}"
+        raise ValueError(f"{name}: expected {dtype} of shape {size}, got {found}")
     if any(n > 1 and a != b for n, a, b in zip(size, tensor.stride(), stride)):
         raise ValueError(f"{name}: expected strides {stride}, got {tensor.stride()}")
 
