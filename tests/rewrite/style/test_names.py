@@ -1,0 +1,109 @@
+"""Names of what a kernel works on."""
+
+import pytest
+
+from builder.rewrite.style.names import Hints, Names
+from builder.rewrite.style.shared import share_addresses
+from builder.rewrite.style.sizes import name_sizes
+
+from .text import body, parsed
+
+POINTWISE = """
+xindex = tl.program_id(0) * XBLOCK + tl.arange(0, XBLOCK)
+xmask = xindex < xnumel
+x0 = xindex % 64
+x1 = xindex // 64
+tmp0 = tl.load(in_ptr0 + xindex, mask=xmask)
+tmp1 = tl.load(in_ptr1 + x0, mask=xmask)
+tmp2 = tmp0 * tl.sigmoid(tmp1)
+tmp3 = tmp2 + tmp2 * tmp2
+tl.store(out_ptr0 + (x1 + 24 * x0), tmp3, mask=xmask)
+"""
+REDUCTION = """
+xindex = tl.program_id(0) * XBLOCK + tl.arange(0, XBLOCK)[:, None]
+xmask = xindex < xnumel
+r0_base = tl.arange(0, R0_BLOCK)[None, :]
+_tmp3 = tl.zeros([XBLOCK, R0_BLOCK], dtype=tl.float32)
+for r0_offset in tl.range(0, r0_numel, R0_BLOCK):
+    r0_index = r0_offset + r0_base
+    r0_mask = r0_index < r0_numel
+    tmp0 = tl.load(in_ptr0 + (r0_index + 500 * xindex), mask=r0_mask & xmask, other=0.0)
+    _tmp3 = tl.where(r0_mask & xmask, _tmp3 + tmp0 * tmp0, _tmp3)
+tmp3 = tl.sum(_tmp3, 1)[:, None]
+tmp4 = tmp3 / 500.0
+for r0_offset in tl.range(0, r0_numel, R0_BLOCK):
+    r0_index = r0_offset + r0_base
+    r0_mask = r0_index < r0_numel
+    tmp5 = tl.load(in_ptr0 + (r0_index + 500 * xindex), mask=r0_mask & xmask, other=0.0)
+    tmp6 = tmp5 * libdevice.rsqrt(tmp4 + 1e-05)
+    tl.store(out_ptr0 + (r0_index + 500 * xindex), tmp6, mask=r0_mask & xmask)
+"""
+
+
+def named(text, signature, words, sizes=(), taken=()):
+    function = parsed(text, signature)
+    share_addresses(function)
+    Names(function, Hints(words), taken).apply()
+    name_sizes(function, dict(sizes))
+    return [item.arg for item in function.args.args], body(function)
+
+
+def test_an_elementwise_kernel():
+    words = {"in_ptr0": "x_ptr", "in_ptr1": "gate_ptr", "out_ptr0": "y_ptr"}
+    signature = "in_ptr0, in_ptr1, out_ptr0, xnumel, XBLOCK: tl.constexpr"
+    parameters, lines = named(POINTWISE, signature, words, {64: "channels"})
+    assert parameters == ["x_ptr", "gate_ptr", "y_ptr", "num_elements", "BLOCK_SIZE"]
+    assert lines == [
+        "CHANNELS: tl.constexpr = 64",
+        "COL_STRIDE: tl.constexpr = 24",
+        "offsets = tl.program_id(0) * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)",
+        "mask = offsets < num_elements",
+        "col = offsets % CHANNELS",
+        "row = offsets // CHANNELS",
+        "x = tl.load(x_ptr + offsets, mask=mask)",
+        "gate = tl.load(gate_ptr + col, mask=mask)",
+        "x_times_sigmoid_gate = x * tl.sigmoid(gate)",
+        "y = x_times_sigmoid_gate + x_times_sigmoid_gate * x_times_sigmoid_gate",
+        "tl.store(y_ptr + (row + COL_STRIDE * col), y, mask=mask)",
+    ]
+
+
+def test_loops_of_a_reduction_share_their_names():
+    words = {"in_ptr0": "x_ptr", "out_ptr0": "normed_ptr"}
+    signature = "in_ptr0, out_ptr0, xnumel, r0_numel, XBLOCK: tl.constexpr, R0_BLOCK: tl.constexpr"
+    parameters, lines = named(REDUCTION, signature, words)
+    assert parameters[2:] == ["num_rows", "num_cols", "BLOCK_ROWS", "BLOCK_COLS"]
+    assert lines.count("    col = col_start + col_lane") == 2
+    assert lines.count("    mask = col_mask & row_mask") == 2
+    assert "    offsets = col + ROW_STRIDE * row" in lines
+    assert "x_squared_mean = x_squared_sum / 500.0" in lines
+    assert "    tl.store(normed_ptr + offsets, normed, mask=mask)" in lines
+
+
+def test_no_name_is_given_twice_nor_taken_from_others():
+    text = "tmp0 = tl.load(a_ptr)\ntmp1 = tl.load(a_ptr + 1)\ntl.store(b_ptr, helper(tmp0, tmp1))"
+    words = {"a_ptr": "helper_ptr", "b_ptr": "helper_ptr"}
+    parameters, lines = named(text, "a_ptr, b_ptr", words, taken=["helper"])
+    assert len({*parameters}) == 2
+    assert "helper" not in {line.partition(" = ")[0] for line in lines}
+    assert lines[-1].startswith("tl.store(helper_b_ptr, helper(")
+
+
+def test_parameters_of_two_branches_have_two_names():
+    text = "if pid == 0:\n    a = xnumel_0\nelse:\n    a = xnumel_1"
+    parameters, _ = named(text, "xnumel_0, xnumel_1", {})
+    assert parameters == ["num_elements", "num_elements_b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ("a = tl.load(p + (i + 2 * j))\nb = tl.load(q + (i + 2 * j))", True),
+        ("a = tl.load(p + (i + 2 * j))\ni = i + 1\nb = tl.load(q + (i + 2 * j))", False),
+        ("a = tl.load(p + (i + 2 * j))\nb = tl.load(q + (i + 3 * j))", False),
+    ],
+)
+def test_an_address_is_shared_unless_it_changes(text, shared):
+    function = parsed(text, "p, q, i, j")
+    share_addresses(function)
+    assert body(function)[0].startswith("offsets__1 = i + 2 * j") == shared
