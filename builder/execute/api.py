@@ -15,6 +15,7 @@ from builder.execute.arguments import Arguments
 from builder.execute.lower import lower
 from builder.execute.machine import Machine
 from builder.execute.options import ExecutionOptions
+from builder.execute.overflow import check_addresses
 from builder.execute.tracking import Tracker, TrackingMode
 
 if TYPE_CHECKING:
@@ -88,17 +89,21 @@ def launches_on_cpu(options: ExecutionOptions | None = None) -> Iterator[Trace]:
 
 
 @contextlib.contextmanager
-def launches_noted() -> Iterator[Trace]:
+def launches_noted(*, addresses: bool = True) -> Iterator[Trace]:
     """While active, launches of Triton kernels are noted and nothing runs.
 
     Arguments may be fake tensors: what a launch tells the compiler is their types, where they start
     in their memory (which is aligned, as on a GPU) and the values of numbers.
 
+    Args:
+        addresses: looks for addresses that overflow, which takes a run of the front end.
+
     Yields:
         The trace, which grows with every launch.
 
     Raises:
-        ExecutionError: ``grid``, at a launch that CUDA would refuse.
+        ExecutionError: at a launch; ``grid``, CUDA would refuse it; ``overflow``, see ``overflow``;
+            ``compile``, the front end rejects the kernel.
     """
     trace = Trace()
 
@@ -106,7 +111,11 @@ def launches_noted() -> Iterator[Trace]:
         given = tuple(map(seams.unread, args))
         named = {name: seams.unread(value) for name, value in kwargs.items()}
         binding = seams.bind(kernel, given, named)
-        trace.launches.append(_noted(kernel, _grid_sizes(grid, binding.arguments), binding))
+        sizes = _grid_sizes(grid, binding.arguments)
+        if addresses:
+            with seams.without_modes():
+                check_addresses(lower(kernel, binding), binding.arguments, sizes)
+        trace.launches.append(_noted(kernel, sizes, binding))
 
     with seams.launches_go_to(note):
         yield trace

@@ -69,13 +69,14 @@ def noted_launches(
         program: gives the arguments of constructor and forward.
         text: the imported Triton file.
         variants: input sets, ``None`` for ``get_inputs``.
-        compared: what it returns is held against what the program returns.
+        compared: what it returns is held against what the program returns, and addresses must not
+            overflow; without, only what would end the run is found.
 
     Raises:
         VerificationRejected: ``triton_error``, if the module refuses an input set or needs values;
             ``host_compute``; ``no_launch``; ``structure``, if it does not return what the program
             does.
-        ExecutionError: ``grid``, where CUDA would refuse a launch.
+        ExecutionError: ``grid``, ``overflow`` or ``compile``, see ``execute.launches_noted``.
         ProgramRejected: the program needs values.
     """
     fake = fake_program(program)
@@ -85,7 +86,7 @@ def noted_launches(
         new = twin.make_module()
     result = []
     for variant in variants:
-        noted, returned = _noted(fake, new, variant)
+        noted, returned = _noted(fake, new, variant, addresses=compared)
         if compared:
             _compare(fake, variant, returned)
         result.append(noted)
@@ -100,14 +101,16 @@ def _compare(fake: FakeProgram, variant: int | None, returned: str) -> None:
         raise VerificationRejected("structure", message)
 
 
-def _noted(fake: FakeProgram, new: nn.Module, variant: int | None) -> tuple[Noted, str]:
+def _noted(
+    fake: FakeProgram, new: nn.Module, variant: int | None, *, addresses: bool
+) -> tuple[Noted, str]:
     """The launches, and what is returned."""
     inputs = fake.make_inputs(0, variant)
     shapes = tuple(tuple(map(int, tensor.shape)) for tensor in tensors_in(inputs))
     with (
         torch.no_grad(),
         own_default_dtype(),
-        execute.launches_noted() as trace,
+        execute.launches_noted(addresses=addresses) as trace,
         fake_tensors(fake.mode),
         Guard(poisons=False) as guard,
         triton_errors("forward"),

@@ -45,14 +45,16 @@ def test_launch_inside_the_context():
 
 
 def test_launches_are_noted_on_fake_tensors_and_nothing_runs():
-    size = 1 << 33
+    size = 1 << 30
     with FakeTensorMode():
         x, out = torch.empty(size), torch.empty(size + 1)[1:]
     with launches_noted() as trace:
         launch_scale(x, out, num_warps=2)
-    (launch,) = trace.launches
+        scale[(1,)](x, out, 1 << 33, 2.5, BLOCK=64)
+    launch, other = trace.launches
     assert launch.grid == (size // 64, 1, 1)
-    assert launch.signature["n"] == "i64"
+    assert launch.signature["n"] == "i32"
+    assert other.signature["n"] == "i64"
     assert launch.attrs[(0,)] == [["tt.divisibility", 16]]
     assert launch.attrs[(1,)] == []  # an element past what is aligned
     written = torch.zeros(64)
@@ -285,3 +287,35 @@ def test_kernels_from_files(tmp_path):
     x, out = torch.randn(16), torch.empty(16)
     run(namespace["kernel"], (1,), x, out, BLOCK=16)
     assert torch.equal(out, x * 2 + 4)
+
+
+@triton.jit
+def strided(x, out, n, m, seed, BLOCK: tl.constexpr):
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    drawn = tl.rand(seed, place)
+    tl.store(out + place, tl.load(x + place + n * m * (place // 7)) + drawn)
+
+
+@pytest.mark.parametrize(("n", "m"), [(50000, 45000), (-50000, 45000)])
+def test_products_of_sizes_that_overflow_are_found_without_running(n, m):
+    x = torch.empty(4)
+    with launches_noted() as trace:
+        # Neither a product that fits nor the random generator's own, which wraps.
+        strided[(1 << 28,)](x, x, 46000, 46000, 1 << 40, BLOCK=64)
+        strided[(1 << 28,)](x, x, n << 20, m, 7, BLOCK=64)  # a 64-bit number by itself
+    assert len(trace.launches) == 2
+    with pytest.raises(ExecutionError, match="declare the sizes as"), launches_noted():
+        strided[(4,)](x, x, n, m, 7, BLOCK=64)
+
+
+@triton.jit
+def narrow(x, BLOCK: tl.constexpr):
+    tl.store(x + tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), 1.0)
+
+
+def test_the_last_instances_offset_must_fit_too():
+    with launches_noted() as trace:
+        narrow[((1 << 31) // 64,)](torch.empty(4), BLOCK=64)
+    assert len(trace.launches) == 1
+    with pytest.raises(ExecutionError, match="reaches 2,147,483,648"), launches_noted():
+        narrow[((1 << 31) // 64 + 1,)](torch.empty(4), BLOCK=64)

@@ -128,8 +128,9 @@ FAULTS = {
     "it does not compile as launched": (
         ("n: tl.int64", "n"),
         ("    grid = (", "    if count > 1 << 32:\n        n = 3.5\n    grid = ("),
-        "compile_error",
+        "compile",
     ),
+    "a product of sizes overflows": (("n: tl.int64, m: tl.int64", "n, m"), "overflow"),
     "no GPU launches the grid": (
         ("BLOCK=256", "BLOCK=2"),
         ("cdiv(count, 256)", "cdiv(count, 2)"),
