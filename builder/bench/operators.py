@@ -22,6 +22,7 @@ SCALED_ELEMENTS = 4096
 """What the largest tensor of a scaled sample has at least."""
 
 _HOLE = object()
+_DRAWS = 64
 _PROGRAM = '''"""``{name}`` of PyTorch's operator database."""
 
 import torch
@@ -110,6 +111,7 @@ class Entry:
         if not samples:
             raise OperationFailed(f"{name} has no sample; leave it out")
         self._place = max(range(len(samples)), key=lambda place: _rank(samples[place]))
+        self._form = _form(samples[self._place])
         leaves, self._spec = pytree.tree_flatten(_arguments(samples[self._place]))
         self._constants = [_HOLE if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self._operator = self._listed.op
@@ -118,8 +120,11 @@ class Entry:
         """The tensors of a fresh sample, drawn with the global generator.
 
         A sample without any has one that only tells the device.
+
+        Raises:
+            OperationFailed: no sample that is drawn has the largest one's form.
         """
-        leaves = pytree.tree_leaves(_arguments(self._samples()[self._place]))
+        leaves = pytree.tree_leaves(_arguments(self._redrawn()))
         given = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         found = [leaf.detach() for leaf in given]
         if not found:
@@ -139,6 +144,17 @@ class Entry:
         first, args, kwargs = pytree.tree_unflatten(leaves, self._spec)
         return self._operator(first, *args, **kwargs)
 
+    def _redrawn(self) -> Any:
+        """A fresh sample of the same form; some entries leave out those that come out unusable."""
+        for _ in range(_DRAWS):
+            samples = self._samples()
+            for sample in (*samples[self._place : self._place + 1], *samples):
+                if _form(sample) == self._form:
+                    return sample
+        raise OperationFailed(
+            f"{self._listed.name} drew no sample like its largest in {_DRAWS} times; leave it out"
+        )
+
     def _samples(self) -> list[Any]:
         grad = self._needs_grad
         samples = self._listed.sample_inputs(
@@ -149,6 +165,18 @@ class Entry:
 
 def _arguments(sample: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     return sample.input, tuple(sample.args), dict(sample.kwargs)
+
+
+def _form(sample: Any) -> tuple[Any, ...]:
+    """Nesting, shapes and constants; numbers that may be drawn are left out."""
+    leaves, spec = pytree.tree_flatten(_arguments(sample))
+    return spec, *map(_form_of_leaf, leaves)
+
+
+def _form_of_leaf(leaf: Any) -> Any:
+    if isinstance(leaf, torch.Tensor):
+        return leaf.dtype, leaf.layout, leaf.shape
+    return leaf if isinstance(leaf, int | str | None) else type(leaf)
 
 
 def _elements(sample: Any) -> int:

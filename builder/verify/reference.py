@@ -128,6 +128,7 @@ class Reference(TorchDispatchMode):
         self.shadows: dict[int, Shadow] = {}
         self.ties: dict[int, Ties] = {}
         self.unreferenced: set[str] = set()
+        self._unwritten: set[int] = set()
 
     def __torch_dispatch__(
         self,
@@ -137,6 +138,8 @@ class Reference(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func is torch.ops.aten._efficientzerotensor.default:  # noqa: SLF001
+            func = torch.ops.aten.zeros.default  # without memory there is no place for a shadow
         flat, spec = tree_flatten((args, kwargs))
         call = Call(func, flat, spec, rules.written_arguments(func, args, kwargs))
         twins = None if func.is_view else self._twin_arguments(call)
@@ -156,6 +159,10 @@ class Reference(TorchDispatchMode):
     def history(self, tensor: Tensor) -> History:
         """What lies behind a tensor of the program."""
         return self._shadow(tensor).history
+
+    def is_unwritten(self, tensor: Tensor) -> bool:
+        """Whether a tensor is memory that was allocated and nothing more."""
+        return tensor.numel() > 0 and _address(tensor) in self._unwritten
 
     # -- shadows ---------------------------------------------------------------------------
 
@@ -209,6 +216,9 @@ class Reference(TorchDispatchMode):
         touched = call.results + call.changed
         if not touched:
             return
+        self._unwritten -= set(map(_address, touched))
+        if rules.base_name(call.func) in rules.UNWRITTEN:
+            self._unwritten |= set(map(_address, call.results))
         before = [self._shadow(tensor).history for tensor in call.tensors]
         wanted = any(self._shadowed(tensor.dtype) for tensor in touched)
         results = self._run_twin(call, twins, out) if wanted and twins is not None else None

@@ -50,9 +50,8 @@ KINKS: dict[str, tuple[int, Callable[[tuple[Any, ...]], tuple[float, ...]]]] = {
 """Derivatives that jump: which operand decides, and where, by the operation's arguments (torch's
 ``tools/autograd/derivatives.yaml`` and ``aten/src/ATen/native/Activation.cpp``)."""
 SAWTOOTH = frozenset({"fmod", "remainder"})
-UNDEFINED = names(
-    "empty empty_like empty_permuted empty_strided new_empty new_empty_strided"
-) | frozenset({"resize_", "set_", "nextafter", "frexp"})
+UNWRITTEN = names("empty empty_like empty_permuted empty_strided new_empty new_empty_strided")
+UNDEFINED = UNWRITTEN | frozenset({"resize_", "set_", "nextafter", "frexp"})
 MOVES = names(
     "amax amin as_strided_scatter cat clone constant_pad_nd copy copy_ cummax cummin diag_embed "
     "diagonal_scatter embedding fill_ flip gather index index_copy index_fill index_select "

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from builder import execute
-from builder.errors import VerificationRejected
+from builder.errors import ProgramRejected, VerificationRejected
 from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
 from builder.verify.expected import Expected
@@ -161,6 +161,10 @@ def run_original(case: Case, plan: Plan = Plan()) -> Original:
     Args:
         case: module and inputs; copied.
         plan: how.
+
+    Raises:
+        ProgramRejected: ``undefined_output``.
+        VerificationRejected: ``unknown_random`` or ``random_generator``.
     """
     original = _run_reference(case, plan)
     if original is None:
@@ -191,6 +195,7 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
     if not last and any("mkldnn" in name for name in reference.unreferenced):
         return None
     run = _finished(module, inputs, out, gradients, [])
+    _reject_unwritten(run, reference)
     expected = {
         name: Expected(
             tensor,
@@ -204,6 +209,15 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
     }
     has_ties = any(ties.are_open for ties in reference.ties.values())
     return Original(run, expected, calls.count, has_ties)
+
+
+def _reject_unwritten(run: Run, reference: Reference) -> None:
+    for number, leaf in enumerate(run.leaves):
+        if isinstance(leaf, Tensor) and reference.is_unwritten(leaf):
+            raise ProgramRejected(
+                "undefined_output",
+                f"output {number} is memory that nothing wrote, as empty() gives it; fill it",
+            )
 
 
 def random_calls(case: Case) -> list[RandomCall]:

@@ -10,7 +10,7 @@ from builder.bench.backward_steps import examine_backward
 from builder.bench.capture import CaptureBench, chosen, keys, measure, report
 from builder.bench.capture_steps import examine
 from builder.capture.targets import TARGETS
-from builder.errors import UsageError, VerificationRejected
+from builder.errors import OperationFailed, UsageError, VerificationRejected
 from builder.programs.load import load_program
 
 
@@ -67,6 +67,23 @@ def test_the_largest_sample_is_taken_and_may_be_scaled():
         inputs = program.make_inputs(0)
         assert max(tensor.numel() for tensor in inputs[0]) < 4096 * 2**4
         program.run(program.make_module(), inputs)
+
+
+def test_a_fresh_sample_has_the_form_of_the_first():
+    """Those of its samples stay whose indices are unique: each time another number."""
+    entry = operators.Entry("nn.functional.max_unpool2d:grad", scaled=False, needs_grad=False)
+    shapes = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        shapes.add(tuple(tensor.shape for tensor in entry.tensors()))
+    assert len(shapes) == 1
+
+
+def test_a_sample_that_is_never_drawn_again_is_an_error(monkeypatch):
+    entry = operators.Entry("abs", scaled=False, needs_grad=False)
+    monkeypatch.setattr(entry, "_form", "another")
+    with pytest.raises(OperationFailed, match="leave it out"):
+        entry.tensors()
 
 
 def test_an_entry_comes_all_the_way():
@@ -172,6 +189,7 @@ def test_parts_can_be_left_out():
         ("nn.functional.layer_norm", "", ""),
         ("expand", "backward capture", "no_kernel"),
         ("nn.functional.cosine_embedding_loss", "", ""),
+        ("sgn", "", ""),  # its gradient is zero
         ("flip", "", ""),  # it only moves data, as the forward line counts it, too
     ],
 )

@@ -177,6 +177,17 @@ def test_a_tangent_is_left_out_where_eager_knows_what_that_means(seed):
         assert with_missing(Case(layer, [x], 0, Upstream(seed))).upstream == Upstream(seed)
 
 
+def test_gradients_that_are_zeros_without_memory_have_a_reference():
+    class Sign(nn.Module):
+        def forward(self, x):
+            return torch.sgn(x)
+
+    x = torch.randn(3, 4, requires_grad=True)
+    original = run_original(Case(Sign(), [x], 0, Upstream(1)))
+    assert torch.equal(original.run.gradients.values["gradient of input 0"], torch.zeros(3, 4))
+    assert not original.expected["gradient of input 0"].reference.any()
+
+
 def test_any_tangent_may_be_left_out_in_turn():
     class Two(nn.Module):
         def forward(self, x):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from builder.errors import VerificationRejected
+from builder.errors import ProgramRejected, VerificationRejected
 from builder.programs.load import load_program
 from builder.verify.modules import anonymous, imported_text, original_module, triton_module
 from builder.verify.runner import Case, held_tensors, other_answers, run_original, run_triton
@@ -65,6 +65,42 @@ def test_other_answers_are_computed_once_and_as_needed(monkeypatch):
     assert next(iter(answers)) is first
     assert len(calls) == 1
     assert len(list(answers)) == len(calls) > 10
+
+
+UNWRITTEN = {
+    "empty_like": torch.empty_like,
+    "view": lambda x: x.new_empty(8, 2).reshape(4, 4),
+    "in a list": lambda x: [x + 1, torch.empty(3)],
+}
+WRITTEN = {
+    "filled": lambda x: x.new_empty(3).fill_(2.0),
+    "drawn": lambda x: torch.empty_like(x).uniform_(),
+    "out": lambda x: torch.sin(x, out=torch.empty_like(x)),
+    "part": lambda x: torch.cat([x.new_empty(0, 4), x]),
+    "only its shape": lambda x: torch.zeros_like(torch.empty_like(x)) + x,
+    "nothing": lambda x: [x, x.new_empty(0)],
+}
+
+
+class Function(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize("name", UNWRITTEN)
+def test_memory_that_nothing_wrote_is_no_output(name):
+    with pytest.raises(ProgramRejected, match="fill it") as caught:
+        run_original(Case(Function(UNWRITTEN[name]), [torch.randn(4, 4)], 0))
+    assert caught.value.kind == "undefined_output"
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_memory_that_was_written_is(name):
+    assert run_original(Case(Function(WRITTEN[name]), [torch.randn(4, 4)], 0)).run.leaves
 
 
 def test_triton_run_records_launches_and_leaves_the_case():

@@ -1,11 +1,14 @@
-"""Special functions that neither Triton nor the device's library has, in float64 inside."""
+"""Special functions that neither Triton nor the device's library has, in float64 inside; zeros."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Tensor = torch.Tensor
 aten = torch.ops.aten
@@ -101,7 +104,14 @@ def _inverse_power(x: Tensor, exponent: int) -> Tensor:
     return 1.0 / result
 
 
+def efficient_zeros(size: Sequence[int], **options: Any) -> Any:
+    """``aten._efficientzerotensor``: zeros without memory, the gradient of a sign."""
+    kept = {name: options[name] for name in ("dtype", "device") if name in options}
+    return torch.zeros(size, **kept)
+
+
 DECOMPOSITIONS = {
+    aten._efficientzerotensor.default: efficient_zeros,  # noqa: SLF001
     aten.digamma.default: digamma,
     aten.polygamma.default: polygamma,
 }
