@@ -4,6 +4,8 @@
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,43 @@ def test_golden(name):
         generic=bool(captured.sizes.free),
     )
     assert verdict.verified, verdict.reason
+
+
+INTERPRETED = """
+import runpy, sys
+import torch
+from triton.runtime.driver import driver
+from builder.execute.seams import InertDriver
+
+driver._active = InertDriver()
+program = runpy.run_path(sys.argv[1])
+module = runpy.run_path(sys.argv[2])
+arguments = program["get_init_inputs"]()
+old = program[sys.argv[3]](*arguments)
+new = module[sys.argv[3] + "New"](*arguments)
+new.load_state_dict(old.state_dict())
+torch.manual_seed(0)
+inputs = program["get_inputs"]()
+mine = [item.detach().clone() for item in inputs]
+with torch.no_grad():
+    torch.testing.assert_close(new(*mine), old(*inputs), rtol=1e-4, atol=1e-5)
+"""
+
+
+@pytest.mark.parametrize("name", ["bias_gelu", "rms_norm", "running_mean", "momentum_step"])
+def test_a_module_without_library_functions_runs_under_tritons_interpreter(name, tmp_path):
+    entry_point, python_code, _ = PROGRAMS[name]
+    text = (FOLDER / f"{name}.triton.py").read_text()
+    assert "libdevice" not in text
+    program, module = tmp_path / "program.py", tmp_path / "module.py"
+    # An interpreter takes a second for a few rows.
+    for path, content in ((program, python_code), (module, text)):
+        path.write_text(content.replace("make_inputs(256)", "make_inputs(3)"))
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETED, str(program), str(module), entry_point],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

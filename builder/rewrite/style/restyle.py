@@ -14,6 +14,7 @@ from builder.rewrite.fold import fold
 from builder.rewrite.style.casts import drop_needless_casts
 from builder.rewrite.style.constants import settle_constants
 from builder.rewrite.style.docs import describe
+from builder.rewrite.style.functions import name_functions
 from builder.rewrite.style.host import (
     launches,
     name_buffers,
@@ -176,6 +177,7 @@ def simplify(function: ast.FunctionDef, kinds: Kinds) -> None:
     drop_needless_casts(function, kinds)
     write_literals(function, kinds)
     write_products(function, kinds)
+    name_functions(function, kinds)
     copy_names(function)
     drop_unread(function)
     drop_repeats(function)

@@ -4,7 +4,6 @@ import torch
 import triton
 import triton.language as tl
 from torch import nn
-from triton.language.extra import libdevice
 
 
 @triton.jit
@@ -24,8 +23,8 @@ def add_gelu_kernel(x_ptr, bias_ptr, gelu_ptr, num_elements, BLOCK_SIZE: tl.cons
     x = tl.load(x_ptr + offsets, mask=mask)
     bias = tl.load(bias_ptr + offsets % FEATURES, mask=mask)
     x_plus_bias = x + bias
-    erf_x_plus_bias_scaled = libdevice.erf(x_plus_bias * 0.7071067811865476) + 1.0
-    tl.store(gelu_ptr + offsets, x_plus_bias * 0.5 * erf_x_plus_bias_scaled, mask=mask)
+    gelu = x_plus_bias * 0.5 * (tl.erf(x_plus_bias * 0.7071067811865476) + 1.0)
+    tl.store(gelu_ptr + offsets, gelu, mask=mask)
 
 
 def launch_add_gelu(x, bias, gelu, num_elements):

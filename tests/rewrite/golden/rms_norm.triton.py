@@ -4,7 +4,6 @@ import torch
 import triton
 import triton.language as tl
 from torch import nn
-from triton.language.extra import libdevice
 
 
 @triton.jit
@@ -42,7 +41,7 @@ def power_mean_add_mul_kernel(
         offsets = col + num_cols * row
         x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
         weight = tl.load(weight_ptr + col, mask=col_mask, other=0.0)
-        out = x * libdevice.rsqrt(x_squared_sum / 5120.0 + 1e-06) * weight
+        out = x * tl.rsqrt(x_squared_sum / 5120.0 + 1e-06) * weight
         tl.store(out_ptr + offsets, out, mask=mask)
 
 

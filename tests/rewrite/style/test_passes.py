@@ -4,6 +4,7 @@ import pytest
 
 from builder.rewrite.style.casts import drop_needless_casts
 from builder.rewrite.style.constants import settle_constants
+from builder.rewrite.style.functions import name_functions
 from builder.rewrite.style.inline import copy_names, drop_unread, inline_temporaries
 from builder.rewrite.style.kinds import signature_kinds
 from builder.rewrite.style.literals import write_literals
@@ -226,3 +227,12 @@ def test_a_parameter_that_is_assigned_changes():
     local = {"n": 2, **scope}
     exec(returned, local)
     assert local["result"] == 20 + 2 + 30
+
+
+def test_library_functions_that_triton_names_itself():
+    def run(function):
+        name_functions(function, KINDS)
+
+    assert after(run, "a = libdevice.rsqrt(x + 1.0)") == ["a = tl.rsqrt(x + 1.0)"]
+    for other in ("a = libdevice.exp(x)", "a = libdevice.rsqrt(y)", "a = libdevice.tanh(x)"):
+        assert after(run, other) == [other]
