@@ -68,6 +68,7 @@ class Names:
         self._hints = hints
         self.found: dict[str, str] = {}
         stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+        self._occurring = stored
         kept = {name for name in stored if not _GENERATED.fullmatch(name)}
         parameters = {item.arg for item in function.args.args}
         self._taken = {*taken, *_RESERVED, *(kept - parameters)}
@@ -140,7 +141,7 @@ class Names:
         self._name_parts()
 
     def _occurs(self, name: str) -> bool:
-        return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(self._function))
+        return name in self._occurring
 
     def _name_parts(self) -> None:
         """Coordinates that are computed of an index: ``x0 = xindex % 64``."""
