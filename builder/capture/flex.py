@@ -51,6 +51,21 @@ def with_flex_attention(gm: torch.fx.GraphModule) -> None:
     gm.recompile()
 
 
+def settle_options(gm: torch.fx.GraphModule) -> None:
+    """Makes what a program calls itself take the template, whatever the CPU would take.
+
+    Other settings of its own (block sizes, say) stay.  Gradients need the logarithms of the sums.
+    """
+    settled = {"BACKEND": "TRITON"} | (
+        {"OUTPUT_LOGSUMEXP": True} if torch.is_grad_enabled() else {}
+    )
+    for graph in gm.modules():
+        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+            if node.target is operators.flex_attention:
+                *before, options = node.args[:7]
+                node.args = (*before, {**options, **settled}, *node.args[7:])
+
+
 def attention(
     query: Tensor,
     key: Tensor,

@@ -30,9 +30,9 @@ from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
 from torch._prims_common import suggest_memory_format
 
-from builder.capture import flex, gemm
+from builder.capture import flex, gemm, subgraphs
 from builder.capture.constants import fill_empty, held_constants, inline_constants
-from builder.capture.control_flow import reject_control_flow
+from builder.capture.control_flow import write_out_control_flow
 from builder.capture.decompose import decompositions
 from builder.capture.device import described_gpu
 from builder.capture.origins import Origins, origins_of
@@ -45,6 +45,7 @@ from builder.capture.sums import short_sums_apart
 from builder.capture.variant_seams import configured
 from builder.capture.variants import DEFAULT
 from builder.capture.versions import known
+from builder.programs.higher_order import on_any_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -181,6 +182,7 @@ def _lowering_seams(
             short_sums_apart(),
             described_gpu(target) if described else contextlib.nullcontext(),
             flex.without_driver(),
+            subgraphs.without_driver(),
         ):
             stack.enter_context(patch)
         yield
@@ -229,6 +231,7 @@ def _backend(
         plan = result_plan(gm)
         inline_constants(gm)
         fill_empty(gm)
+        subgraphs.without_fallbacks(gm)
         record.graphs.append(gm)
         record.constants.extend(held_constants(gm))
         if not record.constants:
@@ -248,7 +251,8 @@ def _backend(
 
     def backend(gm: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
         reject_unknown(gm)
-        reject_control_flow(gm)
+        write_out_control_flow(gm)
+        flex.settle_options(gm)
         if variant.attention == "flex":
             flex.with_flex_attention(gm)
         traced = _symbolic_arguments(gm)
@@ -362,6 +366,7 @@ def compile_for(
         torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
         symbolic_sizes(ones=ones) if dynamic else contextlib.nullcontext(),
         torch.set_grad_enabled(differentiate is not None),
+        on_any_device(),
     ):
         compiled = torch.compile(
             function,

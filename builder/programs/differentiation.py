@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import SPARSE_ADVICE, ProgramRejected
+from builder.programs.higher_order import dense_operators
 from builder.programs.tree import leaves
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def check_gradients(loaded: LoadedProgram) -> None:
             "the module has no floating parameter and no input requires gradients; let get_inputs "
             "return tensors with requires_grad_()",
         )
-    with torch.enable_grad(), loaded.user_code("gradient_error", _ADVICE):
+    with torch.enable_grad(), loaded.user_code("gradient_error", _ADVICE), dense_operators():
         outputs = [leaf for _, leaf in leaves(module(*inputs)) if _requires_grad(leaf)]
         _reject_sparse(outputs)
         found = _gradients(outputs, list(named.values()))

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from builder.errors import SPARSE_ADVICE, BuilderError, ProgramRejected
+from builder.programs.higher_order import dense_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,7 +130,7 @@ class LoadedProgram:
             ProgramRejected: ``forward_error``.
         """
         torch.default_generator.manual_seed(seed)
-        with self.user_code("forward_error", "correct forward or get_inputs"):
+        with self.user_code("forward_error", "correct forward or get_inputs"), dense_operators():
             return module(*inputs)
 
     @contextmanager

@@ -247,10 +247,27 @@ def _is_unused_assignment(statement: ast.stmt, used: set[str]) -> bool:
     return isinstance(target, ast.Name) and target.id not in used
 
 
+class _Updates(ast.NodeTransformer):
+    """Removes ``name += value`` in loops where nothing else reads the name."""
+
+    def __init__(self, used: set[str]) -> None:
+        self._used = used
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AugAssign | None:
+        is_dead = isinstance(node.target, ast.Name) and node.target.id not in self._used
+        return None if is_dead else node
+
+    def visit_For(self, node: ast.For) -> ast.For:
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+
 def _drop_unused(function: ast.FunctionDef) -> None:
-    """Removes assignments at the top level whose name nothing reads."""
+    """Removes assignments at the top level, and updates, whose name nothing reads."""
     while True:
         used = loaded_names(function)
+        _Updates(used).visit(function)
         kept = [item for item in function.body if not _is_unused_assignment(item, used)]
         if len(kept) == len(function.body):
             return

@@ -37,7 +37,7 @@ import torch
 from builder.verify.bits import bits_equal
 from builder.verify.drift import OFTEN, can_drift, floor_of, message
 from builder.verify.expected import Expected, Outcome, is_float
-from builder.verify.floors import epsilon, is_wide, median_floor
+from builder.verify.floors import Operation, epsilon, is_wide, median_floor
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class FloatComparison:
             ours = min(one[figure] for one in found)
             if ours <= floor_of(figure, self.actual):
                 continue
-            eager = [sample.eager_roundings for sample in self.samples]
+            eager = [sample.eager_roundings for sample in (*self.samples, *self._moved_casts)]
             often = max(one["misrounded"] for one in eager) > OFTEN
             lowest = floor_of(figure, self.actual, often=often)
             theirs = max(one[figure] for one in eager)
@@ -267,6 +267,15 @@ class FloatComparison:
                 text = message(figure, ours, theirs, allowed)
                 return self._result(errors, "wrong_values", text, errors.values > 0)
         return None
+
+    @property
+    def _moved_casts(self) -> list[Expected]:
+        """Eager against a reference without casts, where a product may round its operands.
+
+        A fused kernel rounds them before they are complete: the powers of attention, say, before
+        it knows their sum.
+        """
+        return self.uncast if self.expected.history.operation is Operation.DOT else []
 
     def _wrong(self, wrong: Tensor) -> Outcome:
         non_finite = wrong_non_finite(self.actual, self.reference) & wrong

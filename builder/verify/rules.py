@@ -137,6 +137,8 @@ def twin_rule(
         return None
     if name in CASTS:
         source = args[0] if name == "_to_copy" else args[1]
+        if not isinstance(source, Tensor):
+            return _number
         rounds = casts_round or not _is_between_floats(source, out)
         return _cast if rounds and source.dtype != out.dtype else _plain
     if follow and name in SAWTOOTH:
@@ -233,6 +235,11 @@ def _wide_argument(value: Any) -> Any:
 
 def _plain(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _out: Any) -> Any:
     return func(*tree_map(_wide_argument, args), **tree_map(_wide_argument, kwargs))
+
+
+def _number(_func: Any, args: Any, _kwargs: Any, out: Any) -> Any:
+    """``torch.vmap`` makes tensors of numbers: as written."""
+    return torch.scalar_tensor(args[0], dtype=wide_type(out.dtype))
 
 
 def _cast(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:

@@ -11,6 +11,7 @@ from torch import nn
 
 from builder import execute
 from builder.errors import ProgramRejected, VerificationRejected
+from builder.programs.higher_order import dense_operators
 from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
 from builder.verify.expected import Expected
@@ -189,7 +190,8 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         jitter=None if plan.jitter is None else Jitter(derived_seed(case.seed, plan.jitter)),
     )
     calls = RandomCalls(case.random_seed, changed=plan.changed)
-    with torch.set_grad_enabled(case.upstream is not None), reference, calls:
+    differentiated = torch.set_grad_enabled(case.upstream is not None)
+    with dense_operators(), differentiated, reference, calls:
         out = module(*inputs)
         gradients = _gradients(case, module, inputs, out, pattern=plan.pattern)
     if not last and any("mkldnn" in name for name in reference.unreferenced):
@@ -224,7 +226,7 @@ def random_calls(case: Case) -> list[RandomCall]:
     """The random calls that the program makes on an input set, with their arguments."""
     module, inputs = cloned((case.module, case.inputs))
     calls = RandomCalls(case.random_seed, keeps=True)
-    with torch.no_grad(), calls:
+    with dense_operators(), torch.no_grad(), calls:
         module(*inputs)
     return calls.calls
 
