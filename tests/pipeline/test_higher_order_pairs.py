@@ -134,3 +134,23 @@ def test_a_planted_fault_is_found(fault):
     text, prepared = made(name)
     assert old in text
     assert not judge(prepared, text.replace(old, new), targets=()).agrees
+
+
+TRAINED = {
+    "relative": ("dv += tl.dot(", "dv -= tl.dot("),
+    "state": ("tl.sigmoid(", "tl.cos("),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_are_verified_and_a_fault_is_found(name):
+    code = PROGRAMS[name].replace("3, 100, 8", "3, 12, 8")
+    head, _, inputs = code.rpartition("return [")
+    code = f"{head}return [x.requires_grad_() for x in [{inputs.rstrip()}]\n"
+    _, triton = Maker(load_program(code), H100, 0, differentiate=True)(DEFAULT)
+    prepared = prepare(code, "P", mode="training", draws=1)
+    found = judge(prepared, triton.text, targets=[])
+    assert found.agrees, found.reason
+    faulty = triton.text.replace(*TRAINED[name])
+    assert faulty != triton.text
+    assert not judge(prepared, faulty, targets=[]).agrees
