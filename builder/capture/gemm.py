@@ -29,15 +29,32 @@ MAX_OPERANDS = 384
 TOP = 4
 """How many of the best-ranked configurations the seed chooses from."""
 
+SLACK, MOST_SLACK = 1.25, 1.75
+"""How much longer than the best one of them may take; the second, if there is no other."""
+
+LONGEST = 16
+"""How many times longer than wide a tile may be where there is more than its width."""
+
 
 @dataclass(frozen=True)
 class Product:
-    """Sizes of a matrix product, in elements, and bytes of one operand element."""
+    """A matrix product.
+
+    Attributes:
+        m: rows of the result.
+        n: its columns.
+        k: elements of a row that is multiplied.
+        itemsize: bytes of one of them.
+        batch: how many products there are.
+        seen: the three sizes that Inductor shrinks tiles to, where they are others.
+    """
 
     m: int
     n: int
     k: int
     itemsize: int
+    batch: int = 1
+    seen: tuple[int, int, int] | None = None
 
 
 def estimated_cost(config: Any, product: Product, target: Target) -> float:
@@ -53,7 +70,9 @@ def estimated_cost(config: Any, product: Product, target: Target) -> float:
     accumulators = block_m * block_n / lanes
     if shared > target.shared_memory or accumulators > MAX_ACCUMULATORS:
         return math.inf
-    tiles = math.ceil(product.m / block_m) * math.ceil(product.n / block_n)
+    if block_m > LONGEST * block_n and product.n > block_n:
+        return math.inf  # the rows would be read again for each few of the columns
+    tiles = math.ceil(product.m / block_m) * math.ceil(product.n / block_n) * product.batch
     resident = max(1, min(target.shared_memory // max(shared, 1), 16 // config.num_warps, 4))
     waves = math.ceil(tiles / (target.multiprocessors * resident)) * resident
     steps = math.ceil(product.k / block_k)
@@ -64,13 +83,14 @@ def estimated_cost(config: Any, product: Product, target: Target) -> float:
         operands = 2 * math.sqrt(accumulators) * block_k
         multiply *= 8 * max(1.0, accumulators * block_k / MAX_UNROLLED)
         multiply *= max(1.0, operands / MAX_OPERANDS) ** 2
-    load = (block_m + block_n) * block_k * 32 / min(config.num_stages, 3)
+    multiply *= 1.0 + 2.0 / math.sqrt(accumulators)  # operands are read from shared memory
+    load = (block_m + block_n) * block_k * 16 * product.itemsize / min(config.num_stages, 3)
     return waves * (steps * (multiply + load) + block_m * block_n * 8)
 
 
 def _clipped(config: Any, product: Product) -> tuple[int, int, int]:
     """The tile as Inductor shrinks it to sizes that are smaller."""
-    sizes = (product.m, product.n, product.k)
+    sizes = product.seen or (product.m, product.n, product.k)
     blocks = (config.block_m, config.block_n, config.block_k)
     m, n, k = (
         max(16, min(block, 1 << (size - 1).bit_length()))
@@ -93,8 +113,15 @@ def choose(
     """
     costs = [estimated_cost(config, product, target) for config in configs]
     usable = [index for index, cost in enumerate(costs) if math.isfinite(cost)]
-    best = sorted(usable, key=lambda index: (costs[index], index))[:TOP]
-    if not best:
+    ranked = sorted(usable, key=lambda index: (costs[index], index))[:TOP]
+    if not ranked:
         return list(configs[:1])
+    best = _nearly_best([costs[index] for index in ranked])
     digest = hashlib.sha256(f"{seed}/{product.m}/{product.n}/{product.k}".encode()).digest()
-    return [configs[best[(digest[0] + rank) % len(best)]]]
+    return [configs[ranked[(digest[0] % best + rank) % len(ranked)]]]
+
+
+def _nearly_best(costs: Sequence[float]) -> int:
+    """How many of the ranked costs are near enough to the first."""
+    near = sum(cost <= SLACK * costs[0] for cost in costs)
+    return 2 if near == 1 and costs[1:] and costs[1] <= MOST_SLACK * costs[0] else near

@@ -26,17 +26,17 @@ from torch._inductor import ir
 from torch._inductor.codegen.triton import TritonOverrides
 from torch._inductor.fx_passes import fuse_attention, joint_graph
 from torch._inductor.graph import GraphLowering
-from torch._inductor.template_heuristics import triton as template_heuristics
 from torch._inductor.virtualized import V
 from torch._prims_common import suggest_memory_format
 
-from builder.capture import flex, gemm, subgraphs
+from builder.capture import flex, subgraphs
 from builder.capture.constants import fill_empty, held_constants, inline_constants
 from builder.capture.control_flow import write_out_control_flow
 from builder.capture.decompose import decompositions
 from builder.capture.device import described_gpu
 from builder.capture.origins import Origins, origins_of
 from builder.capture.randomness import reject_unknown
+from builder.capture.ranking import one_ranked
 from builder.capture.retarget import OnGpu, fake_mode, retarget
 from builder.capture.scatters import scatters_in_triton
 from builder.capture.sizes import shape_env, symbolic_sizes
@@ -152,30 +152,14 @@ def _fixed_strides(result: Any) -> tuple[int, ...] | None:
     return tuple(map(int, strides)) if all(isinstance(s, (int, Integer)) for s in strides) else None
 
 
-def _ranked_configs(target: Target, seed: int, rank: int) -> Callable[..., Any]:
-    original = template_heuristics.BaseConfigHeuristic.preprocess_mm_configs
-
-    def preprocess_mm_configs(
-        self: Any, m: Any, n: Any, k: Any, configs: list[Any], **kwargs: Any
-    ) -> Any:
-        hint = V.graph.sizevars.optimization_hint
-        product = gemm.Product(hint(m), hint(n), hint(k), kwargs.get("dtype_size") or 4)
-        chosen = gemm.choose(configs, product, target, seed, rank)
-        return original(self, m, n, k, chosen, **kwargs)
-
-    return preprocess_mm_configs
-
-
 @contextlib.contextmanager
 def _lowering_seams(
     target: Target, seed: int, variant: Variant, *, described: bool
 ) -> Iterator[None]:
-    heuristic = template_heuristics.BaseConfigHeuristic
-    ranked = _ranked_configs(target, seed, variant.rank)
     with contextlib.ExitStack() as stack:
         for patch in (
             mock.patch.object(GraphLowering, "compile_to_module", _take_source),
-            mock.patch.object(heuristic, "preprocess_mm_configs", ranked),
+            one_ranked(target, seed, variant.rank),
             mock.patch.object(inductor, "FakeTensorProp", OnGpu),
             mock.patch.object(TritonOverrides, "_cuda_atanf", _library_atan, create=True),
             scatters_in_triton(),

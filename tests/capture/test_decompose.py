@@ -225,6 +225,21 @@ def test_adaptive_pooling():
         assert torch.equal(ours[1], places)
 
 
+@pytest.mark.parametrize("options", [(1, 0), (2, 1), ((2, 3, 1), (2, 1, 0))])
+@pytest.mark.parametrize("kernel", [4, (6, 4, 2)])
+def test_averages_of_wide_windows(kernel, options):
+    sizes = [list(value) if isinstance(value, tuple) else [value] for value in (kernel, *options)]
+    x = torch.randn(2, 3, 9, 8, 10, dtype=torch.float64)
+    for flags in itertools.product((False, True), (False, True), (None, 5)):
+        wanted = aten.avg_pool3d(x, *sizes, *flags)
+        assert torch.allclose(pooling.avg_pool3d(x, *sizes, *flags), wanted)
+        if isinstance(kernel, int):
+            wide = [[2 * kernel], *(size[:1] for size in sizes[1:])]
+            wanted = aten.avg_pool2d(x[:, 0], *wide, *flags)
+            assert torch.allclose(pooling.avg_pool2d(x[:, 0], *wide, *flags), wanted)
+    assert pooling.avg_pool3d(x, [2]) is NotImplemented
+
+
 def test_products():
     a, b = torch.randn(4, 5, 6, dtype=torch.float64), torch.randn(4, 6, 7, dtype=torch.float64)
     added = torch.randn(5, 1, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Adaptive pooling over three dimensions, one dimension after the other.
+"""Pooling over windows that Inductor leaves to a library, one dimension after the other.
 
 Windows are products of intervals, so a mean over one is a mean of means, and a maximum a maximum of
 maxima.
@@ -6,9 +6,11 @@ maxima.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._prims_common import suggest_memory_format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +66,74 @@ def adaptive_max_pool3d(x: Tensor, output_size: Sequence[int]) -> Any:
     return x.contiguous(), index.contiguous()
 
 
+WIDEST_WINDOW = 25
+"""Elements of a window that Inductor averages itself (``_avg_poolnd`` of its ``lowering.py``)."""
+
+
+def avg_pool2d(x: Tensor, kernel_size: Sequence[int], *options: Any, **named: Any) -> Any:
+    """``aten.avg_pool2d`` of (..., H, W)."""
+    return _avg_pool(2, x, kernel_size, *options, **named)
+
+
+def avg_pool3d(x: Tensor, kernel_size: Sequence[int], *options: Any, **named: Any) -> Any:
+    """``aten.avg_pool3d`` of (..., D, H, W)."""
+    return _avg_pool(3, x, kernel_size, *options, **named)
+
+
+def _avg_pool(
+    rank: int,
+    x: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """Sums over windows, divided by their sizes."""
+    kernel = _of_rank(kernel_size, rank)
+    step, pads = _of_rank(stride or kernel_size, rank), _of_rank(padding, rank)
+    if 0 in x.shape or not x.is_floating_point() or math.prod(kernel) <= WIDEST_WINDOW:
+        return NotImplemented
+    total = x.to(torch.float32) if x.dtype in (torch.float16, torch.bfloat16) else x
+    size: Tensor | float = 1.0
+    for axis in range(-rank, 0):
+        reach = kernel[axis], step[axis], pads[axis]
+        places, inside, padded = _strided_windows(x.shape[axis], *reach, ceil_mode, x.device)
+        moved = torch.where(inside, total.movedim(axis, -1)[..., places], 0.0)
+        total = moved.sum(-1).movedim(-1, axis)
+        count = padded if count_include_pad else inside.sum(-1)
+        size = size * count.reshape([-1] + [1] * (-1 - axis))
+    mean = total / (size if divisor_override is None else divisor_override)
+    return mean.to(x.dtype).contiguous(memory_format=suggest_memory_format(x))
+
+
+def _of_rank(values: Sequence[int], rank: int) -> list[int]:
+    return list(values) * rank if len(values) == 1 else list(values)
+
+
+def _strided_windows(
+    size: int, kernel: int, step: int, pad: int, ceil_mode: bool, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Places and mask of each window, of shape (out, kernel), and how many each has with padding.
+
+    As ``aten/src/ATen/native/Pool.h``: with ``ceil_mode`` a last window may reach beyond the
+    padding, if it begins before it.
+    """
+    room = size + 2 * pad - kernel
+    out = (-(-room // step) if ceil_mode else room // step) + 1
+    if ceil_mode and (out - 1) * step >= size + pad:
+        out -= 1
+    start = torch.arange(out, device=device) * step - pad
+    places = start[:, None] + torch.arange(kernel, device=device)
+    inside = (places >= 0) & (places < size)
+    padded = (start + kernel).clamp(max=size + pad) - start
+    return places.clamp(0, size - 1), inside, padded
+
+
 DECOMPOSITIONS = {
+    aten.avg_pool2d.default: avg_pool2d,
+    aten.avg_pool3d.default: avg_pool3d,
     aten._adaptive_avg_pool3d.default: adaptive_avg_pool3d,  # noqa: SLF001
     aten.adaptive_max_pool3d.default: adaptive_max_pool3d,
 }
