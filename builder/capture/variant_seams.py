@@ -13,6 +13,7 @@ from unittest import mock
 import torch
 import torch._inductor.config as inductor_config
 from torch._inductor.choices import InductorChoices
+from torch._inductor.select_algorithm import AlgorithmSelectorCache
 from torch._inductor.virtualized import V
 
 if TYPE_CHECKING:
@@ -33,8 +34,22 @@ def configured(variant: Variant, target: Target) -> Iterator[None]:
         inductor_config.patch(dict(variant.settings)),
         _products(variant.dot_precision),
         mock.patch.object(InductorChoices, "should_use_cooperative_reduction", cooperates),
+        mock.patch.object(AlgorithmSelectorCache, "__call__", _persistent_first),
     ):
         yield
+
+
+_SELECT = AlgorithmSelectorCache.__call__
+_PERSISTENT = "_persistent_tma_"
+
+
+def _persistent_first(self: Any, name: str, choices: list[Any], *args: Any, **kwargs: Any) -> Any:
+    """A persistent template where there is one, which leaves nothing to be timed.
+
+    Inductor offers it beside the plain one, where it is enabled (``torch/_inductor/kernel/mm.py``).
+    """
+    persistent = [choice for choice in choices if _PERSISTENT in getattr(choice, "name", "")]
+    return _SELECT(self, name, persistent or choices, *args, **kwargs)
 
 
 def _cooperates(target: Target) -> Callable[..., bool]:

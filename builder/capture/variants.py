@@ -116,6 +116,12 @@ VARIANTS: dict[str, Variant] = {
             capability=(9, 0),
         ),
         Variant(
+            "persistent",
+            "matrix products stay on their multiprocessors and load by tensor descriptors (TMA)",
+            {"triton.enable_persistent_tma_matmul": True, "assume_aligned_inputs": True},
+            capability=(9, 0),
+        ),
+        Variant(
             "combo",
             "independent kernels share one launch (horizontal fusion, as foreach)",
             {"combo_kernels": True},

@@ -35,7 +35,21 @@ def described(function: ast.FunctionDef, parameters: Sequence[str]) -> list[str]
         name.id
         for call in ast.walk(function)
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "tl.make_tensor_descriptor"
-        for name in ast.walk(call.args[0])
+        for base in (*call.args[:1], *(item.value for item in call.keywords if item.arg == "base"))
+        for name in ast.walk(base)
         if isinstance(name, ast.Name)
     }
+    other_names = _other_names(function)
+    bases |= {other_names[name] for name in bases if name in other_names}
     return [name for name in parameters if name in bases]
+
+
+def _other_names(function: ast.FunctionDef) -> dict[str, str]:
+    """What a template calls its arguments (``A = arg_A``)."""
+    return {
+        statement.targets[0].id: statement.value.id
+        for statement in function.body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and isinstance(statement.value, ast.Name)
+    }

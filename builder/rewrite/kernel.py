@@ -110,7 +110,7 @@ class _Standalone(ast.NodeTransformer):
         owner = ast.unparse(node.value)
         if owner == "triton_helpers":
             return self._helper(node)
-        if owner in ("tl_math", "triton_helpers.math"):
+        if owner in ("tl_math", "triton_helpers.math", "triton.language"):
             return ast.Attribute(ast.Name("tl", ast.Load()), node.attr, node.ctx)
         return node
 
@@ -221,7 +221,7 @@ def _standalone_helpers(
 def _drop_unread(function: ast.FunctionDef, positions: Sequence[str]) -> frozenset[int]:
     """Removes a template's arguments that its kernel does not read; their positions."""
     read = loaded_names(function)
-    unread = {name for name in positions if name.startswith("arg_")} - read
+    unread = {name for name in positions if name.startswith(("arg_", "ws_"))} - read
     function.args.args = [item for item in function.args.args if item.arg not in unread]
     return frozenset(index for index, item in enumerate(positions) if item in unread)
 

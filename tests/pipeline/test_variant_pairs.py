@@ -65,6 +65,11 @@ PROGRAMS = {
     "product": program(
         "x, y", "return torch.relu(x @ y)", "torch.randn(16, 512), torch.randn(512, 512)"
     ),
+    "half_product": program(
+        "x, y",
+        "return torch.relu(x @ y)",
+        "torch.randn(130, 72).half(), torch.randn(72, 136).half()",
+    ),
     "running": program("x", "return torch.cumsum(x, -1)", "torch.randn(1, 9000)"),
     "running_integers": program(
         "x", "return torch.cumsum(x, -1)", "torch.randint(-9, 9, (2, 9000))"
@@ -99,6 +104,7 @@ CASES = [
     ("planes", "combo", "tl.program_id(1) * BLOCK_"),
     ("causal", "flex", "flex_attention_kernel"),
     ("grouped", "flex", "flex_attention_forward_inner"),
+    ("half_product", "persistent", "tl.load_tensor_descriptor("),
     ("running", "default", "preceding_blocks("),
     ("running_integers", "default", "preceding_blocks_64("),
 ]
@@ -153,6 +159,9 @@ FAULTS = {
     "grid one block short": (
         "running", "default", "grid = (triton.cdiv(9000, BLOCK_COLS)",
         "grid = (triton.cdiv(9000, BLOCK_COLS) - 1",
+    ),
+    "the last tile left out": (
+        "half_product", "persistent", "(start_pid, num_tiles,", "(start_pid, num_tiles - 1,",
     ),
     "scratch not cleared": ("running", "default", "        workspace.zero_()\n", ""),
     "published before it is there": (
