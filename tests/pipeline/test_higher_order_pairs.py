@@ -117,14 +117,14 @@ def test_a_program_becomes_a_verified_pair(name):
 
 FAULTS = {
     "scores as they are": ("relative", "tl.dot(", "0.5 * tl.dot("),
-    "another head's bias": ("window", " + 140 * tmp", " + 0 * tmp"),
+    "another head's bias": ("window", " + 140 * off_h", " + 0 * off_h"),
     "a wider window": ("window", "tl.full([1], 50,", "tl.full([1], 51,"),
     "blocks of the mask left out": ("window", "16384", "16"),
-    "states combined the wrong way round": ("state", "arg0_1 * arg1_0", "arg0_0 * arg1_1"),
-    "nothing carried from block to block": ("state", "tl.where(roffset > 0,", "tl.where(False,"),
-    "the last of equals": ("largest", "arg0_0 >= arg1_0", "arg0_0 < arg1_0"),
-    "a step left out": ("cell", "ptr1 + (20 + x0)", "ptr1 + x0"),
-    "always the same branch": ("branch", "tl.where(tmp6,", "tl.where(True,"),
+    "states combined the wrong way round": ("state", "left_index * right_value", "left_value * right_index"),
+    "nothing carried from block to block": ("state", "tl.where(col_start > 0,", "tl.where(False,"),
+    "the last of equals": ("largest", "left_value >= right_value", "left_value < right_value"),
+    "a step left out": ("cell", "x_ptr + (NUM_ELEMENTS + offsets)", "x_ptr + offsets"),
+    "always the same branch": ("branch", "tl.where(x_b_sum > 0.0,", "tl.where(True,"),
 }  # fmt: skip
 
 

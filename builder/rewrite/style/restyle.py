@@ -146,6 +146,7 @@ def restyled(
     return replace(kernel, function=function, helpers=helpers, launch=launch)
 
 
+_GIVEN = re.compile(r"(in|out|in_out)_ptr\d+")
 _OPERAND = re.compile(r"arg(\d+)_(\d+)")
 
 
@@ -160,6 +161,7 @@ def _restyled_helper(helper: ast.FunctionDef) -> ast.FunctionDef:
         side = ("left", "right")[min(int(match.group(1)), 1)]
         part = ("value", "index", "weight")[min(int(match.group(2)), 2)]
         words[match.group()] = side if has_one else f"{side}_{part}"
+    words |= {item.arg: "captured_ptr" for item in function.args.args if _GIVEN.fullmatch(item.arg)}
     Names(function, Hints(words), [helper.name]).apply()
     return ast.fix_missing_locations(function)
 
