@@ -120,7 +120,9 @@ FAULTS = {
     "another head's bias": ("window", " + 140 * off_h", " + 0 * off_h"),
     "a wider window": ("window", "tl.full([1], 50,", "tl.full([1], 51,"),
     "blocks of the mask left out": ("window", "16384", "16"),
-    "states combined the wrong way round": ("state", "left_index * right_value", "left_value * right_index"),
+    "states combined the wrong way round": (
+        "state", "left_index * right_value", "left_value * right_index",
+    ),
     "nothing carried from block to block": ("state", "tl.where(col_start > 0,", "tl.where(False,"),
     "the last of equals": ("largest", "left_value >= right_value", "left_value < right_value"),
     "a step left out": ("cell", "x_ptr + (NUM_ELEMENTS + offsets)", "x_ptr + offsets"),
