@@ -8,7 +8,7 @@ import torch
 
 from builder.execute.ops_memory import undefined
 from builder.execute.registry import operation
-from builder.execute.values import Pointer, Value, expand_block
+from builder.execute.values import Pointer, Poisoned, Value, expand_block
 
 if TYPE_CHECKING:
     from builder.execute.frame import Frame
@@ -110,10 +110,17 @@ def concatenate(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
 
 
 @operation("tt.gather")
-def gather(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
+def gather(frame: Frame, op: Operation, args: list[Any]) -> Tensor | Poisoned:
+    """Elements by their places; one from beyond the block is undefined."""
     axis = op.attributes["axis"] + 1
     source, index = _together(frame, op, args)
-    return torch.gather(source, axis, index.long().clamp(0, source.shape[axis] - 1))
+    place, count = index.long(), source.shape[axis]
+    beyond = (place < 0) | (place >= count)
+    found = torch.gather(source, axis, place.clamp(0, count - 1))
+    if not bool(beyond.any()):
+        return found
+    frame.machine.poisoned = True
+    return Poisoned(found, beyond)
 
 
 @operation("tt.histogram")

@@ -265,7 +265,8 @@ def _forbid(frame: Frame, op: Operation, mask: Tensor | None, purpose: str) -> N
     raise MemoryFault(
         "poison",
         f"program instance {place}: a value is undefined where a masked load without `other` read "
-        f"nothing, and {purpose}; give the load an `other` or select with the mask first",
+        f"nothing, a shift or a division has no result, or a gather looks beyond its block, and "
+        f"{purpose}; give the load an `other` or select with the mask first",
         kernel=machine.kernel_name,
         line=op.line,
     )

@@ -278,3 +278,34 @@ def test_through_branches_and_loops(chunk):
         assert torch.allclose(out, torch.stack(expected), atol=1e-4)
         with pytest.raises(MemoryFault, match=r"instance \(2, 0, 0\)"):
             run(in_some_instances, (3,), x, out, 40, WHERE=False, BLOCK=16)
+
+
+@triton.jit
+def swapped_far(x, out, DISTANCE: tl.constexpr, N: tl.constexpr):
+    lane = tl.arange(0, N)
+    value = tl.load(x + lane)
+    other = tl.gather(value, lane ^ DISTANCE, 0)
+    tl.store(out + lane, tl.maximum(value, other))
+
+
+def test_a_gather_beyond_its_block_gives_nothing():
+    x, out = torch.arange(16.0), torch.zeros(16)
+    run(swapped_far, (1,), x, out, DISTANCE=8, N=16)
+    assert out.tolist() == [8, 9, 10, 11, 12, 13, 14, 15] * 2
+    with pytest.raises(MemoryFault) as caught:
+        run(swapped_far, (1,), x, out, DISTANCE=16, N=16)
+    assert caught.value.kind == "poison"
+
+
+@triton.jit
+def chosen_near(x, out, N: tl.constexpr):
+    lane = tl.arange(0, N)
+    value = tl.load(x + lane)
+    following = tl.gather(value, lane + 1, 0)
+    tl.store(out + lane, tl.where(lane < N - 1, following, 0.0))
+
+
+def test_what_a_gather_finds_beyond_its_block_may_be_selected_away():
+    x, out = torch.arange(16.0), torch.zeros(16)
+    run(chosen_near, (1,), x, out, N=16)
+    assert out.tolist() == [*range(1, 16), 0]
