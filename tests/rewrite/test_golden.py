@@ -22,8 +22,8 @@ from builder.verify import verify
 from .golden.programs import PROGRAMS
 
 FOLDER = Path(__file__).parent / "golden"
-WRITTEN_BY = ("2.13.0", "3.7.1")
-"""Versions of torch and triton whose texts the files hold."""
+WRITTEN_BY = ("2.13.0", "3.7.1", (3, 11))
+"""Versions of torch, triton and Python (which prints syntax trees) whose texts the files hold."""
 
 HOPPER = resolve_targets(("cuda:90",))
 
@@ -41,7 +41,8 @@ def test_golden(name):
     path = FOLDER / f"{name}.triton.py"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(triton_module.text)
-    if (torch.__version__.partition("+")[0], triton.__version__) == WRITTEN_BY:
+    torch_version = torch.__version__.partition("+")[0]
+    if (torch_version, triton.__version__, sys.version_info[:2]) == WRITTEN_BY:
         assert triton_module.text == path.read_text()
     assert kind in triton_module.kernel_kinds
     figures = readability(triton_module.text)

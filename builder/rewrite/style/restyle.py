@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from builder.rewrite.style.kinds import Kinds
 
 _POINTER = re.compile(r"(in|out|in_out)_ptr\d+|arg_\w+|\w+_ptr\d*")
-_BLOCKS = re.compile(r"\b(X|Y|Z|R0_|R1_)BLOCK\b|\b[xyz]numel(_\d+)?\b|\br\d_numel(_\d+)?\b")
+_SIZE = re.compile(r"ks\d+")
 
 
 class Style(enum.Enum):
@@ -197,7 +197,7 @@ def _parameter_words(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> dic
     for name, argument in zip(kernel.launch.parameters, given, strict=False):
         if kernel.signature.get(name, "").startswith("*") or _POINTER.fullmatch(name):
             options[name] = words_of(argument) or ["tensor"]
-        elif not _BLOCKS.fullmatch(name):
+        elif _SIZE.fullmatch(name):
             words[name] = size_word(argument) or "extent"
     for name, choices in options.items():
         others = {item[0] for key, item in options.items() if key != name}

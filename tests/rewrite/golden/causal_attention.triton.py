@@ -130,7 +130,7 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr,
 
     Each program instance computes one tile of ``BLOCK_M`` by ``BLOCK_N`` results.
     """
-    BLOCK_M: tl.constexpr = 64
+    BLOCK_M: tl.constexpr = 32
     BLOCK_N: tl.constexpr = 64
     BLOCK_K: tl.constexpr = 32
     GROUP_M: tl.constexpr = 8
@@ -180,9 +180,9 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr,
 
 def launch_tril_bitwise_not_masked_fill_batched_matmul(product_b, value, out):
     """Launch ``tril_bitwise_not_masked_fill_batched_matmul_kernel``."""
-    grid = (2, 8)
+    grid = (4, 8)
     tril_bitwise_not_masked_fill_batched_matmul_kernel[grid](
-        product_b, value, out, num_warps=8, num_stages=4
+        product_b, value, out, num_warps=8, num_stages=5
     )
 
 

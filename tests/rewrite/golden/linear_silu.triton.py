@@ -18,8 +18,8 @@ def linear_silu_kernel(bias_ptr, x_ptr, weight_ptr, silu_ptr, tokens):
     Each program instance computes one tile of ``BLOCK_M`` by ``BLOCK_N`` results.
     """
     BLOCK_M: tl.constexpr = 64
-    BLOCK_N: tl.constexpr = 32
-    BLOCK_K: tl.constexpr = 32
+    BLOCK_N: tl.constexpr = 64
+    BLOCK_K: tl.constexpr = 128
     GROUP_M: tl.constexpr = 8
     N = 1024
     K = 512
@@ -61,8 +61,8 @@ def linear_silu_kernel(bias_ptr, x_ptr, weight_ptr, silu_ptr, tokens):
 
 def launch_linear_silu(bias, x, weight, silu, tokens):
     """Launch ``linear_silu_kernel``."""
-    grid = (32 * triton.cdiv(tokens, 64),)
-    linear_silu_kernel[grid](bias, x, weight, silu, tokens, num_warps=8, num_stages=5)
+    grid = (16 * triton.cdiv(tokens, 64),)
+    linear_silu_kernel[grid](bias, x, weight, silu, tokens, num_warps=4, num_stages=5)
 
 
 def check_tensor(name, tensor, size, stride, dtype):
