@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DROPPED_CALLS = (
     "args.clear",
     "assert_size_stride",
+    "assert_size_stride_grouped",  # torch 2.14
     "assert_alignment",
     "torch.cuda.set_device",
 )
