@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from builder.bench.readability import Readability, code_lines, readability
+from builder.bench.readability import code_lines, readability
 from builder.config import DRAWS, MODES, Limits
 from builder.errors import OperationFailed
 from builder.pipeline.build import PRELOAD
@@ -37,7 +37,8 @@ class RewriteBench:
         workers: worker processes.
         seed: of choices among configurations.
         draws: input sets of a verification.
-        again: captures each program once more and verifies it before and after.
+        again: captures each program once more, verifies it before and after, and measures the
+            texts that are made now; without, those of the data set.
     """
 
     workers: int
@@ -65,8 +66,15 @@ def measure(bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]
     """
     if not rows:
         raise OperationFailed("the data set holds no pairs; build one first")
-    found = [readability(row["triton_code"]) for row in rows]
-    return _texts(rows, found) | _verified(bench, rows, on_done)
+    if not bench.again:
+        return _texts(rows) | {"verified_before": 0, "verified_after": 0, "broken": []}
+    made = _Made()
+    preload = (*PRELOAD, _STEP.partition(":")[0])
+    with Supervisor(min(bench.workers, len(rows)), _LIMITS, preload) as supervisor:
+        for outcome in supervisor.run(_jobs(bench, rows)):
+            made.take(outcome, rows)
+            on_done()
+    return made.figures()
 
 
 def passes(result: Mapping[str, Any]) -> bool:
@@ -83,7 +91,8 @@ def passes(result: Mapping[str, Any]) -> bool:
     )
 
 
-def _texts(rows: Sequence[Row], found: Sequence[Readability]) -> dict[str, Any]:
+def _texts(rows: Sequence[Row]) -> dict[str, Any]:
+    found = [readability(row["triton_code"]) for row in rows]
     ratios = [
         one.lines / code_lines(row["original_triton_code"])
         for row, one in zip(rows, found, strict=True)
@@ -112,23 +121,33 @@ def _quantile(ordered: Sequence[int], share: float) -> int:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def _verified(
-    bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]
-) -> dict[str, Any]:
-    counts = {"verified_before": 0, "verified_after": 0}
-    broken: list[str] = []
-    if not bench.again:
-        return counts | {"broken": broken}
-    preload = (*PRELOAD, _STEP.partition(":")[0])
-    with Supervisor(min(bench.workers, len(rows)), _LIMITS, preload) as supervisor:
-        for outcome in supervisor.run(_jobs(bench, rows)):
-            before, after, reason = _judged(outcome)
-            counts["verified_before"] += before
-            counts["verified_after"] += after
-            if before != after:
-                broken.append(f"pair {outcome.key}: {reason}")
-            on_done()
-    return counts | {"broken": sorted(broken)}
+class _Made:
+    """Pairs as they are made now, and what became of them."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._before = self._after = 0
+        self._broken: list[str] = []
+
+    def take(self, outcome: Outcome, rows: Sequence[Row]) -> None:
+        """Enters one; a program that gives no pair any more is broken, too."""
+        if outcome.value is None:
+            rejection = outcome.rejection or {}
+            reason = f"{rejection.get('kind')}: {rejection.get('message')}"
+            self._broken.append(f"pair {outcome.key}: {reason}")
+            return
+        found = outcome.value
+        self._rows.append({"python_code": rows[int(outcome.key)]["python_code"], **found})
+        self._before += found["before"]
+        self._after += found["after"]
+        if found["before"] != found["after"]:
+            self._broken.append(f"pair {outcome.key}: {found['reason']}")
+
+    def figures(self) -> dict[str, Any]:
+        if not self._rows:
+            raise OperationFailed(f"no pair was made: {'; '.join(self._broken[:3])}")
+        counts = {"verified_before": self._before, "verified_after": self._after}
+        return _texts(self._rows) | counts | {"broken": sorted(self._broken)}
 
 
 def _jobs(bench: RewriteBench, rows: Sequence[Row]) -> Iterator[Job]:
@@ -141,11 +160,3 @@ def _jobs(bench: RewriteBench, rows: Sequence[Row]) -> Iterator[Job]:
             "draws": bench.draws,
         }
         yield Job(str(index), (_STEP,), payload)
-
-
-def _judged(outcome: Outcome) -> tuple[bool, bool, str]:
-    if outcome.value is not None:
-        value = outcome.value
-        return value["before"], value["after"], value["reason"]
-    rejection = outcome.rejection or {}
-    return False, False, f"{rejection.get('kind')}: {rejection.get('message')}"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from builder.capture.targets import resolve_targets
 from builder.capture.variants import dot_precision_of, resolve_variants
-from builder.errors import Rejected
 from builder.pipeline.making import Maker
+from builder.pipeline.stages import whole_source
 from builder.pipeline.steps import in_stage
 from builder.programs.load import load_program
 from builder.rewrite import Style, triton_module
@@ -15,7 +15,7 @@ from builder.verify import judge, prepare
 
 if TYPE_CHECKING:
     from builder.capture.capture import Capture
-    from builder.verify import Prepared
+    from builder.verify import Prepared, Verdict
 
 
 @in_stage("rewrite")
@@ -26,7 +26,8 @@ def rewrite_both(payload: dict[str, Any]) -> dict[str, Any]:
         payload: ``python_code``, ``entry_point``, ``mode``, ``variant``, ``seed`` and ``draws``.
 
     Returns:
-        ``before`` and ``after``, and ``reason`` where they differ.
+        ``before`` and ``after``, ``reason`` where they differ, and of the pair as it is made now
+        ``triton_code``, ``original_triton_code`` and ``shape_generic``.
     """
     loaded = load_program(payload["python_code"], payload["entry_point"], "program.py")
     target = resolve_targets(("cuda:90",))[0]
@@ -47,15 +48,17 @@ def rewrite_both(payload: dict[str, Any]) -> dict[str, Any]:
         mode=payload["mode"],
         generic=bool(captured.sizes.free),
     )
-    before, _ = _agrees(prepared, raw.text, captured)
-    after, reason = _agrees(prepared, readable.text, captured)
-    return {"before": before, "after": after, "reason": reason}
+    before, after = (_judged(prepared, text, captured) for text in (raw.text, readable.text))
+    return {
+        "before": before.agrees,
+        "after": after.agrees,
+        "reason": f"{after.kind}: {after.reason}",
+        "triton_code": readable.text,
+        "original_triton_code": whole_source(captured),
+        "shape_generic": after.shape_generic,
+    }
 
 
-def _agrees(prepared: Prepared, text: str, captured: Capture) -> tuple[bool, str]:
+def _judged(prepared: Prepared, text: str, captured: Capture) -> Verdict:
     precision = dot_precision_of(captured.variant)
-    try:
-        verdict = judge(prepared, text, targets=(), dot_precision=precision)
-    except Rejected as rejected:
-        return False, str(rejected)
-    return verdict.agrees, f"{verdict.kind}: {verdict.reason}"
+    return judge(prepared, text, targets=(), dot_precision=precision)

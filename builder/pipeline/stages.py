@@ -81,7 +81,7 @@ def _capture_fields(
     return {
         "mode": "training" if backward else "forward",
         "triton_code": triton.text,
-        "original_triton_code": _whole_source(captured),
+        "original_triton_code": whole_source(captured),
         "target": captured.target,
         "variant": captured.variant,
         "kernel_names": list(triton.kernel_names),
@@ -96,7 +96,7 @@ def _capture_fields(
     }
 
 
-def _whole_source(captured: Capture) -> str:
+def whole_source(captured: Capture) -> str:
     """Inductor's text: one module for each graph."""
     if captured.backward is None:
         return captured.source

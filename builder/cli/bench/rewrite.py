@@ -24,9 +24,7 @@ Examples:
 @click.command("rewrite", epilog=_EPILOG)
 @click.argument("data", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--pairs", type=click.IntRange(min=1), default=None, help="Pairs to use.")
-@click.option(
-    "--texts-only", is_flag=True, help="Leave out capturing and verifying each program again."
-)
+@click.option("--texts-only", is_flag=True, help="Measure the data set's own texts only.")
 @workers_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of it all.")
 @with_output
@@ -35,8 +33,8 @@ def command(
 ) -> int:
     """Measure how readable the Triton of the data set in DIR is.
 
-    Each program is captured once more, and its Triton verified as the compiler wrote it and as it
-    is rewritten.
+    Each program is captured once more, its Triton verified as the compiler wrote it and as it is
+    rewritten now, and this text is measured; with --texts-only that of the data set.
 
     Exit status 1 if a rewritten pair is not verified that was verified before, or a figure is
     beyond its limit.
