@@ -103,7 +103,9 @@ class _Literals(KindRewriter):
         is_like = (shape.attr, dtype.attr) == ("shape", "dtype") and _is_number(value)
         same = ast.dump(shape.value) == ast.dump(dtype.value)
         known = self.kind(shape.value).dtype
-        return (value, known) if is_like and same and known and known != "i1" else None
+        if not (is_like and same) or known is None or known == "i1":
+            return None
+        return _as_type(value, known), known
 
     def _literal(self, node: ast.expr, other: ast.expr, *, is_call: bool) -> ast.expr:
         found = self._constant_of(node)
@@ -149,8 +151,10 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _as_type(node: ast.expr, dtype: str) -> ast.expr:
-    """A whole number of a floating type has a point: ``256`` becomes ``256.0``."""
-    is_whole = isinstance(node, ast.Constant) and type(node.value) is int
-    if is_whole and dtype.startswith(("fp", "bf")):
-        return ast.Constant(float(node.value))  # type: ignore[attr-defined]
+    """A number of a floating type has a point, one of an integer type has none."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    if type(value) is int and dtype.startswith(("fp", "bf")):
+        return ast.Constant(float(value))
+    if type(value) is float and not dtype.startswith(("fp", "bf")):
+        return ast.Constant(int(value))  # as ``tl.full`` does
     return node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import keyword
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ _VERSIONS = {
 }  # fmt: skip
 """What a template's names are called, where each assignment has a name of its own."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins)})
+_RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins), *keyword.kwlist})
 
 _INDEX_WORDS = {
     "height": "y", "h": "y", "width": "x", "w": "x", "channels": "channel", "c": "channel",
@@ -227,7 +228,8 @@ class Names:
         """Takes a word, or that with an ending that tells it from others."""
         if old in self.found:
             return
-        word = re.sub(r"\W+|_+", "_", word).strip("_") or "value"
+        word = re.sub(r"\W+|_+", "_", word).strip("_")
+        word = re.sub(r"^(\d+_?)+", "", word) or "value"
         word = word if len(word) <= LONGEST + 8 else word[:LONGEST].rstrip("_")
         stem, is_pointer = word.removesuffix("_ptr"), word.endswith("_ptr")
         candidates = [stem, *(f"{stem}_{ending}" for ending in _LETTERS[1:])]

@@ -1,5 +1,7 @@
 """Names of what a kernel works on."""
 
+import keyword
+
 import pytest
 
 from builder.rewrite.style.names import Hints, Names
@@ -107,3 +109,13 @@ def test_an_address_is_shared_unless_it_changes(text, shared):
     function = parsed(text, "p, q, i, j")
     share_addresses(function)
     assert body(function)[0].startswith("offsets__1 = i + 2 * j") == shared
+
+
+def test_names_are_identifiers_whatever_the_words():
+    text = "tmp0 = tl.load(a_ptr)\ntmp1 = tmp0 - tl.load(b_ptr)\ntmp2 = tl.abs(tmp1)\n"
+    text += "tl.store(c_ptr, tmp2 * tmp2)"
+    words = {"a_ptr": "some_long_list_of_tensors_0_ptr", "b_ptr": "lambda_ptr", "c_ptr": "2d_ptr"}
+    parameters, lines = named(text, "a_ptr, b_ptr, c_ptr", words)
+    assert all(name.isidentifier() for name in parameters)
+    stored = [line.partition(" = ")[0] for line in lines[:-1]]
+    assert all(name.isidentifier() and not keyword.iskeyword(name) for name in stored)

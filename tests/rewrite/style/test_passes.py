@@ -73,6 +73,10 @@ def test_casts(before, wanted):
         ("a = maximum(tl.full([1], 0, tl.int32), x)", "a = maximum(0, x)"),
         ("a = tl.where(i < n, x, tl.full([1], 0.0, tl.float32))", "a = tl.where(i < n, x, 0.0)"),
         ("a = i < tl.full([1], 7, tl.int64)", "a = i < 7"),
+        (
+            "k = i + 1\na = tl.where(i < n, k, tl.full(k.shape, 0.0, k.dtype))",
+            "a = tl.where(i < n, k, 0)",
+        ),
         # float32 would become bfloat16, or int64 int32: another result
         ("a = y * tl.full([1], 0.5, tl.float32)", None),
         ("a = i + tl.full([1], 7, tl.int64)", None),
