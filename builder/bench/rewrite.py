@@ -67,7 +67,7 @@ def measure(bench: RewriteBench, rows: Sequence[Row], on_done: Callable[[], Any]
     if not rows:
         raise OperationFailed("the data set holds no pairs; build one first")
     if not bench.again:
-        return _texts(rows) | {"verified_before": 0, "verified_after": 0, "broken": []}
+        return _texts(rows) | {"verified_before": None, "verified_after": None, "broken": []}
     made = _Made()
     preload = (*PRELOAD, _STEP.partition(":")[0])
     with Supervisor(min(bench.workers, len(rows)), _LIMITS, preload) as supervisor:
@@ -82,6 +82,7 @@ def passes(result: Mapping[str, Any]) -> bool:
     return (
         result["standalone"] == result["pairs"]
         and result["verified_after"] == result["verified_before"]
+        and not result["broken"]
         and result["line_ratio_median"] <= LINE_RATIO
         and result["tokens_p95"] <= MOST_TOKENS
         and not result["leftover_identifiers"]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions
-from builder.rewrite.cooperative import SPLIT, is_cooperative, settle_blocks
-from builder.rewrite.descriptors import PREPARE, described
+from builder.rewrite.cooperative import is_cooperative, settle_blocks
+from builder.rewrite.descriptors import described
 from builder.rewrite.device_functions import FUNCTIONS, KEYWORDS, NEEDLESS_ARGUMENTS
 from builder.rewrite.fold import fold
-from builder.rewrite.grids import block_sizes, grid_of
+from builder.rewrite.grids import grid_of
 from builder.rewrite.helpers import drop_unread_parameters, helper_functions, reachable
+from builder.rewrite.launcher import Launch, launch_of, launcher_text
 from builder.rewrite.seeds import take_seeds
 from builder.rewrite.sizes import is_size
 from builder.rewrite.unread import loaded_names, values_only
@@ -28,33 +29,6 @@ if TYPE_CHECKING:
 _MAX_NAME = 60
 _FLEX = "flex_attention"
 """Its template's name, whatever made the masks that it reads."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a kernel is launched.
-
-    Attributes:
-        parameters: of the launcher, handed on to the kernel, which then takes ``constants``.
-        constants: launch constants, by their names.
-        settings: what the launcher calls by name, in order: block sizes.
-        described: parameters that the kernel makes tensor descriptors of.
-        grid: an expression an axis.
-        takes_grid: the caller computes the grid.
-        num_warps: warps a program instance.
-        num_stages: software-pipelining stages.
-        is_cooperative: all instances must run at once.
-    """
-
-    parameters: tuple[str, ...]
-    constants: tuple[str, ...]
-    settings: Mapping[str, Any]
-    described: tuple[str, ...]
-    grid: tuple[str, ...]
-    takes_grid: bool
-    num_warps: int
-    num_stages: int
-    is_cooperative: bool
 
 
 @dataclass(frozen=True)
@@ -292,63 +266,6 @@ def _decorator(seeds: Sequence[str]) -> str:
     return f"triton.jit(do_not_specialize={list(seeds)!r})" if seeds else "triton.jit"
 
 
-def launcher_text(kernel: StandaloneKernel, doc: str = "") -> str:
-    """The function that launches a kernel.
-
-    Args:
-        kernel: the kernel.
-        doc: its docstring; what it launches, without one.
-    """
-    launch = kernel.launch
-    tensors = _tensor_names(launch.parameters)
-    signature = [*tensors.values(), *(("grid_x", "grid_y", "grid_z") * launch.takes_grid)]
-    lines = [f"def {kernel.launcher}({', '.join(signature)}):"]
-    lines.append(f'    """{doc or f"Launch ``{kernel.name}``."}"""')
-    grid = ", ".join(launch.grid)
-    named = {key for key in launch.settings if re.search(rf"\b{key}\b", grid)}
-    lines += [f"    {key} = {value!r}" for key, value in launch.settings.items() if key in named]
-    described = [tensors[item] for item in launch.described]
-    lines += [f"    {PREPARE}({', '.join(described)})"] if described else []
-    lines.append(f"    grid = ({grid}{',' if len(launch.grid) == 1 else ''})")
-    values = {key: key if key in named else repr(launch.settings[key]) for key in launch.constants}
-    arguments = [*tensors.values(), *(f"{key}={value}" for key, value in values.items())]
-    arguments.append(f"num_warps={launch.num_warps}")
-    if any(isinstance(node, ast.For) for node in ast.walk(kernel.function)):
-        arguments.append(f"num_stages={launch.num_stages}")  # of loops
-    if launch.is_cooperative:
-        # All blocks must run at once, or those that do would wait for ever.
-        arguments.append("launch_cooperative_grid=True")
-    lines.append(f"    {kernel.name}[grid]({', '.join(arguments)})")
-    return "\n".join(lines)
-
-
-def _tensor_names(parameters: Sequence[str]) -> dict[str, str]:
-    """What a launcher calls the kernel's parameters: ``x`` for ``x_ptr``."""
-    stripped = [item.removesuffix("_ptr") for item in parameters]
-    return {
-        old: new if stripped.count(new) == 1 else old
-        for old, new in zip(parameters, stripped, strict=True)
-    }
-
-
-def _launch(
-    kernel: Kernel, parameters: Sequence[str], described: Sequence[str], grid: Sequence[str]
-) -> Launch:
-    constants = dict(sorted(kernel.constants.items()))
-    constants.pop(SPLIT, None)
-    return Launch(
-        parameters=tuple(parameters),
-        constants=tuple(constants),
-        settings=dict(sorted((block_sizes(kernel) | constants).items())),
-        described=tuple(described),
-        grid=tuple(grid),
-        takes_grid=kernel.grid_type == "FixedGrid",
-        num_warps=kernel.num_warps,
-        num_stages=kernel.num_stages,
-        is_cooperative=is_cooperative(kernel),
-    )
-
-
 _SIGNATURE = re.compile(r"'signature': (\{[^}]*\})")
 
 
@@ -402,7 +319,7 @@ def standalone_kernel(
         launcher=launcher,
         function=function,
         helpers=tuple(helpers),
-        launch=_launch(kernel, parameters, bases, grid_of(kernel, sizes)),
+        launch=launch_of(kernel, parameters, bases, grid_of(kernel, sizes)),
         signature=_signature(kernel),
         functions=frozenset(_called([*helpers, function])),
         dropped=dropped | seeds.pointers,

@@ -3,7 +3,8 @@ import ast
 import pytest
 
 from builder.errors import RewriteRejected
-from builder.rewrite.kernel import Launch, StandaloneKernel
+from builder.rewrite.kernel import StandaloneKernel
+from builder.rewrite.launcher import Launch
 from builder.rewrite.wrapper import forward_body
 
 FUNCTION = ast.parse("def add_kernel(x_ptr, weight_ptr, out_ptr):\n    pass").body[0]

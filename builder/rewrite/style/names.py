@@ -303,20 +303,13 @@ def ordinal(number: int) -> str:
 
 def _divisor(value: ast.expr) -> tuple[int, str]:
     """What an index is divided by before its remainder is taken; larger numbers lie further out."""
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mod):
+    is_remainder = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mod)
+    if isinstance(value, ast.BinOp) and is_remainder:
         value = value.left
-        inner = (
-            value.right
-            if isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv)
-            else 1
-        )
-    elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv):
-        inner = value.right
-    else:
-        return (0, "")
-    if isinstance(inner, ast.Constant) and isinstance(inner.value, int):
-        return (inner.value, "")
-    return (1, "") if inner == 1 else (2, ast.unparse(inner))  # type: ignore[arg-type]
+    if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.FloorDiv):
+        return (int(is_remainder), "")
+    divisor = getattr(value.right, "value", None)
+    return (divisor, "") if isinstance(divisor, int) else (2, ast.unparse(value.right))
 
 
 def _in_order(function: ast.FunctionDef) -> list[list[ast.stmt]]:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from builder.capture.capture import Capture
-    from builder.rewrite.kernel import Launch, StandaloneKernel
+    from builder.rewrite.kernel import StandaloneKernel
+    from builder.rewrite.launcher import Launch
     from builder.rewrite.style.kinds import Kinds
 
 _POINTER = re.compile(r"(in|out|in_out)_ptr\d+|arg_\w+|\w+_ptr\d*")

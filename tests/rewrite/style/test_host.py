@@ -5,7 +5,8 @@ import ast
 import pytest
 
 from builder.capture.origins import Origins
-from builder.rewrite.kernel import Launch, StandaloneKernel
+from builder.rewrite.kernel import StandaloneKernel
+from builder.rewrite.launcher import Launch
 from builder.rewrite.style.host import (
     name_buffers,
     settle_grid,
