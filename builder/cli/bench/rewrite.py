@@ -46,7 +46,9 @@ def command(
     bench = RewriteBench(workers, seed, again=not texts_only)
     with output.progress(0 if texts_only else len(rows), "programs", "program") as bar:
         result = measure(bench, rows, lambda: bar.update(1))
-    output.result(result, _table(result), quiet=f"{result['verified_after']}")
+    output.result(
+        result, _table(result), quiet=str(result["standalone" if texts_only else "verified_after"])
+    )
     for reason in result["broken"]:
         output.warn(f"broken: {reason}")
     return EXIT_OK if passes(result) else EXIT_FAILED
