@@ -15,7 +15,8 @@ LEFTOVER = re.compile(
 )
 """Identifiers that a compiler gives."""
 
-_COUNTER = re.compile(r".*\d$")
+_COUNTER = re.compile(r".*(\d|_[b-z])")
+"""A letter at the end counts, too: ``total_b`` is the second ``total``."""
 _KNOWN = re.compile(r"m2|log1p|log2|exp2|atan2|int8|beta1|beta2")
 """Names that end in a number which counts nothing: functions, types, Adam's constants."""
 _IMPORTS = {"torch", "triton", "math", "typing"}
