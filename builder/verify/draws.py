@@ -25,8 +25,11 @@ of the floating inputs:
   zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
   is twice as high (a maximum that misses it cannot stabilise an exponential), and one is moved away
   from zero, still on the grid: a mean that is large beside what varies has to be right in more
-  places than the result shows.  A single row that is added to all others has none: its spike would
-  be the maximum of each.  Parameters lie on grids too: sums and products are exact, and tie;
+  places than the result shows.  In one of the two a second spike takes the first away, half a row
+  on: a sum that is rounded on the way loses what is left.  A single row that is added to all others
+  has none: its spike would be the maximum of each.  Parameters lie on grids too, and every other
+  row and column of a matrix is one number, so that what cancels in an input cancels in products
+  with them: sums and products are exact, and tie;
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
 except in ``large``, where they have slices of only the lower value, of only the higher, and with
@@ -71,6 +74,7 @@ FAR = (1024.0, 128.0)
 TINY = 2.0**-10
 AWAY = 1.0  # from zero, before it is made tiny: what is below zero has a maximum that is not zero
 VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
+SUBNORMAL = 2.0**-6  # of the normal numbers: a few bits are left
 GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
@@ -263,7 +267,7 @@ class _Draw:
             values = torch.where(_turn(values, 2) == 1, -values - AWAY, values)
         if self.strength is not Strength.FULL:
             return values * TINY
-        smallest = self._held(VANISHING[-1])
+        smallest = max(VANISHING[-1], torch.finfo(self.domain.model.dtype).tiny * SUBNORMAL)
         if self.vanishes:
             return values * smallest
         sizes = torch.full((values.shape[0] if values.dim() > 1 else 1,), TINY, dtype=values.dtype)
@@ -320,6 +324,8 @@ class _Draw:
             values = values.flatten().index_fill(0, highest, 2 * size).reshape(values.shape)
         if not self.domain.has_signs or self.domain.is_unit:
             return values
+        if self.strength is Strength.FULL:
+            values = torch.where(turn == 2, _cancelled(values, places), values)
         return torch.where(turn == 3, values + OFFSETS[self.strength], values)
 
     def _spike(self) -> float:
@@ -329,3 +335,10 @@ class _Draw:
 
     def _chance(self) -> Tensor:
         return torch.rand(self.values.shape, generator=self.generator)
+
+
+def _cancelled(values: Tensor, places: Tensor) -> Tensor:
+    """Rows in which what stands at one place each is taken away half a row on."""
+    rows = values.reshape(-1, values.shape[-1])
+    opposite = (places + rows.shape[1] // 2) % rows.shape[1]
+    return rows.scatter(1, opposite, -rows.gather(1, places)).reshape(values.shape)

@@ -310,7 +310,8 @@ class _Trial:
             self._compare(question, None, is_repeated=self.uses_atomics)
         except VerificationRejected as error:
             if refuses(error):
-                self.findings.refused.append(_shapes(question))
+                if _shapes(question) not in self.findings.refused:
+                    self.findings.refused.append(_shapes(question))
             elif error.kind != "ill_conditioned":
                 raise
             return False

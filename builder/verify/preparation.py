@@ -21,6 +21,7 @@ from builder.verify.costs import Costs
 from builder.verify.declared import DeclaredIntegers, put_ends
 from builder.verify.domain import Domain, domains
 from builder.verify.draws import (
+    DISTRIBUTIONS,
     Strength,
     derived_seed,
     distribution_of,
@@ -60,6 +61,8 @@ Attempt = Strength | None
 Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 PLAIN: tuple[Attempt, ...] = (None, None)
+OF_OTHERS = ("sparse", "large", "mixed", "large")
+"""The distributions of shapes that no input set has: ones, the largest, odd ones, odd again."""
 
 
 @dataclass(frozen=True)
@@ -243,15 +246,20 @@ class Prepared:
         Of each group one is to be answered.  They are none of those that ``len`` counts, and are
         not kept.
         """
-        for alternatives in self._other_shapes():
-            asked = (self._other_question(shape, costs or Costs()) for shape in alternatives)
+        for number, alternatives in enumerate(self._other_shapes()):
+            reshaped = DISTRIBUTIONS.index(OF_OTHERS[number % len(OF_OTHERS)])
+            asked = (
+                self._other_question(shape, draw, costs or Costs())
+                for shape in alternatives
+                for draw in (reshaped, 0)
+            )
             yield (question for question in asked if question is not None)
 
-    def _other_question(self, shape: OtherShape, costs: Costs) -> Question | None:
+    def _other_question(self, shape: OtherShape, draw: int, costs: Costs) -> Question | None:
         """None if the program does not take the shape."""
         with costs.of("rest"), self.surroundings():
             try:
-                return self._attempted(0, shape, costs, 0)
+                return self._attempted(draw, shape, costs, 0)
             except VerificationRejected:
                 return None
 
@@ -300,16 +308,19 @@ class Prepared:
         return self._attempted(draw, variant, costs, first_attempt)
 
     def _attempted(self, draw: int, variant: Shape, costs: Costs, first_attempt: int) -> Question:
-        attempts = self._attempts(draw, variant)
+        first = self._domains
+        if variant != self.base and draw:
+            first = domains(self._inputs(self.seed, variant))
+        attempts = _attempts(draw, first)
         for attempt in range(first_attempt, len(attempts)):
-            case = self._case(draw, variant, attempt, attempts)
+            case = self._case(draw, variant, attempt, attempts, first)
             try:
                 case = _with_missing(case, costs)
                 original = run_program(case, costs)
             except Rejected as error:
                 let_memory_failures_pass(error)
                 continue
-            plain = variant != self.base or attempts[attempt] is None
+            plain = not draw or attempts[attempt] is None
             sharp = attempts[attempt] is Strength.FULL and attempts[attempt + 1] is Strength.GENTLE
             if self._is_usable(original, plain=plain, sharp=sharp):
                 return _asked(case, original, costs, attempt, plain=plain)
@@ -334,22 +345,23 @@ class Prepared:
             for name, expected in original.expected.items()
         )
 
-    def _attempts(self, draw: int, variant: Shape) -> tuple[Attempt, ...]:
-        """Ever milder; at last plain inputs."""
-        gentle = variant == self.base and has_gentle(self._domains, distribution_of(draw))
-        between = (Strength.GENTLE,) if gentle else ()
-        return (Strength.FULL, *between, Strength.MILD, *PLAIN)
-
-    def _case(self, draw: int, variant: Shape, attempt: int, attempts: Sequence[Attempt]) -> Case:
+    def _case(
+        self,
+        draw: int,
+        variant: Shape,
+        attempt: int,
+        attempts: Sequence[Attempt],
+        first: Sequence[Domain],
+    ) -> Case:
         """The last attempt has the module as constructed."""
         seed = derived_seed(self.seed, "draw", draw, variant, attempt)
-        strength = attempts[attempt] if variant == self.base else None
+        strength = attempts[attempt]
         distribution = "plain" if strength is None else distribution_of(draw)
         with DeclaredIntegers() as declared:
             inputs = self._inputs(seed, variant)
-        reshape_inputs(inputs, self._domains, distribution, seed, strength or Strength.FULL)
+        reshape_inputs(inputs, first, distribution, seed, strength or Strength.FULL)
         if distribution != "plain":
-            _put_ends(inputs, self._domains, declared, seed)
+            _put_ends(inputs, first, declared, seed)
         module = cloned(self.original)
         if attempt < len(attempts) - 1:
             state_seed = derived_seed(seed, "state")
@@ -358,6 +370,12 @@ class Prepared:
 
     def _upstream(self, seed: int, draw: int) -> Upstream | None:
         return upstream_of(seed, draw) if self.mode == "training" else None
+
+
+def _attempts(draw: int, first: Sequence[Domain]) -> tuple[Attempt, ...]:
+    """Ever milder; at last plain inputs."""
+    between = (Strength.GENTLE,) if has_gentle(first, distribution_of(draw)) else ()
+    return (Strength.FULL, *between, Strength.MILD, *PLAIN)
 
 
 def _runnable(

@@ -33,7 +33,7 @@ def reshape_state(
         distribution: ``large`` takes signs away, ``sparse`` rounds to grids, ``tiny`` shrinks
             what is added and what a norm divides by.
         seed: of the values.
-        strength: ``MILD`` keeps signs; only ``FULL`` shrinks.
+        strength: ``MILD`` keeps signs; only ``FULL`` shrinks, and evens out matrices.
     """
     from_zero = 0.0 if distribution in SMALL else 0.2
     generator = torch.Generator().manual_seed(seed)
@@ -51,6 +51,7 @@ def reshape_state(
                 moved = moved.abs()
             if distribution == "sparse":
                 moved = _on_a_grid(moved)
+                moved = _alternating(moved) if strength is Strength.FULL else moved
             if distribution == "tiny" and strength is Strength.FULL:
                 moved = moved * _shrunk(moved, is_buffer=name in buffers)
             tensor.copy_(moved)
@@ -74,6 +75,15 @@ def _on_a_grid(values: Tensor) -> Tensor:
     step = 2.0 ** (math.floor(math.log2(top)) - 1)
     rounded = torch.round(values / step) * step
     return torch.where(rounded == 0, values.sign() * step, rounded)
+
+
+def _alternating(values: Tensor) -> Tensor:
+    """A matrix in which every other row and column is one number; so that rows may cancel."""
+    if values.dim() < 2:
+        return values
+    values = values.clone()
+    values[1::2] = values[:, 1::2] = values.flatten()[0].item()
+    return values
 
 
 def _distinct_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -269,6 +269,70 @@ def test_a_clamp_that_a_quotient_comes_to_stays(change: str) -> None:
     assert proven_equivalent(prepared, text, text.replace("-128.0", "-256.0")) is None
 
 
+SOFTPLUS_PROGRAM = """
+import torch
+from torch import nn
+
+
+class Softplus(nn.Module):
+    def forward(self, x, mask):
+        return nn.functional.softplus(x), mask.float().sum()
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(40), torch.rand(40) < 0.5]
+"""
+SOFTPLUS = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def softplus_kernel(x_ptr, mask_ptr, out_ptr, count_ptr, n, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, i < n, other=0.0)
+    tl.store(out_ptr + i, tl.where(x > 20.0, x, libdevice.log1p(libdevice.exp(x))), i < n)
+    mask = tl.load(mask_ptr + i, i < n, other=0).to(tl.int1)
+    tl.store(count_ptr, tl.sum(tl.where(i < n, mask.to(tl.float32), 0.0), 0))
+
+
+class SoftplusNew(nn.Module):
+    def forward(self, x, mask):
+        out = torch.empty_like(x)
+        count = torch.empty((), dtype=torch.float32, device=x.device)
+        softplus_kernel[(1,)](x, mask, out, count, 40, BLOCK=64)
+        return out, count
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("x > 20.0", "x >= 20.0", SAME_TERMS),
+        ("x > 20.0", "x >= 21.0", None),
+        ("x > 20.0, x,", "x >= 20.0, x + x,", None),
+        # what a masked load leaves is zero, as an integer and as a float
+        ("tl.where(i < n, mask.to(tl.float32), 0.0)", "mask.to(tl.float32)", SAME_TERMS),
+        ("other=0).to(tl.int1)", "other=1).to(tl.int1)", SAME_TERMS),
+        ("tl.where(i < n, mask.to(tl.float32), 0.0)",
+         "tl.where(i <= n, mask.to(tl.float32), 1.0)", None),
+    ],
+)  # fmt: skip
+def test_the_cut_off_of_a_softplus_and_masked_integers(
+    old: str, new: str, proof: str | None
+) -> None:
+    assert old in SOFTPLUS
+    prepared = prepare(SOFTPLUS_PROGRAM, "Softplus", draws=1)
+    assert proven_equivalent(prepared, SOFTPLUS, SOFTPLUS.replace(old, new)) == proof
+
+
 MISH_PROGRAM = """
 import torch
 from torch import nn

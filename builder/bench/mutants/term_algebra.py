@@ -18,7 +18,7 @@ import numpy as np
 from builder.bench.mutants.term_bounds import joined_bounds
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
-from builder.bench.mutants.term_softplus import softplus_of
+from builder.bench.mutants.term_softplus import softplus_of, strict_when_saturated
 from builder.bench.mutants.terms import (
     Address,
     Known,
@@ -49,6 +49,8 @@ _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.pr
 _KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
 _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
+_FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
+_REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
 _FLOATS = ("f32", "f16", "bf16", "f64")
 _REVERSED, _NEGATED = np.uint64(1 << 63), np.uint64(1 << 62)
@@ -120,6 +122,9 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
         )
         sizes = np.where((words[0] == infinite) | (words[0] == negative), infinite, sizes)
         return np.where(words[0] == zero, zero, sizes)
+    if op.name in _FROM_INTEGER:
+        is_zero = words[0] == constant_words(np.zeros(1, dtype=np.int64))
+        return np.where(is_zero, float_constant(kind.element, 0.0), _plain(function, op, words))
     if op.name not in _NEUTRAL:
         return None
     first, second = words
@@ -200,10 +205,19 @@ def _settled(
                 return Term(np.where(passes, other, as_words(known)))
     if op.name == "arith.xori":
         return _flipped(args, words)
+    if op.name == "arith.cmpi":
+        return _with_itself(function, op, words)
     if op.name == "arith.cmpf":
         found = _finite_comparison(function, op, args, words) if finite else None
         return found or _zero_comparison(function, op, args, words)
     return None
+
+
+def _with_itself(function: Function, op: Operation, words: list[Words]) -> Term:
+    """Lanes where an integer is compared with itself, such as a masked load's zero with zero."""
+    answer = op.attributes["words"][0] in _REFLEXIVE
+    known = constant_words(np.full(1, answer, dtype=np.int64))
+    return Term(np.where(words[0] == words[1], known, _plain(function, op, words)))
 
 
 def _zero_comparison(
@@ -310,6 +324,7 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         )
     ours, theirs, given = as_words(left), as_words(right), as_words(condition)
     given = _strict_at_zero(_strict(given, ours, theirs), left, right)
+    given = strict_when_saturated(given, condition, left, right)
     chosen_words = combined(name_hash("select"), [given, ours, theirs])
     for number, side in ((0, theirs), (1, ours)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))

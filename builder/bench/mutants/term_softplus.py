@@ -1,7 +1,9 @@
-"""``tanh(softplus(x))``, as in mish: where softplus is cut off for large ``x`` does not matter.
+"""``softplus(x) = log1p(exp(x))``, which is written as ``x`` from some ``x`` on.
 
-``softplus(x) = log1p(exp(x))``, and from some ``x`` on it is written as ``x``. From 10 on, ``tanh``
-of either is one in float32 (``1 - tanh(10) = 4.1e-9``, below half an ulp of one), of infinity too.
+From 17 on the two are one number in float32: ``log1p(exp(x)) - x < exp(-x) = 4.1e-8``, below half
+an ulp of ``x``. So it does not matter whether the number itself, from which on it is written as
+``x``, is among these. Of ``tanh(softplus(x))``, as in mish, not even the number matters: from 10 on
+``tanh`` of either is one (``1 - tanh(10) = 4.1e-9``), of infinity too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from builder.execute.ir import Operation, Type
 
 _SATURATED = 10.0
+_LINEAR = 17.0
 _EXPONENTIALS = ("__nv_expf",)
 _LOGARITHMS = ("__nv_log1pf",)
 _TANH = ("__nv_tanhf",)
@@ -57,6 +60,17 @@ def softplus_of(condition: Value, left: Value, right: Value) -> tuple[str, Words
     words, number = condition.above
     same = np.array_equal(words, left.hashes) and np.array_equal(words, right.exponent[1])
     return right.exponent if same and number >= _SATURATED else None
+
+
+def strict_when_saturated(given: Words, condition: Value, left: Value, right: Value) -> Words:
+    """The condition of a selection; ``x > c`` does as well as ``x >= c`` in a softplus' cut-off."""
+    if softplus_of(condition, left, right) is None or not isinstance(condition, Term):
+        return given
+    assert condition.above is not None
+    words, number = condition.above
+    if number < _LINEAR:
+        return given
+    return combined(name_hash("above", number), [words])
 
 
 def _above(op: Operation, args: list[Value]) -> tuple[Words, float] | None:
