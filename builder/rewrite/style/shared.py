@@ -42,9 +42,10 @@ class _Shared:
             self._count += 1
             name = f"{word}__{self._count}"
             assignment = ast.Assign([ast.Name(name, ast.Store())], values[text])
-            for statement in block:
+            first = found[0] + inserted
+            for statement in block[first:]:  # what is before it may be made of the same
                 _Replaced(text, name).visit(statement)
-            block.insert(found[0] + inserted, ast.fix_missing_locations(_placed(assignment)))
+            block.insert(first, ast.fix_missing_locations(_placed(assignment)))
             inserted += 1
 
 

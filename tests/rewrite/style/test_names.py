@@ -4,6 +4,7 @@ import keyword
 
 import pytest
 
+from builder.rewrite.style.inline import reads_of, stores_of
 from builder.rewrite.style.names import Hints, Names
 from builder.rewrite.style.shared import share_addresses
 from builder.rewrite.style.sizes import name_sizes
@@ -109,6 +110,22 @@ def test_an_address_is_shared_unless_it_changes(text, shared):
     function = parsed(text, "p, q, i, j")
     share_addresses(function)
     assert body(function)[0].startswith("offsets__1 = i + 2 * j") == shared
+
+
+def test_a_shared_address_is_made_before_it_is_read():
+    """One address may be a part of another that comes before it."""
+    addresses = ["i - 1 - w", "i - 1", "i - 1 - w", "i - 1"]
+    text = "\n".join(f"a{n} = tl.load(p + ({text}))" for n, text in enumerate(addresses))
+    function = parsed(text, "p, i, w")
+    share_addresses(function)
+    known = {"p", "i", "w", "tl"}
+    for statement in function.body:
+        assert set(reads_of(statement)) <= known
+        known |= set(stores_of(statement))
+    assert [line for line in body(function) if "offsets__" in line.partition(" = ")[0]] == [
+        "offsets__1 = i - 1 - w",
+        "offsets__2 = i - 1",
+    ]
 
 
 def test_names_are_identifiers_whatever_the_words():
