@@ -8,9 +8,10 @@ import click
 
 from builder.capture.targets import resolve_targets
 from builder.cli.options import (
+    families_option,
+    family_names,
     limits_options,
     mode_option,
-    names,
     style_option,
     targets_option,
     variant_names,
@@ -20,7 +21,6 @@ from builder.cli.options import (
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
 from builder.config import BuildConfig, Limits
-from builder.errors import UsageError
 
 _EPILOG = """\b
 Examples:
@@ -38,12 +38,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root seed.")
 @targets_option
 @variants_option
-@click.option(
-    "--families",
-    multiple=True,
-    metavar="NAME[,NAME]",
-    help="Families to draw programs from; all by default.",
-)
+@families_option
 @mode_option
 @style_option
 @workers_option
@@ -69,19 +64,14 @@ def command(
     on when the same command is run again.
     """
     from builder.pipeline.build import SeedStream  # noqa: PLC0415 - --help stays fast
-    from builder.programs.synthesise import check_families  # noqa: PLC0415
 
-    chosen = names(families)
-    if families and not chosen:
-        raise UsageError("--families names no family; leave it out for all of them")
-    check_families(chosen)
     config = BuildConfig(
         pairs=pairs,
         out=out,
         seed=seed,
         targets=tuple(target.name for target in resolve_targets(targets)),
         variants=variant_names(variants),
-        families=chosen,
+        families=family_names(families),
         mode=pair_mode,
         style=style,
         workers=workers,

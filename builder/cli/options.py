@@ -11,6 +11,7 @@ import click
 from builder.capture.targets import TARGETS
 from builder.capture.variants import VARIANTS, resolve_variants
 from builder.config import MODES, STYLES, Limits
+from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,6 +55,29 @@ def variant_names(values: Iterable[str]) -> tuple[str, ...]:
     """
     parts = [part.strip() for value in values for part in value.split(",")]
     return tuple(variant.name for variant in resolve_variants(filter(None, parts)))
+
+
+families_option = click.option(
+    "--families",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="Families to draw programs from; all by default.",
+)
+
+
+def family_names(values: Iterable[str]) -> tuple[str, ...]:
+    """Names of families given in several options, commas or both; sorted, each once.
+
+    Raises:
+        UsageError: one that does not exist, or options without a name.
+    """
+    from builder.programs.synthesise import check_families  # noqa: PLC0415 - --help stays fast
+
+    chosen = names(values)
+    if values and not chosen:
+        raise UsageError("--families names no family; leave it out for all of them")
+    check_families(chosen)
+    return chosen
 
 
 mode_option = click.option(

@@ -10,6 +10,7 @@ COMMANDS = {
     "capture": "Count the operators of PyTorch that become verified Triton.",
     "executor": "Time kernels on the executor and under Triton's interpreter.",
     "fidelity": "Compare kernels for a described GPU with those of a real one.",
+    "programs": "Measure how valid, different and realistic random programs are.",
     "rewrite": "Measure how readable a data set's Triton is, and that it is still right.",
     "verifier": "Count the faults that verification finds, and its false alarms.",
 }
@@ -24,4 +25,4 @@ Examples:
 
 @click.command("bench", cls=LazyGroup, package=__name__, summaries=COMMANDS, epilog=_EPILOG)
 def command() -> None:
-    """Measure capture, rewriting, the executor and the verifier themselves."""
+    """Measure programs, capture, rewriting, the executor and the verifier themselves."""

@@ -1,0 +1,70 @@
+"""``torch2triton bench programs``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.cli import render
+from builder.cli.options import families_option, family_names, workers_option
+from builder.cli.output import EXIT_FAILED, EXIT_OK, Output, with_output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EPILOG = """\b
+Examples:
+  torch2triton bench programs --seeds 500
+  torch2triton bench programs --seeds 200 --families layer_norm,rope
+  torch2triton bench programs --format json > programs.json
+"""
+
+
+@click.command("programs", epilog=_EPILOG)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=10_000, show_default=True, help="Programs."
+)
+@click.option(
+    "--recheck",
+    type=click.IntRange(min=0),
+    default=1_000,
+    show_default=True,
+    help="Of the first seeds, check what passes another way.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root seed.")
+@families_option
+@workers_option
+@with_output
+def command(
+    *, seeds: int, recheck: int, seed: int, families: tuple[str, ...], workers: int, output: Output
+) -> int:
+    """Measure how valid, different and realistic the programs are that seeds give.
+
+    Each goes through the gates that come before capture. Its structure is its graph of ATen
+    operators, without names, constants and sizes.
+
+    Exit status 1 if a figure is beyond its limit.
+    """
+    from builder.bench.programs.bench import (  # noqa: PLC0415 - --help stays fast
+        ProgramsBench,
+        measure,
+        passes,
+    )
+
+    bench = ProgramsBench(seeds, recheck, workers, seed, family_names(families))
+    with output.progress(seeds, "programs", "program") as bar:
+        result = measure(bench, bar.update)
+    output.result(result, _table(result), quiet=str(result["accepted"]))
+    return EXIT_OK if passes(result) else EXIT_FAILED
+
+
+def _table(result: Mapping[str, Any]) -> Any:
+    plain = {key: value for key, value in result.items() if not isinstance(value, (list, dict))}
+    short = {
+        key: ", ".join(f"{name} {count}" for name, count in list(result[key].items())[:6])
+        for key in ("gates", "levels", "dtypes", "outputs", "input_elements", "core_seconds")
+    }
+    found = {key: value for key, value in result["rechecked"].items() if key != "faults"}
+    short["rechecked"] = ", ".join(f"{name} {count}" for name, count in found.items())
+    return render.facts(plain | short)

@@ -1,0 +1,1 @@
+"""Facts about real models, with their source."""

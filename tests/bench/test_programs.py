@@ -1,0 +1,106 @@
+"""The figures of ``bench programs``, and the check that shares nothing with the gates."""
+
+import json
+import math
+
+import pytest
+
+from builder.bench.programs.diversity import (
+    divergence,
+    growth,
+    trace_counts,
+    trigram_entropy,
+    vendi,
+)
+from builder.bench.programs.recheck import faults
+from builder.programs.load import load_program
+from tests.cli.command import torch2triton
+
+PROGRAM = """
+import torch
+from torch import nn
+
+
+class Program(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(8))
+
+    def forward(self, x, y):
+        return x * self.scale, (x + y).tanh()
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(4, 8), torch.randn(4, 8)]
+"""
+
+
+def found(old="", new=""):
+    assert old in PROGRAM
+    return faults(load_program(PROGRAM.replace(old, new), "Program", "program.py"))
+
+
+def test_a_good_program_has_no_faults():
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("(x + y).tanh()", "x.tanh()", ["insensitive input 1"]),
+        ("x * self.scale", "x", ["insensitive parameter scale"]),
+        ("(x + y).tanh()", "torch.ones_like(x + y)",
+         ["constant output 1", "insensitive input 1", "insensitive output 1"]),
+        ("(x + y).tanh()", "(1e6 * (x + y)).sigmoid().mul(0).add(1)",
+         ["constant output 1", "insensitive input 1", "insensitive output 1"]),
+        ("(x + y).tanh()", "(x + y).log()", ["not finite output 1"]),
+    ],
+)  # fmt: skip
+def test_planted_faults_are_found(old, new, wanted):
+    assert found(old, new) == wanted
+
+
+def test_divergence_is_none_for_equal_shares_and_one_for_disjoint_ones():
+    assert divergence({"a": 1, "b": 3}, {"a": 10, "b": 30}) == pytest.approx(0.0)
+    assert divergence({"a": 1}, {"b": 5}) == pytest.approx(1.0)
+    assert divergence({"a": 1, "b": 1}, {"a": 1}) == pytest.approx(
+        0.5 * (0.5 * math.log2(0.5 / 0.75) + 0.5 * math.log2(0.5 / 0.25))
+        + 0.5 * math.log2(1 / 0.75)
+    )
+    assert divergence({}, {"a": 1}) == 1.0
+
+
+def test_traces_are_of_forward_operators_in_place_ones_folded():
+    counts = trace_counts()
+    assert counts["add"] == 18243 + 3512 + 1
+    assert not any("backward" in name or name.endswith("_") for name in counts)
+
+
+def test_variety():
+    assert vendi([[("a", "b")]] * 5) == pytest.approx(1.0)
+    assert vendi([[(str(n), "b")] for n in range(5)]) == pytest.approx(5.0)
+    assert trigram_entropy([["a", "b", "c"], ["a", "b", "d"]]) == pytest.approx(1.0)
+    assert trigram_entropy([["a", "b"]]) == 0.0
+    assert growth(["a", "b", "a", "c", "c"], 2) == [2, 3]
+
+
+def test_the_command_reports_what_is_drawn():
+    run = torch2triton(
+        "bench", "programs", "--seeds", "6", "--recheck", "3", "--families", "layer_norm,softmax",
+        "--workers", "1", "--format", "json",
+    )  # fmt: skip
+    assert run.returncode == 1  # two families are no variety
+    result = json.loads(run.stdout)
+    assert result["seeds"] == 6
+    assert result["accepted"] == 6
+    assert result["largest_family_share"] == 0.5
+    assert result["rechecked"] == {
+        "programs": 3, "not finite": 0, "constant": 0, "insensitive": 0, "faults": [],
+    }  # fmt: skip
+    assert result["gates"] == {}
+    assert 0 < result["trace_divergence"] < 1
+    assert result["programs_per_second_per_core"] > 0
