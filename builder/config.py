@@ -19,6 +19,10 @@ STYLES = ("readable", "compact")
 """How Triton files are written: with docstrings and comments, or with names alone."""
 
 
+LIBRARY_CALLS = ("reject", "keep")
+"""What becomes of a program that needs an operator for which there is no Triton."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits on one supervised step of one item.
@@ -50,4 +54,5 @@ class BuildConfig:
     draws: int = DRAWS
     mode: str = MODES[0]
     style: str = STYLES[0]
+    library_calls: str = LIBRARY_CALLS[0]
     limits: Limits = field(default_factory=Limits)

@@ -22,7 +22,14 @@ _EXAMINE = f"{_STEPS[0]}:examine"
 _EXAMINE_BACKWARD = f"{_STEPS[1]}:examine_backward"
 _BACKWARD = "backward "
 _LIMITS = Limits(deadline_s=240.0, memory_bytes=6 << 30)
-_FLAGS = ("captured", "with_triton", "triton_only", "compiled_all_targets", "verified")
+_FLAGS = (
+    "captured",
+    "with_triton",
+    "triton_only",
+    "compiled_all_targets",
+    "verified",
+    "library_verified",
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,10 @@ def measure(bench: CaptureBench, on_done: Callable[[], Any]) -> dict[str, Any]:
 
     Returns:
         ``entries``; ``left_out``, the names of those whose scaled sample eager refuses; how many
-        were ``captured``, ``with_triton``, ``triton_only``, ``compiled_all_targets`` and
-        ``verified``; ``backward_entries``, those that autograd supports, with how many of their
-        training pairs were ``backward_captured`` and ``backward_verified``; the median
+        were ``captured``, ``with_triton``, ``triton_only``, ``compiled_all_targets``,
+        ``verified``, and ``library_verified``, those that are not Triton only and agree with their
+        library calls kept; ``backward_entries``, those that autograd supports, with how many of
+        their training pairs were ``backward_captured`` and ``backward_verified``; the median
         ``core_seconds`` of a capture without gradients; and ``failures``: entry, stage and reason
         of each that is not verified, the stages of training pairs beginning with ``backward``.
     """

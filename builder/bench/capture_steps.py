@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from builder.bench import operators
@@ -40,6 +40,7 @@ class Found:
         compiled_all_targets: its kernels compile for every target; one whose device they are too
             large for has kernels of its own.
         verified: it agrees, if it only moves data, too.
+        library_verified: it is not Triton only, and agrees with its library calls kept.
         stage: where it ended; empty if it did not.
         reason: why.
         capture_core_s: core-seconds of its capture.
@@ -51,6 +52,7 @@ class Found:
     triton_only: bool = False
     compiled_all_targets: bool = False
     verified: bool = False
+    library_verified: bool = False
     stage: str = ""
     reason: str = ""
     capture_core_s: float = 0.0
@@ -81,6 +83,8 @@ def examine(payload: dict[str, Any]) -> dict[str, Any]:
         captured = _captured(program, payload["target"], found)
         if found.triton_only:
             _prove(program, captured, payload["draws"], found)
+        else:
+            _prove_kept(program, captured, payload["draws"], found)
     except (Rejected, BuilderError) as error:
         stage = getattr(error, "stage", "program")
         found.stage = found.stage or stage
@@ -128,6 +132,20 @@ def _prove(program: LoadedProgram, captured: Capture, draws: int, found: Found) 
         found.stage = ""
     else:
         found.reason = f"{verdict.kind}: {verdict.reason}"
+
+
+def _prove_kept(program: LoadedProgram, captured: Capture, draws: int, found: Found) -> None:
+    """Verifies a module that keeps its library calls; why not is added to the reason."""
+    try:
+        text = _rewritten(program, replace(captured, keeps_library_calls=True))
+        prepared = prepare(program.python_code, program.entry_point, draws=draws, must_depend=False)
+    except (Rejected, BuilderError) as error:
+        found.reason += f"; kept: {getattr(error, 'kind', type(error).__name__)}: {error}"
+        return
+    verdict = judge(prepared, text, targets=(), fallback_ops=captured.every_fallback_op)
+    found.library_verified = verdict.agrees
+    if not verdict.agrees:
+        found.reason += f"; kept: {verdict.kind}: {verdict.reason}"
 
 
 def _rewritten(program: LoadedProgram, captured: Capture) -> str:

@@ -32,7 +32,9 @@ def rewrite_both(payload: dict[str, Any]) -> dict[str, Any]:
     loaded = load_program(payload["python_code"], payload["entry_point"], "program.py")
     target = resolve_targets(("cuda:90",))[0]
     is_trained = payload["mode"] == "training"
-    maker = Maker(loaded, target, payload["seed"], differentiate=is_trained)
+    maker = Maker(
+        loaded, target, payload["seed"], differentiate=is_trained, keeps_library_calls=True
+    )
     captured, readable = maker(resolve_variants((payload["variant"],))[0])
     raw = triton_module(
         payload["python_code"],
@@ -61,4 +63,10 @@ def rewrite_both(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _judged(prepared: Prepared, text: str, captured: Capture) -> Verdict:
     precision = dot_precision_of(captured.variant)
-    return judge(prepared, text, targets=(), dot_precision=precision)
+    return judge(
+        prepared,
+        text,
+        targets=(),
+        dot_precision=precision,
+        fallback_ops=captured.every_fallback_op,
+    )

@@ -80,7 +80,7 @@ def measure(
 
     Args:
         bench: what to measure.
-        rows: verified pairs.
+        rows: verified pairs; those that call a library are left out.
         on_done: called with ``mutants`` or ``verifications`` and how many more are done.
 
     Returns:
@@ -92,6 +92,7 @@ def measure(
     Raises:
         OperationFailed: there are no pairs, or the workers cannot start.
     """
+    rows = [row for row in rows if not row.get("fallback_ops")]
     if not rows:
         raise OperationFailed("the data set holds no pairs; build one first")
     tally = _Tally()

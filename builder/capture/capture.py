@@ -15,7 +15,8 @@ from builder.capture.constants import MOST_ELEMENTS
 from builder.capture.dynamic import marked_varying
 from builder.capture.failures import rejection
 from builder.capture.inductor import GraphRecord, compile_for
-from builder.capture.kernels import Kernel, kernel_sources, library_calls, read_kernel, way_round
+from builder.capture.kernels import Kernel, kernel_sources, read_kernel
+from builder.capture.library import library_calls, way_round
 from builder.capture.origins import Origins
 from builder.capture.randomness import Draw, draws
 from builder.capture.sizes import SizeReader, Sizes
@@ -71,7 +72,7 @@ class Capture:
         training: the mode the module was captured in; None where it makes no difference.
         kernels: in the order of the module.
         aten_ops: overloads of the lowered graph, sorted.
-        fallback_ops: library calls that the module makes beside its kernels, sorted.
+        fallback_ops: operators that the module calls beside its kernels, sorted.
         target: the target's name.
         variant: the variant's name.
         sizes: the sizes that the kernels take as arguments.
@@ -79,6 +80,7 @@ class Capture:
         draws: random draws, in the order of their seeds.
         backward: its backward pass, where it was captured for training.
         origins: where its buffers and kernels come from.
+        keeps_library_calls: a pair may be made of it although library calls remain.
     """
 
     source: str
@@ -100,6 +102,13 @@ class Capture:
     draws: tuple[Draw, ...] = ()
     backward: Backward | None = None
     origins: Origins = field(default_factory=Origins)
+    keeps_library_calls: bool = False
+
+    @property
+    def every_fallback_op(self) -> tuple[str, ...]:
+        """``fallback_ops`` of both graphs."""
+        backward = self.backward.fallback_ops if self.backward is not None else ()
+        return tuple(sorted({*self.fallback_ops, *backward}))
 
     @property
     def stochastic(self) -> bool:
@@ -117,6 +126,18 @@ def _without_kernel(module: str, graph: str = "forward") -> Rejected:
         "library_call",
         f"{graph} is nothing but library calls ({', '.join(calls)}); {way_round(calls, module)}",
     )
+
+
+def _check_kernels(record: GraphRecord, *, keeps_library_calls: bool) -> None:
+    """A graph has kernels; of a training pair with library calls at least one of its two."""
+    forward = record.sources[0]
+    backward = record.backward.sources[0] if record.backward is not None else ""
+    if keeps_library_calls and backward and kernel_sources(backward) and library_calls(forward):
+        return
+    if not kernel_sources(forward):
+        raise _without_kernel(forward)
+    if not keeps_library_calls and library_calls(backward) and not kernel_sources(backward):
+        raise _without_kernel(backward, "backward")
 
 
 def _checked(record: GraphRecord) -> None:
@@ -179,6 +200,7 @@ def capture(
     varying: Sequence[Varying] = (),
     ones: bool = True,
     differentiate: bool = False,
+    keeps_library_calls: bool = False,
 ) -> Capture:
     """Captures the Triton that ``torch.compile`` generates for ``module(*inputs)`` on ``target``.
 
@@ -196,6 +218,7 @@ def capture(
         ones: such a size may be 1.
         differentiate: captures the backward pass, too: gradients of the parameters, and of the
             inputs that require them.
+        keeps_library_calls: library calls may remain beside kernels; see ``Capture``.
 
     Raises:
         CaptureRejected: the program does not trace whole, is no Triton, or cannot be bound.
@@ -233,9 +256,8 @@ def capture(
     reader, named = _symbolic(record, [*input_leaves, *held])
     arguments = record.calls[0]
     expressions = binding.bind_arguments(arguments, named, reader)
+    _check_kernels(record, keeps_library_calls=keeps_library_calls)
     sources = kernel_sources(record.sources[0])
-    if not sources:
-        raise _without_kernel(record.sources[0])
     tensors = [
         (expression, argument)
         for expression, argument in zip(expressions, arguments, strict=True)
@@ -270,6 +292,7 @@ def capture(
         draws=draws(record.graphs[0]),
         backward=backward,
         origins=record.origins[0],
+        keeps_library_calls=keeps_library_calls,
     )
 
 
@@ -277,8 +300,6 @@ def _backward(record: GraphRecord, bound: BoundBackward, target: Target, seed: i
     assert record.backward is not None
     source = record.backward.sources[0]
     sources = kernel_sources(source)
-    if not sources and library_calls(source):
-        raise _without_kernel(source, "backward")
     return Backward(
         source=_clean(source),
         bound=bound,

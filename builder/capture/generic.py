@@ -29,6 +29,7 @@ def capture_any_size(
     *,
     seed: int = 0,
     variant: Variant = DEFAULT,
+    keeps_library_calls: bool = False,
 ) -> Capture:
     """Captures kernels that take their sizes as arguments.
 
@@ -39,6 +40,7 @@ def capture_any_size(
         target: the described GPU.
         seed: of choices among configurations.
         variant: Inductor's configuration.
+        keeps_library_calls: see ``capture``.
 
     Raises:
         CaptureRejected: as ``capture``; and ``same_sizes``, ``varying_structure``,
@@ -61,6 +63,7 @@ def capture_any_size(
                 variant=variant,
                 varying=varying,
                 ones=ones,
+                keeps_library_calls=keeps_library_calls,
             )
             _check_sets(captured, module.forward, sets)
         except CaptureRejected as rejected:

@@ -18,11 +18,10 @@ from unittest import mock
 from torch._inductor.runtime import triton_helpers
 
 from builder.capture.device import described_gpu
-from builder.capture.randomness import without_seeds
 from builder.errors import CaptureRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from builder.capture.targets import Target
 
@@ -91,28 +90,6 @@ def kernel_sources(module: str) -> dict[str, str]:
             name, text = (ast.literal_eval(argument) for argument in call.args[:2])
             sources[name] = text
     return sources
-
-
-def library_calls(module: str) -> tuple[str, ...]:
-    """What an Inductor module calls besides kernels, sorted."""
-    text = without_seeds(module.partition("\ndef call(")[2] or module)
-    calls = re.findall(
-        r"(?<![\w.])(?:extern_kernels|torch\.ops|aten|inductor_ops)\.[\w.]+(?=\()", text
-    )
-    if re.search(r"\.item\(\)", text):
-        calls.append("aten._local_scalar_dense.default")  # a number that the host waits for
-    return tuple(sorted(set(calls)))
-
-
-def way_round(calls: Sequence[str], module: str = "") -> str:
-    """What to do instead of such library calls."""
-    if re.search(r"\bcomplex(32|64|128)\b", module) or any("complex" in call for call in calls):
-        return "keep the real and the imaginary part of complex numbers in tensors of their own"
-    if any("fft" in call for call in calls):
-        return "a Fourier transform is Triton only as a product with the matrix of its factors"
-    if any("linalg" in call or "cholesky" in call for call in calls):
-        return "factorise and solve outside of forward, and hand it the result"
-    return "write it with operations that Inductor turns into Triton"
 
 
 def _autotuner(name: str, source: str, target: Target) -> Any:

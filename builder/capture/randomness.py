@@ -7,6 +7,7 @@ torch; written against torch 2.11 to 2.13, held by ``tests/capture/test_randomne
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -47,9 +48,9 @@ class Draw:
     high: int | str | None = None
 
 
-def without_seeds(module: str) -> str:
-    """An Inductor module's text without the call that makes its seeds, which is no computation."""
-    return _SEEDS.sub("", module)
+def makes_seeds(node: ast.AST) -> bool:
+    """Whether a node of an Inductor module is the call that makes its seeds, no computation."""
+    return isinstance(node, ast.Call) and _SEEDS.fullmatch(ast.unparse(node)) is not None
 
 
 def reject_unknown(graph: torch.fx.GraphModule) -> None:

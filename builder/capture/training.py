@@ -89,7 +89,7 @@ class Backward:
         bound: its arguments and results.
         kernels: in the order of the module.
         aten_ops: overloads of the lowered graph, sorted.
-        fallback_ops: library calls that the module makes beside its kernels, sorted.
+        fallback_ops: operators that the module calls beside its kernels, sorted.
         origins: where its buffers and kernels come from.
     """
 

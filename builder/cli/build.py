@@ -10,6 +10,7 @@ from builder.capture.targets import resolve_targets
 from builder.cli.options import (
     families_option,
     family_names,
+    library_calls_option,
     limits_options,
     mode_option,
     style_option,
@@ -41,6 +42,7 @@ Examples:
 @families_option
 @mode_option
 @style_option
+@library_calls_option
 @workers_option
 @limits_options
 @with_output
@@ -54,6 +56,7 @@ def command(
     families: tuple[str, ...],
     pair_mode: str,
     style: str,
+    library_calls: str,
     workers: int,
     limits: Limits,
     output: Output,
@@ -74,6 +77,7 @@ def command(
         families=family_names(families),
         mode=pair_mode,
         style=style,
+        library_calls=library_calls,
         workers=workers,
         limits=limits,
     )

@@ -10,6 +10,7 @@ import click
 
 from builder.capture.targets import resolve_targets
 from builder.cli.options import (
+    library_calls_option,
     limits_options,
     mode_option,
     style_option,
@@ -96,6 +97,7 @@ def _spdx(_: click.Context, __: click.Parameter, value: str) -> str:
 @variants_option
 @mode_option
 @style_option
+@library_calls_option
 @workers_option
 @limits_options
 @with_output
@@ -108,6 +110,7 @@ def command(
     variants: tuple[str, ...],
     pair_mode: str,
     style: str,
+    library_calls: str,
     workers: int,
     limits: Limits,
     output: Output,
@@ -128,6 +131,7 @@ def command(
         variants=chosen,
         mode=pair_mode,
         style=style,
+        library_calls=library_calls,
         workers=workers,
         limits=limits,
     )

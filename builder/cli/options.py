@@ -10,7 +10,7 @@ import click
 
 from builder.capture.targets import TARGETS
 from builder.capture.variants import VARIANTS, resolve_variants
-from builder.config import MODES, STYLES, Limits
+from builder.config import LIBRARY_CALLS, MODES, STYLES, Limits
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +96,15 @@ style_option = click.option(
     default=STYLES[0],
     show_default=True,
     help="readable: Triton with docstrings and comments. compact: without.",
+)
+
+library_calls_option = click.option(
+    "--library-calls",
+    type=click.Choice(LIBRARY_CALLS),
+    default=LIBRARY_CALLS[0],
+    show_default=True,
+    help="reject: pairs of Triton alone. keep: a pair may also call PyTorch's operators for which "
+    "there is no Triton, such as torch.linalg.inv; the column fallback_ops names them.",
 )
 
 workers_option = click.option(

@@ -78,8 +78,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("kernel_names", _TEXTS, "`@triton.jit` kernels of `triton_code`."),
     Column("kernel_kinds", _TEXTS, "Kind of each: pointwise, reduction, template and so on."),
     Column("num_kernels", _INT, "Number of kernels."),
-    Column("triton_only", _BOOL, "False where a library call remains; see `fallback_ops`."),
-    Column("fallback_ops", _TEXTS, "Library calls that remain in `triton_code`."),
+    Column("triton_only", _BOOL, "False where PyTorch's operators remain; see `fallback_ops`."),
+    Column("fallback_ops", _TEXTS, "PyTorch's operators that `triton_code` calls beside its "
+           "kernels, as `aten.mm.out`."),
     Column("python_tokens", _INT, "Tokens of `python_code` by Python's `tokenize`, comments and "
            "layout aside."),
     Column("triton_tokens", _INT, "Tokens of `triton_code`, counted the same way."),

@@ -156,11 +156,11 @@ def _launch(kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[
         trace = _session.trace
         if trace is not None:
             trace.launches.append(_noted(kernel, sizes, binding))
-        if 0 in sizes:
+        options = _session.options or ExecutionOptions()
+        if 0 in sizes or kernel.__name__ in options.left_out:
             return
         program = lower(kernel, binding)
         given = Arguments(program, binding.arguments, _session.tracker)
-        options = _session.options or ExecutionOptions()
         machine = Machine(program.module, program.name, sizes, given.values, given.buffers, options)
         if options.check_memory:
             given.watch_races(machine.order)

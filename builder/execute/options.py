@@ -16,9 +16,11 @@ class ExecutionOptions:
             4096 elements.
         chunk_elements: program instances run together until their largest block has this many
             elements.
+        left_out: names of kernels whose launches are noted and do nothing, to see what they matter.
     """
 
     check_memory: bool = True
     permute_seed: int | None = None
     instruction_budget: int = 1 << 22
     chunk_elements: int = 1 << 18
+    left_out: frozenset[str] = frozenset()

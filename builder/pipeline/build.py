@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from builder import __version__
 from builder.capture.variants import DEFAULT
-from builder.config import MODES, STYLES
+from builder.config import LIBRARY_CALLS, MODES, STYLES
 from builder.dataset.journal import Journal, open_output
 from builder.dataset.schema import make_rejection, make_row
 from builder.dataset.summary import summarise
@@ -65,6 +65,7 @@ def _payload(config: BuildConfig, variant: int) -> dict[str, Any]:
         "limits": asdict(config.limits),
         "mode": config.mode,
         "style": config.style,
+        "library_calls": config.library_calls,
     }
 
 
@@ -138,6 +139,8 @@ def _header(config: BuildConfig, stream: Stream) -> dict[str, Any]:
         settings["mode"] = config.mode
     if config.style != STYLES[0]:
         settings["style"] = config.style
+    if config.library_calls != LIBRARY_CALLS[0]:
+        settings["library_calls"] = config.library_calls
     return versions | settings | {"limits": asdict(config.limits)} | stream.header
 
 

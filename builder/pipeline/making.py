@@ -19,6 +19,7 @@ from builder.errors import (
 from builder.programs.fake import fake_program
 from builder.programs.tree import tensors
 from builder.rewrite import Style, TritonModule, triton_module
+from builder.verify.library import LibraryCalls
 from builder.verify.modules import imported_text
 from builder.verify.unrun import noted_launches
 
@@ -48,6 +49,7 @@ class Maker:
         too_large: input sets that there is no memory for, ``None`` for ``get_inputs``; with any,
             kernels of any size are captured on fake tensors.
         style: how the Triton is written.
+        keeps_library_calls: library calls may remain beside the kernels.
     """
 
     loaded: LoadedProgram
@@ -57,6 +59,7 @@ class Maker:
     differentiate: bool = False
     too_large: tuple[int | None, ...] = ()
     style: Style = Style.READABLE
+    keeps_library_calls: bool = False
 
     def __call__(self, variant: Variant) -> Made:
         """The program in a variant of the compiler.
@@ -87,10 +90,18 @@ class Maker:
         if self.differentiate:
             raise CaptureRejected("training", "gradients are captured for the declared shape only")
         make, sets = self._program.make_module, self._sets
-        captured = capture_any_size(make, sets, self.target, seed=self.seed, variant=variant)
+        captured = capture_any_size(
+            make,
+            sets,
+            self.target,
+            seed=self.seed,
+            variant=variant,
+            keeps_library_calls=self.keeps_library_calls,
+        )
         made = self._rewritten(captured)
         with imported_text(made[1].text) as text:  # a grid may be too large for any GPU
-            noted_launches(self.loaded, text, [self._largest], compared=False)
+            library = LibraryCalls(captured.every_fallback_op)
+            noted_launches(self.loaded, text, [self._largest], library, compared=False)
         return made
 
     @property
@@ -132,6 +143,7 @@ class Maker:
                 seed=self.seed,
                 variant=variant,
                 differentiate=self.differentiate,
+                keeps_library_calls=self.keeps_library_calls,
             )
         )
 

@@ -26,6 +26,7 @@ def _job(index: int, row: Mapping[str, Any], draws: int, limits: Limits) -> Job:
     payload |= {"draws": draws, "variant": row.get("variant") or "default"}
     payload["mode"] = row.get("mode") or MODES[0]
     payload["shape_generic"] = bool(row.get("shape_generic"))
+    payload["fallback_ops"] = row.get("fallback_ops") or []
     payload |= {"unrun_shapes": row.get("unrun_shapes") or [], "limits": asdict(limits)}
     return Job(str(index), _STEP, payload)
 

@@ -56,6 +56,7 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
         differentiate=is_trained,
         too_large=report.too_large,
         style=Style(payload["style"]),
+        keeps_library_calls=payload.get("library_calls") == "keep",
     )
     captured, triton = distinct(maker, resolve_variants(payload["variants"]))
     dtypes = program.dtypes or tuple(sorted({spec.dtype for spec in captured.tensors}))
@@ -88,6 +89,8 @@ def _capture_fields(
         "kernel_kinds": list(triton.kernel_kinds),
         "num_kernels": len(triton.kernel_names),
         "aten_ops": sorted({*captured.aten_ops, *(backward.aten_ops if backward else ())}),
+        "triton_only": not captured.every_fallback_op,
+        "fallback_ops": list(captured.every_fallback_op),
         "stochastic": captured.stochastic,
         "flops": (report.declared or report).flops,
         "bytes_moved": _bytes_moved(captured, report, sizes),
@@ -178,6 +181,7 @@ def verify_pair(payload: dict[str, Any]) -> dict[str, Any]:
         unrun=payload["unrun"],
         dot_precision=dot_precision_of(captured["variant"]),
         mode=payload["mode"],
+        fallback_ops=captured["fallback_ops"],
     )
     if not verdict.verified:
         rejection = VerificationRejected(verdict.kind or "unverified", verdict.reason or "")
@@ -206,6 +210,7 @@ def verdict_of_pair(payload: dict[str, Any]) -> dict[str, Any]:
         unrun=unrun,
         dot_precision=dot_precision_of(payload["variant"]),
         mode=payload["mode"],
+        fallback_ops=payload.get("fallback_ops", ()),
     )
     if verdict.verified and payload["shape_generic"] and not verdict.shape_generic:
         verdict = replace(verdict, verified=False, kind="not_generic", reason=_TOO_FEW)

@@ -15,6 +15,7 @@ from builder.errors import RewriteRejected
 from builder.rewrite import device_functions, seeds
 from builder.rewrite.descriptors import PREPARATION, PREPARE
 from builder.rewrite.kernel import StandaloneKernel, called_functions, standalone_kernel
+from builder.rewrite.library import CHECK_LAYOUT
 from builder.rewrite.program_class import ProgramParts, program_parts
 from builder.rewrite.size_names import constant_names
 from builder.rewrite.sizes import SizeNames
@@ -145,7 +146,14 @@ def _forward(
     else:
         arguments = tuple(ast.unparse(names.renamed(text)) for text in capture.arguments)
         device = _device(capture)
-        body = forward_body(capture.source, arguments, kernels, device, names.spelled())
+        body = forward_body(
+            capture.source,
+            arguments,
+            kernels,
+            device,
+            names.spelled(),
+            keeps_library_calls=capture.keeps_library_calls,
+        )
         lines += [ast.unparse(statement) for statement in body.statements]
         outputs = dict(enumerate(body.outputs))
     result = _substitute_outputs(names.renamed(capture.result), outputs)
@@ -158,7 +166,9 @@ def _forward(
     ]
     lines.append(f"return {result}")
     indented = "\n".join(lines).replace("\n", "\n        ")
-    return f"    def forward({_signature(capture, parts)}):\n        {indented}"
+    # What torch computes here must not be recorded, for the kernels' part would be missing.
+    decorator = "    @torch.no_grad()\n" if capture.fallback_ops and function is None else ""
+    return f"{decorator}    def forward({_signature(capture, parts)}):\n        {indented}"
 
 
 def _signature(capture: Capture, parts: ProgramParts) -> str:
@@ -214,7 +224,8 @@ def _class(
         ast.ClassDef(node.name, node.bases, node.keywords, [ast.Pass()], node.decorator_list)
     ).rsplit("\n", 1)[0]
     members = [ast.unparse(ast.fix_missing_locations(item)) for item in node.body]
-    blocks = [f'    """``{original}`` computed by the kernels above."""']
+    others = " and, where there is no Triton, by torch" if capture.every_fallback_op else ""
+    blocks = [f'    """``{original}`` computed by the kernels above{others}."""']
     blocks += ["    " + member.replace("\n", "\n    ") for member in members]
     blocks.append(_forward(capture, parts, kernels, function))
     return header + "\n" + "\n\n".join(blocks)
@@ -256,10 +267,12 @@ def _check_names(
     """
     launchers = {kernel.launcher for kernel in kernels}
     parameters = _parameters(parts)
-    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", "random_seeds", PREPARE}
+    ours = {"triton", "tl", "libdevice", "check_tensor", "check_constant", "check_layout", PREPARE}
+    ours |= {"random_seeds"}
     ours |= {*functions, *launchers}
     ours |= {kernel.name for kernel in kernels}
-    hidden = parameters & (launchers | {"torch", "check_tensor", "check_constant"})
+    checks = {"check_tensor", "check_constant", "check_layout"}
+    hidden = parameters & (launchers | checks | {"torch"})
     if any(kernel.seeds for kernel in kernels):
         hidden |= parameters & {seeds.PARAMETER, seeds.SEEDS, "random_seeds"}
     hidden |= {name for name in parameters if re.fullmatch(r"buf\d+", name)}
@@ -322,6 +335,7 @@ def triton_module(
         _CHECK.strip(),
         *([PREPARATION.strip()] if any(map(_describes, every)) else []),
         *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
+        *([CHECK_LAYOUT.strip()] if any("check_layout(" in host for host in hosts) else []),
         *([_seeds_source()] if capture.stochastic else []),
         *([CHECK_FROZEN.strip()] if "check_frozen(" in new_class else []),
         *parts.definitions,

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from builder.capture.capture import Capture
-    from builder.capture.training import Backward
     from builder.rewrite.kernel import StandaloneKernel
     from builder.rewrite.wrapper import ForwardBody
 
@@ -80,9 +79,13 @@ def training_function(
     names = _argument_names(capture.arguments, launchers)
     texts = " ".join([capture.result, *(value for _, value in capture.rebound)])
     returned = sorted({int(place) for place in _RESULT.findall(texts)})
-    writer = _Writer(capture.backward, names, returned, takes_seed=capture.stochastic)
+    writer = _Writer(capture, names, returned)
     body = forward_body(
-        capture.source, tuple(names.values()), kernels, f"{_device_of(names)}.device"
+        capture.source,
+        tuple(names.values()),
+        kernels,
+        f"{_device_of(names)}.device",
+        keeps_library_calls=capture.keeps_library_calls,
     )
     name = f"{entry_point}Function"
     seed = [PARAMETER] if capture.stochastic else []
@@ -152,21 +155,16 @@ class _Writer:
     """Statements of both methods.
 
     Args:
-        backward: the captured backward pass.
+        capture: of a program with its backward pass.
         names: of the forward graph's arguments, by expression.
         returned: results of the forward graph that the program returns.
-        takes_seed: ``forward`` takes a seed, last.
     """
 
-    def __init__(
-        self,
-        backward: Backward,
-        names: Mapping[str, str],
-        returned: Sequence[int],
-        *,
-        takes_seed: bool,
-    ) -> None:
-        self._takes_seed = takes_seed
+    def __init__(self, capture: Capture, names: Mapping[str, str], returned: Sequence[int]) -> None:
+        assert capture.backward is not None
+        backward = capture.backward
+        self._takes_seed = capture.stochastic
+        self._keeps_library_calls = capture.keeps_library_calls
         self._backward = backward
         self._names = names
         self._returned = returned
@@ -218,7 +216,13 @@ class _Writer:
         results = [arguments[place] if place is not None else "None" for place in bound.handed_on]
         if self._backward.source:
             device = f"{self.tangents[bound.tangents[0].result]}.device"
-            body = forward_body(self._backward.source, arguments, kernels, device)
+            body = forward_body(
+                self._backward.source,
+                arguments,
+                kernels,
+                device,
+                keeps_library_calls=self._keeps_library_calls,
+            )
             lines += [ast.unparse(statement) for statement in body.statements]
             results = [ast.unparse(output) for output in body.outputs]
         found = {gradient.argument: gradient.result for gradient in bound.gradients}

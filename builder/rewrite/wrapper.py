@@ -12,8 +12,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeGuard
 
-from builder.capture.kernels import way_round
+from builder.capture.library import (
+    can_be_kept,
+    is_library_call,
+    operator_name,
+    way_round,
+)
 from builder.errors import RewriteRejected
+from builder.rewrite import library
 from builder.rewrite.seeds import PARAMETER, SEEDS, seed_buffer, seed_buffers
 from builder.rewrite.sizes import are_equal, contiguous_strides, is_size, simplified
 from builder.rewrite.unread import loaded_names
@@ -52,15 +58,11 @@ def _unknown(node: ast.AST) -> RewriteRejected:
 
 
 def _needs_library(name: str) -> RewriteRejected:
+    kept = ", or keep it with --library-calls keep" if can_be_kept(name) else ""
     return RewriteRejected(
         "library_call",
-        f"the program needs the library call {name}; {way_round([name])}",
+        f"the program needs the library call {name}; {way_round([name])}{kept}",
     )
-
-
-def _library_call(node: ast.Call) -> bool:
-    name = ast.unparse(node.func)
-    return name.startswith(("extern_kernels.", "torch.ops.", "aten.", "inductor_ops."))
 
 
 def _seed(number: ast.expr) -> ast.expr:
@@ -99,6 +101,9 @@ class _Translator:
         device: str,
         sizes: Mapping[str, ast.expr],
         seed_buffers: Mapping[str, int],
+        results: library.Results,
+        *,
+        keeps_library_calls: bool,
     ) -> None:
         self._arguments = arguments
         self._symbols = frozenset(sizes)
@@ -107,6 +112,8 @@ class _Translator:
         self._device = device
         self._fresh: set[str] = set()
         self._seed_buffers = dict(seed_buffers)
+        self._results = results
+        self._keeps = keeps_library_calls
         self.body = ForwardBody()
 
     def visit(self, node: ast.stmt) -> None:
@@ -126,18 +133,41 @@ class _Translator:
         if not isinstance(node, ast.Call):
             raise _unknown(node)
         name = ast.unparse(node.func)
+        if name == "assert_size_stride":
+            self._check_layout(node)
         if name in _DROPPED_CALLS:
             return
         if seed_buffer(node) is not None:
             self._make_seeds(node)
-        elif _library_call(node):
-            raise _needs_library(name)
+        elif is_library_call(node):
+            self.body.statements.append(ast.Expr(self._library_call(node)))
         elif name.endswith(".run"):
             self._launch(name.removesuffix(".run"), node)
         elif name.endswith(".zero_") and not node.args:
             self.body.statements.append(ast.Expr(self._value(node)))
         else:
             raise _unknown(node)
+
+    def _library_call(self, node: ast.Call) -> ast.Call:
+        """A call of an operator.
+
+        Raises:
+            RewriteRejected: ``library_call``: it computes and none is kept, or it cannot be.
+        """
+        if not library.is_kept(node) or not (self._keeps or library.is_view(node)):
+            raise _needs_library(operator_name(node))
+        return library.standalone_call(node, self._device, self._value)
+
+    def _check_layout(self, node: ast.Call) -> None:
+        """Keeps what Inductor asserts of a library's result."""
+        operator = library.checked_operator(node)
+        if operator is None:
+            return
+        tensor, size, stride = node.args[:3]
+        geometry = f"{_tuple(self._extents(size))}, {_tuple(self._extents(stride))}"
+        tensor = self._value(tensor)
+        text = f"check_layout({operator!r}, {ast.unparse(tensor)}, {geometry})"
+        self.body.statements.append(ast.parse(text).body[0])
 
     def _launch(self, name: str, node: ast.Call) -> None:
         kernel = self._kernels.get(name)
@@ -182,9 +212,11 @@ class _Translator:
             name = ast.unparse(node.value.func)
             if name in _NEEDLESS_CALLS:
                 return
-            if _library_call(node.value):
-                raise _needs_library(name)
-        if target.id in self._seed_buffers:
+            if is_library_call(node.value):
+                made = library.target_of(target.id, node.value, self._results)
+                self.body.statements.append(ast.Assign([made], self._library_call(node.value)))
+                return
+        if target.id in self._seed_buffers or target.id in self._results.settled:
             return
         self._let_reuse(node.value)
         if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in _EMPTY:
@@ -207,6 +239,8 @@ class _Translator:
             return node
         if isinstance(node, ast.Call):
             return self._call(node)
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            return ast.Subscript(self._value(node.value), node.slice, ast.Load())
         if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
             return node
         raise _unknown(node)
@@ -301,6 +335,8 @@ def forward_body(
     kernels: Mapping[str, StandaloneKernel],
     device: str,
     sizes: Mapping[str, ast.expr] = MappingProxyType({}),
+    *,
+    keeps_library_calls: bool = False,
 ) -> ForwardBody:
     """Translates Inductor's ``call``.
 
@@ -310,6 +346,7 @@ def forward_body(
         kernels: standalone kernels by Inductor's name.
         device: expression of the device to allocate on.
         sizes: the new module's expression of each symbol that stands for a size.
+        keeps_library_calls: calls of ATen operators stay, rather than being refused.
 
     Raises:
         RewriteRejected: ``unknown_construct`` or ``library_call``.
@@ -319,7 +356,11 @@ def forward_body(
         name: ast.parse(expression, mode="eval").body
         for name, expression in zip(argument_names(module), arguments, strict=True)
     }
-    translator = _Translator(bound, kernels, device, sizes, seed_buffers(function.body))
+    results = library.results_of(function)
+    seeds = seed_buffers(function.body)
+    translator = _Translator(
+        bound, kernels, device, sizes, seeds, results, keeps_library_calls=keeps_library_calls
+    )
     for statement in function.body:
         translator.visit(statement)
     _drop_idle(translator.body)

@@ -36,7 +36,11 @@ VIEW_FUNCTIONS = names(
     "select squeeze swapaxes swapdims t transpose unbind unflatten unsqueeze view_as_complex "
     "view_as_real chunk split tensor_split"
 )
-RETURN_TYPES = names("aminmax cummax cummin frexp kthvalue max median min mode nanmedian sort topk")
+RETURN_TYPES = names(
+    "aminmax cummax cummin frexp kthvalue linalg_cholesky_ex linalg_eig linalg_eigh linalg_inv_ex "
+    "linalg_ldl_factor linalg_ldl_factor_ex linalg_lu linalg_lu_factor linalg_lu_factor_ex "
+    "linalg_qr linalg_slogdet linalg_solve_ex linalg_svd max median min mode nanmedian sort topk"
+)
 HOST_TORCH = frozenset(
     f"torch.{name}"
     for name in ALLOCATIONS | VIEW_FUNCTIONS | {f"return_types.{name}" for name in RETURN_TYPES}

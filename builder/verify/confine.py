@@ -62,17 +62,20 @@ def _is_name(target: ast.expr) -> bool:
     return isinstance(target, ast.Name)
 
 
-def check_confined(tree: ast.Module, modules: Mapping[str, str]) -> None:
+def check_confined(
+    tree: ast.Module, modules: Mapping[str, str], called: frozenset[str] = frozenset()
+) -> None:
     """Lets no expression lead out of the modules a Triton file may import, or change them.
 
     Args:
         tree: the file.
         modules: local names of what it imports, with their dotted path.
+        called: dotted paths of torch that it may call although they have private parts.
 
     Raises:
         VerificationRejected: ``static_forbidden_name``.
     """
-    confinement = _Confinement(modules)
+    confinement = _Confinement(modules, called)
     for path in modules.values():
         if not CODE_LOADERS.isdisjoint(path.split(".")):
             raise VerificationRejected("static_forbidden_name", f"line 0: imports {path}")
@@ -80,8 +83,9 @@ def check_confined(tree: ast.Module, modules: Mapping[str, str]) -> None:
 
 
 class _Confinement(ast.NodeVisitor):
-    def __init__(self, modules: Mapping[str, str]) -> None:
+    def __init__(self, modules: Mapping[str, str], called: frozenset[str]) -> None:
         self.modules = modules
+        self.called = called
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
@@ -110,6 +114,8 @@ class _Confinement(ast.NodeVisitor):
             raise _reject(node, f"reaches for {node.attr}")
         if self._path(node) is None:
             self.generic_visit(node)
+            return
+        if self._path(node) in self.called:
             return
         self._check_value(node)
         chain: ast.expr = node

@@ -18,6 +18,7 @@ import torch
 
 from builder.errors import VerificationRejected
 from builder.verify.allowed import names as words
+from builder.verify.library import LibraryCalls
 from builder.verify.seams import (
     TorchDispatchMode,
     outside_dispatch_modes,
@@ -39,6 +40,7 @@ class Guard(TorchDispatchMode):
     """Records forbidden operations of host code and poisons its allocations.
 
     Args:
+        library: operators that host code may call besides.
         second: poison with the second pattern.
         poisons: without, allocations are left as they are: fake tensors hold nothing.
 
@@ -46,8 +48,11 @@ class Guard(TorchDispatchMode):
         forbidden: names of the operations that host code must not run, in order.
     """
 
-    def __init__(self, *, second: bool = False, poisons: bool = True) -> None:
+    def __init__(
+        self, library: LibraryCalls | None = None, *, second: bool = False, poisons: bool = True
+    ) -> None:
         super().__init__()
+        self._library = library or LibraryCalls()
         self.second = second
         self.poisons = poisons
         self.forbidden: list[str] = []
@@ -79,7 +84,8 @@ class Guard(TorchDispatchMode):
         name = packet_name(func)
         if name == "zeros":
             self.let_copy([out])
-        if not func.is_view and name not in _ALLOWED and not self._lays_out(name, args):
+        is_allowed = func.is_view or name in _ALLOWED or self._lays_out(name, args)
+        if not self._library.admits(func) and not is_allowed:
             self.forbidden.append(str(func))
         if self.poisons and "empty" in name:
             # Outside of all modes: the executor's own must not take it for a write.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.config import DRAWS, MODES
 from builder.errors import ExecutionError, Rejected, UsageError, VerificationRejected
-from builder.verify.compile import compile_launches, least_specialised
+from builder.verify.compile import compile_launches, distinct_launches, least_specialised
 from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
+from builder.verify.findings import Findings, serves_any_size
 from builder.verify.floors import DOT_PRECISIONS
+from builder.verify.library import LibraryCalls
 from builder.verify.match import match, same_bits
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import (
@@ -21,7 +23,6 @@ from builder.verify.modules import (
     summary,
     triton_module,
 )
-from builder.verify.norm import rounded_up
 from builder.verify.preparation import Prepared, Question, prepare
 from builder.verify.protocol import check_protocol
 from builder.verify.randomness import check_takes_seed
@@ -36,68 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from builder.capture.targets import Target
-
-
-Shapes = tuple[tuple[int, ...], ...]
-"""Of the tensors of an input set."""
-
-OTHER_SHAPES = 3
-"""Shapes beside that of ``get_inputs`` on which a module that takes any has been compared."""
-
-
-@dataclass
-class Findings:
-    """What is known so far; becomes the verdict."""
-
-    draws: int = 0
-    replaced: int = 0
-    error: float = 0.0
-    floor: float = 0.0
-    tolerance: float = 0.0
-    deterministic: bool = True
-    launches: list[Any] = field(default_factory=list)
-    other_launches: list[Any] = field(default_factory=list)
-    large_launches: list[Any] = field(default_factory=list)
-    num_kernels: int = 0
-    shapes: list[Shapes] = field(default_factory=list)
-    refused: list[Shapes] = field(default_factory=list)
-    unrun: list[Shapes] = field(default_factory=list)
-    generic: bool = False
-    resources: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def verdict(self, kind: str | None = None, reason: str | None = None) -> Verdict:
-        names = dict.fromkeys(launch.kernel.__name__ for launch in self.launches)
-        return Verdict(
-            verified=kind is None,
-            kind=kind,
-            reason=reason,
-            draws=self.draws,
-            replaced_draws=self.replaced,
-            max_error=rounded_up(self.error),
-            floor=self.floor,
-            tolerance=rounded_up(self.tolerance),
-            deterministic=self.deterministic,
-            compiled_targets=tuple(self.resources),
-            resources=self.resources,
-            kernel_names=tuple(names),
-            num_kernels=self.num_kernels,
-            input_shapes=tuple(self.shapes),
-            shape_generic=self.generic and serves_any_size(self.shapes),
-            refused_shapes=tuple(self.refused),
-            unrun_shapes=tuple(self.unrun),
-        )
-
-
-def serves_any_size(shapes: Sequence[Shapes]) -> bool:
-    """Whether input sets show that a module takes any size: see ``Verdict.shape_generic``."""
-    others = set(shapes) - {shapes[0]} if shapes else set()
-    odd = (
-        size % 2 == 1 and size > 1 and size != first
-        for shape in others
-        for tensor, declared in zip(shape, shapes[0], strict=True)
-        for size, first in zip(tensor, declared, strict=True)
-    )
-    return len(others) >= OTHER_SHAPES and any(odd)
+    from builder.execute import Launch
+    from builder.verify.compile import Compilation
+    from builder.verify.findings import Shapes
 
 
 def verify(
@@ -113,6 +55,7 @@ def verify(
     generic: bool = False,
     unrun: Sequence[int | None] = (),
     dot_precision: str = "ieee",
+    fallback_ops: Sequence[str] = (),
     costs: Costs | None = None,
 ) -> Verdict:
     """Decides whether the Triton text computes what the program text computes.
@@ -134,6 +77,8 @@ def verify(
             ``get_inputs``.  Draws are then taken of the first shape variant that is not, and the
             kernels must compile as they are launched on the large ones.
         dot_precision: ``ieee``, or ``tf32`` for a variant whose products are meant to be.
+        fallback_ops: the ATen operators that the text calls beside its kernels, no other and each
+            of them: ``aten.mm.out``.
         costs: counts the core-seconds.
 
     Returns:
@@ -167,7 +112,8 @@ def verify(
         made.keeps = False
         return made
 
-    return _climb(prepared, triton_code, entry_point, targets, dot_precision, costs or Costs())
+    terms = _Terms(targets, dot_precision, fallback_ops)
+    return _climb(prepared, triton_code, entry_point, terms, costs or Costs())
 
 
 def judge(
@@ -176,6 +122,7 @@ def judge(
     *,
     targets: Sequence[Target],
     dot_precision: str = "ieee",
+    fallback_ops: Sequence[str] = (),
     costs: Costs | None = None,
 ) -> Verdict:
     """Decides whether a Triton text computes what a prepared program computes.
@@ -189,6 +136,7 @@ def judge(
             a text that is right otherwise is not verified but ``not_compiled``
             (``Verdict.agrees``): only ``verify``'s promise may be written into data.
         dot_precision: as for ``verify``.
+        fallback_ops: as for ``verify``.
         costs: counts the core-seconds.
 
     Returns:
@@ -200,26 +148,37 @@ def judge(
         RuntimeError: the same, in torch's allocator.
     """
     name = prepared.program.entry_point
-    return _climb(lambda: prepared, triton_code, name, targets, dot_precision, costs or Costs())
+    terms = _Terms(targets, dot_precision, fallback_ops)
+    return _climb(lambda: prepared, triton_code, name, terms, costs or Costs())
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a text is held to; see ``verify``."""
+
+    targets: Sequence[Target]
+    dot_precision: str
+    fallback_ops: Sequence[str]
 
 
 def _climb(
     prepared: Callable[[], Prepared],
     triton_code: str,
     entry_point: str,
-    targets: Sequence[Target],
-    dot_precision: str,
+    terms: _Terms,
     costs: Costs,
 ) -> Verdict:
-    if dot_precision not in DOT_PRECISIONS:
+    targets = terms.targets
+    if terms.dot_precision not in DOT_PRECISIONS:
         raise UsageError(f"the dot precisions are {', '.join(DOT_PRECISIONS)}")
     findings = Findings()
     try:
         with costs.of("rest"):
-            check_static(triton_code, entry_point)
+            library = LibraryCalls(terms.fallback_ops)
+            check_static(triton_code, entry_point, library)
             program = prepared()
             with program.surroundings(), imported_text(triton_code) as text:
-                trial = _Trial(program, text, dot_precision, findings, costs)
+                trial = _Trial(program, text, terms.dot_precision, library, findings, costs)
                 trial.uses_atomics = "atomic_" in triton_code
                 trial.compare_all()
                 trial.compare_others()
@@ -229,6 +188,7 @@ def _climb(
                     every = [*findings.launches, *others, *findings.large_launches]
                     compiled = compile_launches(every, targets)
                 findings.resources = compiled.resources
+                trial.check_library(_computing(every, compiled))
     except (Rejected, ExecutionError) as error:
         let_memory_failures_pass(error)
         return findings.verdict(error.kind, anonymous(str(error)))
@@ -243,6 +203,15 @@ def _climb(
     return findings.verdict()
 
 
+def _computing(launches: Sequence[Launch], compiled: Compilation) -> frozenset[str]:
+    """Names of the kernels that compute; of all of them if nothing was compiled."""
+    distinct = distinct_launches(launches)
+    if not compiled.ttir:
+        return frozenset(launch.kernel.__name__ for launch in distinct)
+    pairs = zip(distinct, compiled.ttir, strict=True)
+    return frozenset(launch.kernel.__name__ for launch, ttir in pairs if computes(ttir))
+
+
 class _Trial:
     """A Triton module and the questions it has to answer."""
 
@@ -251,9 +220,11 @@ class _Trial:
         prepared: Prepared,
         text: Any,
         dot_precision: str,
+        library: LibraryCalls,
         findings: Findings,
         costs: Costs,
     ) -> None:
+        self.library = library
         self.prepared = prepared
         self.text = text
         self.dot_precision = dot_precision
@@ -300,9 +271,38 @@ class _Trial:
             )
             raise VerificationRejected("too_large", message)
         with self.prepared.surroundings():
-            noted = noted_launches(self.prepared.program, self.text, unrun)
+            noted = noted_launches(self.prepared.program, self.text, unrun, self.library)
         self.findings.unrun = [found.shapes for found in noted]
         self.findings.large_launches = [launch for found in noted for launch in found.launches]
+
+    def check_library(self, computing: frozenset[str]) -> None:
+        """Holds a label of library calls against the runs.
+
+        Args:
+            computing: names of the kernels that compute.
+
+        Raises:
+            VerificationRejected: ``library_label``; ``idle_kernels``: the library calls give the
+                same results without these kernels.
+        """
+        self.library.check_called()
+        if not self.library.names or not computing:
+            return
+        for index in range(len(self.prepared)):
+            question = self.prepared.question(index, self.costs)
+            load_state(self.new, question.case.module)
+            if self._matters(question, computing):
+                return
+        message = "the library calls give the same results where the kernels do nothing"
+        raise VerificationRejected("idle_kernels", message)
+
+    def _matters(self, question: Question, kernels: frozenset[str]) -> bool:
+        run = self._run(question)
+        try:
+            idle = self._run(question, left_out=kernels)
+        except (Rejected, ExecutionError):
+            return True
+        return self._differing(run, idle) is not None
 
     def _compares_other(self, question: Question) -> bool:
         """False if the text refuses it, or if it shows nothing."""
@@ -345,16 +345,17 @@ class _Trial:
         self._match(question, run)
         if case.upstream is not None and not self.findings.draws:
             with self.costs.of("executor"):
-                check_protocol(case, self.new)
+                check_protocol(case, self.new, self.library)
         if is_repeated:
             self._repeat(question, run)
         self.findings.draws += 1
         self.findings.replaced += question.replaced
         self.findings.shapes.append(_shapes(question))
 
-    def _run(self, question: Question, permute_seed: int | None = None, **options: bool) -> Run:
+    def _run(self, question: Question, permute_seed: int | None = None, **options: Any) -> Run:
+        case, library = question.case, self.library
         with self.costs.of("executor"):
-            return run_triton(question.case, self.new, permute_seed=permute_seed, **options)
+            return run_triton(case, self.new, permute_seed=permute_seed, library=library, **options)
 
     def _match(self, question: Question, run: Run) -> None:
         with self.costs.of("comparison"):

@@ -27,26 +27,29 @@ from builder.verify.structure import cloned, tensors_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from builder.verify.library import LibraryCalls
+
 Tensor = torch.Tensor
 
 
-def check_protocol(case: Case, new: nn.Module) -> None:
+def check_protocol(case: Case, new: nn.Module, library: LibraryCalls | None = None) -> None:
     """Checks the module's ``forward`` and ``backward``.
 
     Args:
         case: inputs; copied.
         new: the Triton module, holding the case's state; copied.
+        library: operators that it may call.
 
     Raises:
         VerificationRejected: ``tangent_strides``, ``double_backward`` or ``no_grad``, or what a run
             raises.
         ExecutionError: a kernel cannot be run or touches memory that it must not.
     """
-    outputs = _check_backward(case, new)
+    outputs = _check_backward(case, new, library)
     module, inputs = cloned((new, case.inputs))
     torch.default_generator.manual_seed(case.random_seed)
     with (
-        executing(execute.ExecutionOptions(), Guard(), differentiated=False),
+        executing(execute.ExecutionOptions(), Guard(library), differentiated=False),
         triton_errors("forward without gradients"),
     ):
         found = tensors_in(module(*inputs))
@@ -55,10 +58,10 @@ def check_protocol(case: Case, new: nn.Module) -> None:
         raise VerificationRejected("no_grad", message)
 
 
-def _check_backward(case: Case, new: nn.Module) -> list[Tensor]:
+def _check_backward(case: Case, new: nn.Module, library: LibraryCalls | None) -> list[Tensor]:
     """Checks ``backward`` and returns what ``forward`` gave."""
     module, inputs = cloned((new, case.inputs))
-    guard = Guard()
+    guard = Guard(library)
     torch.default_generator.manual_seed(case.random_seed)
     with executing(execute.ExecutionOptions(), guard, differentiated=True):
         with triton_errors("forward"):

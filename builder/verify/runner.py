@@ -36,6 +36,7 @@ from builder.verify.structure import cloned, flatten, sharing, tensors_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from builder.verify.library import LibraryCalls
     from builder.verify.random_calls import RandomCall
 
 Tensor = torch.Tensor
@@ -328,6 +329,8 @@ def run_triton(
     permute_seed: int | None = None,
     second: bool = False,
     seed_given: bool = False,
+    library: LibraryCalls | None = None,
+    left_out: frozenset[str] = frozenset(),
 ) -> Run:
     """Runs the Triton module on the CPU executor.
 
@@ -337,14 +340,16 @@ def run_triton(
         permute_seed: order of the program instances.
         second: the other poison in fresh memory.
         seed_given: the seed of random numbers is an argument of forward, not torch's generator's.
+        library: operators that the module may call.
+        left_out: names of kernels whose launches do nothing.
 
     Raises:
         VerificationRejected: ``triton_error``, ``host_compute`` or ``no_launch``.
         ExecutionError: a kernel cannot be run or touches memory that it must not.
     """
     module, inputs = cloned((new, case.inputs))
-    options = execute.ExecutionOptions(permute_seed=permute_seed)
-    guard = Guard(second=second)
+    options = execute.ExecutionOptions(permute_seed=permute_seed, left_out=left_out)
+    guard = Guard(library, second=second)
     torch.default_generator.manual_seed(0 if seed_given else case.random_seed)
     keywords = {"seed": case.random_seed} if seed_given else {}
     with executing(options, guard, differentiated=case.upstream is not None) as trace:

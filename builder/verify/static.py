@@ -28,6 +28,8 @@ from builder.verify.confine import check_confined, check_module_level
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from builder.verify.library import LibraryCalls
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -48,8 +50,15 @@ class TritonFile:
     modules: dict[str, str] = field(default_factory=dict)
 
 
-def check_static(triton_code: str, entry_point: str) -> TritonFile:
+def check_static(
+    triton_code: str, entry_point: str, library: LibraryCalls | None = None
+) -> TritonFile:
     """Holds a Triton file against its contract.
+
+    Args:
+        triton_code: the file.
+        entry_point: the program's class.
+        library: operators that host code may call beside kernels.
 
     Raises:
         VerificationRejected: ``static_syntax``, ``static_import``, ``static_forbidden_name``,
@@ -63,17 +72,18 @@ def check_static(triton_code: str, entry_point: str) -> TritonFile:
     except (SyntaxError, ValueError, RecursionError) as error:
         raise VerificationRejected("static_syntax", f"not Python: {error}") from error
     found = TritonFile()
+    paths = library.paths if library is not None else frozenset()
     nodes = list(ast.walk(tree))
     _check_imports(nodes, found)
     _check_words(nodes)
-    check_confined(tree, found.modules)
+    check_confined(tree, found.modules, paths)
     check_module_level(tree)
     _collect(tree, found)
     _check_definitions(found, entry_point)
     _check_launches(found)
     _check_allocator(nodes)
     for function, methods in _host_functions(found):
-        _HostCode(found, function, methods).check()
+        _HostCode(found, function, methods, HOST_TORCH | paths).check()
     return found
 
 
@@ -220,7 +230,14 @@ def _host_functions(found: TritonFile) -> Iterator[tuple[Function, dict[str, Fun
 class _HostCode:
     """The calls of one function that runs on the host."""
 
-    def __init__(self, found: TritonFile, function: Function, methods: dict[str, Function]) -> None:
+    def __init__(
+        self,
+        found: TritonFile,
+        function: Function,
+        methods: dict[str, Function],
+        torch_paths: frozenset[str],
+    ) -> None:
+        self.torch_paths = torch_paths
         self.found = found
         self.function = function
         self.methods = methods
@@ -303,7 +320,7 @@ class _HostCode:
 
     def _check_path(self, path: str, node: ast.AST) -> None:
         root = path.partition(".")[0]
-        if root == "torch" and path not in HOST_TORCH:
+        if root == "torch" and path not in self.torch_paths:
             raise _reject("torch_compute", node, f"computes with torch: {path}")
         if root == "triton" and path not in TRITON_HOST:
             raise _reject("torch_compute", node, f"calls {path} on the host")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from builder.execute import Launch
+    from builder.verify.library import LibraryCalls
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -60,6 +61,7 @@ def noted_launches(
     program: LoadedProgram,
     text: ModuleType,
     variants: Sequence[int | None],
+    library: LibraryCalls | None = None,
     *,
     compared: bool = True,
 ) -> list[Noted]:
@@ -69,6 +71,7 @@ def noted_launches(
         program: gives the arguments of constructor and forward.
         text: the imported Triton file.
         variants: input sets, ``None`` for ``get_inputs``.
+        library: operators that the module may call.
         compared: what it returns is held against what the program returns, and addresses must not
             overflow; without, only what would end the run is found.
 
@@ -86,7 +89,7 @@ def noted_launches(
         new = twin.make_module()
     result = []
     for variant in variants:
-        noted, returned = _noted(fake, new, variant, addresses=compared)
+        noted, returned = _noted(fake, new, variant, library, addresses=compared)
         if compared:
             _compare(fake, variant, returned)
         result.append(noted)
@@ -102,7 +105,12 @@ def _compare(fake: FakeProgram, variant: int | None, returned: str) -> None:
 
 
 def _noted(
-    fake: FakeProgram, new: nn.Module, variant: int | None, *, addresses: bool
+    fake: FakeProgram,
+    new: nn.Module,
+    variant: int | None,
+    library: LibraryCalls | None,
+    *,
+    addresses: bool,
 ) -> tuple[Noted, str]:
     """The launches, and what is returned."""
     inputs = fake.make_inputs(0, variant)
@@ -112,7 +120,7 @@ def _noted(
         own_default_dtype(),
         execute.launches_noted(addresses=addresses) as trace,
         fake_tensors(fake.mode),
-        Guard(poisons=False) as guard,
+        Guard(library, poisons=False) as guard,
         triton_errors("forward"),
     ):
         returned = _returned(new(*inputs))

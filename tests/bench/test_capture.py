@@ -132,6 +132,15 @@ def test_where_an_entry_ends_is_told(name, captured, stage, reason):
     assert found["reason"].partition(":")[0] in reason.split("|")
 
 
+def test_what_keeps_its_library_calls_is_verified_apart():
+    found = examined("stft")
+    assert found["with_triton"]
+    assert not found["triton_only"]
+    assert not found["verified"]
+    assert found["library_verified"], found["reason"]
+    assert found["reason"].startswith("library_call: aten._fft_r2c.default")
+
+
 def test_a_random_operation_is_triton_alone():
     found = examined("randn")
     assert found["with_triton"]
@@ -140,20 +149,27 @@ def test_a_random_operation_is_triton_alone():
 
 def test_figures_add_up():
     def row(name, **given):
-        flags = dict.fromkeys(
-            ("captured", "with_triton", "triton_only", "compiled_all_targets", "verified"), False
-        )
+        names = "captured with_triton triton_only compiled_all_targets verified library_verified"
+        flags = dict.fromkeys(names.split(), False)
         plain = {"valid": True, "stage": "", "reason": "", "capture_core_s": 1.0, **flags}
         return {"entry": name, **plain, **given}
 
     rows = [
         row("a", captured=True, with_triton=True, triton_only=True, verified=True),
-        row("b", captured=True, capture_core_s=3.0, stage="capture", reason="library_call: x"),
+        row(
+            "b",
+            captured=True,
+            library_verified=True,
+            capture_core_s=3.0,
+            stage="capture",
+            reason="library_call: x",
+        ),
         row("c", stage="worker", reason="deadline: it did not end"),
         row("d", valid=False),
     ]
     found = report(rows)
     assert (found["entries"], found["captured"], found["with_triton"]) == (3, 2, 1)
+    assert (found["verified"], found["library_verified"]) == (1, 1)
     assert found["left_out"] == ["d"]
     assert found["core_seconds"] == 2.0
     assert [one["entry"] for one in found["failures"]] == ["b", "c"]

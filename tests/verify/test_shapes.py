@@ -5,7 +5,7 @@ import torch
 
 from builder.capture.targets import resolve_targets
 from builder.verify import verify
-from builder.verify.ladder import serves_any_size
+from builder.verify.findings import serves_any_size
 from builder.verify.shapes import OtherShape, other_shapes
 from tests.verify.data import matmul, softmax
 

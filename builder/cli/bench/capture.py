@@ -96,8 +96,8 @@ def _tables(result: Mapping[str, Any]) -> Any:
 
     failures = [(one["entry"], one["stage"], one["reason"][:160]) for one in result["failures"]]
     names = ("entries", "captured", "with_triton", "triton_only", "compiled_all_targets",
-             "verified", "backward_entries", "backward_captured", "backward_verified",
-             "core_seconds")  # fmt: skip
+             "verified", "library_verified", "backward_entries", "backward_captured",
+             "backward_verified", "core_seconds")  # fmt: skip
     return Group(
         render.table(("entry", "stage", "reason"), failures),
         render.table(("why", "entries"), list(result["failures_by"].items())),
