@@ -63,7 +63,7 @@ def test_views_keep_their_offset():
 @pytest.mark.parametrize(
     ("line", "kind", "word"),
     [
-        ("extern_kernels.mm(arg0_1, arg1_1, out=arg0_1)", "library_call", "extern_kernels.mm"),
+        ("extern_kernels.mm(arg0_1, arg1_1, out=arg0_1)", "library_call", "aten.mm.out"),
         ("buf0 = torch.ops.aten.topk.default(arg0_1, 3)", "library_call", "topk"),
         ("buf0 = surprise(arg0_1)", "unknown_construct", "surprise"),
         ("for i in range(3): pass", "unknown_construct", "for i in range"),
