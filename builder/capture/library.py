@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ VIEWS = frozenset(
     )
 )
 """Operators that Inductor leaves to torch, of complex tensors, and that compute nothing."""
+
+_COMPLEX = re.compile(r"\b(complex(32|64|128)|view_as_complex)\b")
 
 ITEM = "aten._local_scalar_dense.default"
 """A number that the host waits for."""
@@ -162,9 +165,7 @@ def _is_builtin(module: Any, name: str) -> bool:
 
 def way_round(calls: Sequence[str], module: str = "") -> str:
     """What to do instead of such library calls."""
-    if any(f"complex{bits}" in module for bits in (32, 64, 128)) or any(
-        "complex" in call for call in calls
-    ):
+    if _COMPLEX.search(module) or any("complex" in call for call in calls):
         return "keep the real and the imaginary part of complex numbers in tensors of their own"
     if any("fft" in call for call in calls):
         return "a Fourier transform is Triton only as a product with the matrix of its factors"
