@@ -164,11 +164,11 @@ def online_softmax_step(running_max, running_sum, x, approximate: tl.constexpr):
 
 
 @triton.jit
-def online_softmax_join(max_a, sum_a, max_b, sum_b, approximate: tl.constexpr):
+def online_softmax_join(max_left, sum_left, max_right, sum_right, approximate: tl.constexpr):
     """Joins two running maxima and sums of exponentials."""
-    new_max = maximum(max_a, max_b)
-    scaled_a = sum_a * softmax_scale(max_a, new_max, approximate)
-    return new_max, scaled_a + sum_b * softmax_scale(max_b, new_max, approximate)
+    new_max = maximum(max_left, max_right)
+    scaled_left = sum_left * softmax_scale(max_left, new_max, approximate)
+    return new_max, scaled_left + sum_right * softmax_scale(max_right, new_max, approximate)
 
 
 @triton.jit
@@ -181,12 +181,13 @@ def welford_step(value, mean, m2, count):
 
 
 @triton.jit
-def welford_join(mean_a, m2_a, count_a, mean_b, m2_b, count_b):
+def welford_join(mean_left, m2_left, count_left, mean_right, m2_right, count_right):
     """Joins two running means and sums of squared deviations (Chan, Golub, LeVeque 1979)."""
-    count = count_a + count_b
-    share_b = tl.where(count == 0.0, 0.0, count_b / count)
-    delta = tl.where(mean_a == mean_b, 0.0, mean_b - mean_a)
-    return mean_a + delta * share_b, m2_a + m2_b + delta * delta * count_a * share_b, count
+    count = count_left + count_right
+    share = tl.where(count == 0.0, 0.0, count_right / count)
+    delta = tl.where(mean_left == mean_right, 0.0, mean_right - mean_left)
+    m2 = m2_left + m2_right + delta * delta * count_left * share
+    return mean_left + delta * share, m2, count
 
 
 @triton.jit

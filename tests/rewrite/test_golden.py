@@ -14,7 +14,7 @@ import triton
 
 from builder.bench.readability import readability
 from builder.capture.targets import resolve_targets
-from builder.capture.variants import DEFAULT
+from builder.capture.variants import DEFAULT, VARIANTS
 from builder.pipeline.making import Maker
 from builder.programs.load import load_program
 from builder.verify import verify
@@ -31,7 +31,8 @@ HOPPER = resolve_targets(("cuda:90",))
 def made(name):
     entry_point, python_code, _ = PROGRAMS[name]
     loaded = load_program(python_code, entry_point, f"{name}.py")
-    return Maker(loaded, HOPPER[0], seed=1, differentiate="training" in name)(DEFAULT)
+    variant = VARIANTS["combo"] if name.endswith("combo") else DEFAULT
+    return Maker(loaded, HOPPER[0], seed=1, differentiate="training" in name)(variant)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

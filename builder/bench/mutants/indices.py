@@ -20,7 +20,11 @@ from builder.bench.mutants.source import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_INDEX = re.compile(r"[xyzr]\d*(_\d+)?|[xyzr]\d?_?index|r\d?_?base|idx_\w+|offs_\w+|r[amnbk]+")
+_INDEX = re.compile(
+    r"[xyzr]\d*(_\d+)?|[xyzr]\d?_?index|r\d?_?base|idx_\w+|offs_\w+|r[amnbk]+"
+    r"|(a|b|out|in)_(rows|cols|planes|channels|pixels|lines|inner)|inner"
+)
+"""Inductor's names, and those that templates' have in the readable style."""
 _ACCESSES = ("tl.load", "tl.store", "tl.atomic_add")
 
 

@@ -106,6 +106,8 @@ def _work(function: ast.FunctionDef, kind: str) -> str:
     if "BLOCK_ROWS" in names and "col" in names:
         how = ", ``BLOCK_COLS`` columns at a time" if loops else ", all columns at once"
         return f"Each program instance handles ``BLOCK_ROWS`` rows{how}."
+    if kind == "foreach" and "BLOCK_SIZE" in names:
+        return "Each program instance handles ``BLOCK_SIZE`` elements of one of the results."
     if "BLOCK_SIZE" in names:
         return "Each program instance handles ``BLOCK_SIZE`` elements."
     return ""
@@ -150,10 +152,10 @@ _TEMPLATE_COMMENTS = (
         r"width = GROUP_M \*",
         "Tiles in groups of GROUP_M rows share what they load in the L2 cache.",
     ),
-    (r"offs_a_m = .* % ", "Rows and columns beyond the end wrap around: loads need no mask there."),
+    (r"a_rows = .* % ", "Rows and columns beyond the end wrap around: loads need no mask there."),
     (r"acc = tl\.zeros", "Accumulate the product along K in float32."),
-    (r"idx_y_c = ", "The output channels of this tile."),
-    (r"m_i = ", "Running maximum and sum of the softmax, and the output so far."),
+    (r"out_channels = ", "The output channels of this tile."),
+    (r"row_max = ", "Running maximum and sum of the softmax, and the output so far."),
 )
 
 

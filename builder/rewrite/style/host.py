@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.rewrite.style.names import ordinal
+from builder.rewrite.style.places import ordinal
+from builder.rewrite.style.words import prefixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from builder.capture.origins import Origins
     from builder.rewrite.kernel import StandaloneKernel
-
-_BUFFER = re.compile(r"buf\d+")
-_UNNAMED = re.compile(r"buf\d+|saved_\w+|semaphores_\w+|workspace_\w+|ps\d+|primals_\d+")
-_OPERATIONS = {
-    "add": "total", "iadd": "total", "sub": "difference", "isub": "difference", "mul": "product",
-    "imul": "product", "truediv": "quotient", "itruediv": "quotient", "div": "quotient",
-    "pow": "power", "neg": "negative", "to": "out", "float": "out", "type": "out", "half": "out",
-    "contiguous": "out", "reshape": "out", "view": "out", "getitem": "part", "matmul": "product",
-    "linear": "projected", "bmm": "product", "conv2d": "convolved", "conv1d": "convolved",
-    "unsqueeze": "out", "permute": "out", "transpose": "out", "expand": "out", "squeeze": "out",
-}  # fmt: skip
-_COPIES = {"out", "part"}
 
 
 def launches(trees: Iterable[ast.AST], launchers: Iterable[str]) -> Iterator[ast.Call]:
@@ -113,76 +100,14 @@ def size_word(expression: ast.expr) -> str:
         if isinstance(expression.op, ast.FloorDiv) and ast.unparse(expression.right) == "2":
             return f"half_{left}"
         if isinstance(expression.op, ast.Mult):
-            return (
-                "_".join(filter(None, (left, right))) if left and right else f"all_{left or right}"
-            )
+            if not (left and right):
+                return prefixed("all", left or right)
+            return f"{left}{right}" if len(right) == 1 else f"{left}_{right}"
         if isinstance(expression.op, ast.FloorDiv):
             return f"{left}_blocks"
         if isinstance(expression.op, (ast.Add, ast.Sub)) and (left or right):
             return f"padded_{left or right}"
     return ""
-
-
-def name_buffers(
-    function: ast.FunctionDef,
-    origins: Origins,
-    taken: Iterable[str],
-    wanted: Mapping[str, str] | None = None,
-) -> None:
-    """Names the buffers of a method after the program's variables, in place.
-
-    Args:
-        function: ``forward`` or ``backward``.
-        origins: of the graph.
-        taken: names that others have.
-        wanted: names that are better than those of the origins.
-    """
-    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    used |= {item.arg for item in ast.walk(function) if isinstance(item, ast.arg)} | set(taken)
-    returned = _returned(function)
-    names: dict[str, str] = {}
-    used |= set(dir(builtins))
-    for old in _assigned(function):
-        word = (wanted or {}).get(old) or _buffer_word(old, origins, returned)
-        names[old] = _unique(word, used)
-        used.add(names[old])
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and node.id in names:
-            node.id = names[node.id]
-
-
-def _assigned(function: ast.FunctionDef) -> list[str]:
-    found = [
-        node.id
-        for node in ast.walk(function)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-    return [name for name in dict.fromkeys(found) if _UNNAMED.fullmatch(name)]
-
-
-def _returned(function: ast.FunctionDef) -> list[str]:
-    results = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    return [n.id for value in results if value for n in ast.walk(value) if isinstance(n, ast.Name)]
-
-
-def _buffer_word(old: str, origins: Origins, returned: Sequence[str]) -> str:
-    if not _BUFFER.fullmatch(old):
-        return re.sub(r"_?\d+(_\d+)*$", "", old.removeprefix("saved_")) or "saved"
-    traced = origins.buffers.get(old)
-    if traced is None:
-        return "out" if old in returned else "scratch"
-    word = re.sub(r"(_\d+)+$", "", traced).strip("_")
-    if old in returned:
-        return "out" if word in _OPERATIONS else word
-    plain = _OPERATIONS.get(word, word)
-    return plain if plain not in _COPIES else "copied"
-
-
-def _unique(word: str, used: set[str]) -> str:
-    word = f"{word}_out" if word in dir(builtins) else word
-    candidates = [word, *(f"{word}_{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")]
-    candidates += [f"{word}_{number}" for number in range(27, 1000)]
-    return next(item for item in candidates if item not in used)
 
 
 def wanted_in_backward(forward: ast.FunctionDef, backward: ast.FunctionDef) -> dict[str, str]:

@@ -39,7 +39,13 @@ def inline_temporaries(function: ast.FunctionDef) -> None:
 
 
 def drop_unread(function: ast.FunctionDef) -> None:
-    """Removes assignments that nothing reads, in loops, too; in place."""
+    """Removes assignments that nothing reads, in loops, too, and branches that do nothing.
+
+    Works in place.
+    """
+    for node in ast.walk(function):
+        if isinstance(node, ast.If) and all(isinstance(item, ast.Pass) for item in node.orelse):
+            node.orelse = []
     while True:
         used = loaded_names(function)
         dropped = [_drop_from(block, used) for block in all_blocks(function)]

@@ -29,6 +29,8 @@ _RENAMED = {
     "arange": "", "iota": "", "zeros": "", "ones": "", "empty": "", "new_zeros": "",
 }  # fmt: skip
 
+_TEMPLATES = frozenset({"matmul", "batched_matmul", "linear", "conv"})
+
 
 def kernel_words(capture: Capture) -> dict[str, str]:
     """A name for each kernel, by Inductor's: ``layer_norm_gelu``."""
@@ -36,11 +38,14 @@ def kernel_words(capture: Capture) -> dict[str, str]:
     if capture.backward is not None:
         origins |= capture.backward.origins.kernels
     found = {name: _words(origin.operations) for name, origin in origins.items()}
+    for name, words in found.items():
+        if words in _TEMPLATES and name.startswith("triton_poi_"):
+            found[name] = f"copy_for_{words}"  # lays an operand out for the template
     return {name: words for name, words in found.items() if words}
 
 
 def _words(operations: Sequence[str]) -> str:
-    plain = [_RENAMED.get(item, item) for item in operations]
+    plain = [_RENAMED.get(item, item) for item in (name.rstrip("_") for name in operations)]
     words = list(dict.fromkeys(re.sub(r"\W+|^_+", "", word) for word in plain if word))
     if len(words) > MOST_WORDS:
         words = [*words[: MOST_WORDS - 1], words[-1]]

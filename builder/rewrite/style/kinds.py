@@ -133,11 +133,29 @@ def note(statement: ast.stmt, kinds: Kinds) -> None:
         if statement.value is not None:
             kinds[statement.target.id] = kind_of(statement.value, kinds)
     elif isinstance(statement, ast.Assign):
-        for name in ast.walk(statement.targets[0]):
+        found = _several(statement.value, kinds)
+        for place, name in enumerate(getattr(statement.targets[0], "elts", ())):
             if isinstance(name, ast.Name):
-                kinds[name.id] = UNKNOWN
+                kinds[name.id] = found[place] if place < len(found) else UNKNOWN
     elif isinstance(statement, ast.For) and isinstance(statement.target, ast.Name):
         kinds[statement.target.id] = Kind("i32", ())
+
+
+def _several(value: ast.expr, kinds: Mapping[str, Kind]) -> list[Kind]:
+    """Of the results of a device function that has several, and types like its arguments'."""
+    if not isinstance(value, ast.Call):
+        return []
+    given = [kind_of(item, kinds) for item in value.args]
+    name = ast.unparse(value.func)
+    if name == "welford_step":
+        return given[1:4]
+    if name == "online_softmax_step":
+        return given[:2]
+    if name in ("welford_reduce", "online_softmax_reduce"):
+        count = 3 if name == "welford_reduce" else 2
+        axis = value.args[count]
+        return [_reduced(ast.Call(value.func, [value, axis], []), one) for one in given[:count]]
+    return []
 
 
 def _name(node: ast.expr, kinds: Mapping[str, Kind]) -> Kind:
@@ -290,6 +308,10 @@ def _least(node: ast.Call, kinds: Mapping[str, Kind]) -> Kind:
     return Kind(dtype, broadcast(*(one.shape for one in given)))
 
 
+def _random(node: ast.Call, kinds: Mapping[str, Kind]) -> Kind:
+    return Kind("fp32", kind_of(node.args[1], kinds).shape)
+
+
 def _scalar(_: ast.Call, __: Mapping[str, Kind]) -> Kind:
     return Kind("i32", ())
 
@@ -314,6 +336,8 @@ _CALLS: dict[str, Callable[[ast.Call, Mapping[str, Kind]], Kind]] = {
     "tl.multiple_of": _hinted,
     "tl.num_programs": _scalar,
     "tl.program_id": _scalar,
+    "tl.rand": _random,
+    "tl.randn": _random,
     "tl.where": _chosen,
 }
 _RULES: dict[type[ast.expr], Callable[[ast.expr, Mapping[str, Kind]], Kind]] = {

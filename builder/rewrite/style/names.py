@@ -9,22 +9,23 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from builder.rewrite.style.distinctions import distinctions
 from builder.rewrite.style.inline import all_blocks, target_of
-from builder.rewrite.style.words import LONGEST, words_for
+from builder.rewrite.style.places import index_words, load_words, ordinal
+from builder.rewrite.style.template_names import template_names
+from builder.rewrite.style.words import LONGEST, prefixed, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 _GENERATED = re.compile(
     r"_?tmp\d+\w*|[xyz]\d+|r\d_\d+|\w+__\d+|[xyz](index|mask|offset)|r\d_(index|mask|base|offset)"
     r"|roffset|rindex|rmask|rnumel|RBLOCK"
 )
-_VERSIONS = {
-    "xindex": "offsets", "idx_m": "row", "idx_n": "col", "idx_q": "batch", "idx_h": "out_y",
-    "idx_w": "out_x", "idx_c": "channel",
-}  # fmt: skip
-"""What a template's names are called, where each assignment has a name of its own."""
+_PARTS_END = re.compile(r"num_xblocks_(\d+)")
+"""The program instance after those of one kernel of several that share a launch."""
+_PARTS = re.compile(r"_?tmp\d+_(mean|m2|weight|max|sum)")
+"""Running results of Welford's method and of online softmax."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _RESERVED = frozenset({"tl", "triton", "libdevice", "torch", *dir(builtins), *keyword.kwlist})
 
@@ -48,11 +49,13 @@ class Hints:
         parameters: a word for each parameter: of a tensor, or of a size.
         sizes: what the program calls the size of a dimension, by the number.
         result: a word for what it computes.
+        others: longer words for parameters, where the first are taken.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[int, str] = field(default_factory=dict)
     result: str = "out"
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Names:
@@ -70,16 +73,27 @@ class Names:
         self.found: dict[str, str] = {}
         stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
         self._occurring = stored
+        self._is_template = any(name.startswith(("BLOCK_", "idx_")) for name in stored)
+        self._template_names = template_names(stored) if self._is_template else {}
         kept = {name for name in stored if not _GENERATED.fullmatch(name)}
+        kept -= self._template_names.keys()
         parameters = {item.arg for item in function.args.args}
         self._taken = {*taken, *_RESERVED, *(kept - parameters)}
         self._loops = _loops_of(function)
         self._taken_in_loops: dict[int, set[str]] = {}
         self._is_reduction = any(name.startswith("r0_") or name == "R0_BLOCK" for name in stored)
         self._is_tiled = "YBLOCK" in stored
-        self._is_template = any(name.startswith(("BLOCK_", "idx_")) for name in stored)
         self._axes: dict[str, str] = {}
+        self._positions = load_words(function)
+        self._indices = index_words(function)
+        self._loaded: dict[str, set[str]] = {}
         self._name_parameters()
+        for name in sorted(stored):
+            if ends := _PARTS_END.fullmatch(name):
+                self._give(name, f"{ordinal(int(ends[1]))}_end")
+        for name, word in self._template_names.items():
+            if name in stored and name not in parameters:
+                self._give(name, word)
         self._name_axes()
         self._name_temporaries()
 
@@ -98,7 +112,7 @@ class Names:
             elif re.fullmatch(r"[xyz]numel(_\d+)?|r\d_numel(_\d+)?", name):
                 self._give(name, self._count(name))
             elif hint is not None:
-                self._give(name, hint)
+                self._give(name, hint, self._hints.others.get(name, ()))
 
     def _block(self, name: str) -> str:
         axis = _BLOCKS[name]
@@ -155,14 +169,9 @@ class Names:
             and re.fullmatch(r"[xyz]\d+|r\d_\d+", target)
         ]
         for rank, (_, target, value) in enumerate(sorted(parts, key=lambda part: part[0])):
-            self._give(target, self._coordinate(rank, value))
-
-    def _coordinate(self, rank: int, value: ast.expr) -> str:
-        known = self._extent_word(value)
-        if known is not None:
-            return known
-        words = ("inner", "outer", "group") if self._is_reduction or self._is_tiled else _PLACES
-        return words[min(rank, len(words) - 1)]
+            words = _NESTED if self._is_reduction or self._is_tiled else _PLACES
+            known = self._extent_word(value)
+            self._give(target, known or words[min(rank, len(words) - 1)], words)
 
     def _extent_word(self, value: ast.expr) -> str | None:
         if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Mod):
@@ -205,34 +214,73 @@ class Names:
         if target is None or target in self.found or not _GENERATED.fullmatch(target):
             return
         base, version, _ = target.partition("__")
-        known = _VERSIONS.get(base) if self._is_template else self._axes.get(base)
-        if version and (known or not _GENERATED.fullmatch(base)):
-            self._give(target, known or base)
-            return
+        known = self._template_names.get(base) or self._axes.get(base)
         value = getattr(statement, "value", None)
+        if version and (known or not _GENERATED.fullmatch(base)):
+            self._give(target, known or base, self._others(known or base, target, value))
+            return
+        part = _PARTS.fullmatch(target)
+        if part and value is not None and (target.startswith("_") or _is_start(value)):
+            self._give(target, f"{part[1]}_acc", [f"running_{part[1]}"])
+            return
         if value is None or (target.startswith("_") and _is_start(value)):
             return
         if target.startswith("_"):
-            self._give(target, f"{_added(value, target, self.found) or 'total'}_acc")
+            self._name_accumulator(target, value)
             return
-        self._give(target, wanted.get(target) or words_for(value, self.found) or "value")
+        place, word = wanted.get(target), words_for(value, self.found) or "value"
+        if target in self._positions:
+            word = prefixed(self._positions[target], word)
+        others = self._others(word, target, value)
+        if place:
+            others = [prefixed("new", place), word, *others]
+        self._give(target, place or word, others)
+
+    def _name_accumulator(self, target: str, value: ast.expr) -> None:
+        taken_in = _added(value, target, self.found) or "total"
+        extremes = [word for word in ("max", "min") if f"{word}imum(" in ast.unparse(value)]
+        words = ["_".join([taken_in, *extremes, "acc"])]
+        words += [f"{word}_acc" for word in _addends(value, target, self.found)]
+        self._give(target, words[0], words[1:])
+
+    def _others(self, word: str, target: str, value: ast.expr | None) -> list[str]:
+        """Words that tell a value from another, where its own is taken."""
+        if value is None:
+            return []
+        indices = [
+            name
+            for old in self._indices.get(target, _names_in(value))
+            if (name := self.found.get(old, "")) and not name.isupper()
+        ]
+        if target in self._indices:
+            seen = self._loaded.setdefault(word, set())
+            new = [name for name in reversed(indices) if name not in seen and len(name) > 1]
+            seen |= {*indices}
+            by = [f"{word}_by_{name}" for name in new]
+            return [*by, f"{word}_again", *(f"{word}_at_{name}" for name in indices)]
+        if word == "offsets":
+            return [f"{name}_offsets" for name in indices if name != "offsets"]
+        return list(distinctions(value, word, self.found))
 
     def _name_several(self, target: ast.Tuple, value: ast.expr) -> None:
         called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
         words = next((words for key, words in _RESULTS.items() if key in called), ())
+        given = [words_for(item, self.found) for item in getattr(value, "args", ())]
         for place, item in enumerate(target.elts):
             if isinstance(item, ast.Name) and _GENERATED.fullmatch(item.id):
-                self._give(item.id, words[place] if place < len(words) else "part")
+                word = words[place] if place < len(words) else "part"
+                self._give(item.id, word, [f"{other}_{word}" for other in given if other])
 
-    def _give(self, old: str, word: str) -> None:
-        """Takes a word, or that with an ending that tells it from others."""
+    def _give(self, old: str, word: str, others: Iterable[str] = ()) -> None:
+        """Takes a word, or another, or the first with an ending that tells it from others."""
         if old in self.found:
             return
-        word = re.sub(r"\W+|_+", "_", word).strip("_")
-        word = re.sub(r"^(\d+_?)+", "", word) or "value"
+        word = _tidy(word) or "value"
         word = word if len(word) <= LONGEST + 8 else word[:LONGEST].rstrip("_")
         stem, is_pointer = word.removesuffix("_ptr"), word.endswith("_ptr")
-        candidates = [stem, *(f"{stem}_{ending}" for ending in _LETTERS[1:])]
+        candidates = [stem, *(_tidy(other).removesuffix("_ptr") for other in others)]
+        candidates = [item for item in candidates if item and len(item) <= LONGEST + 8]
+        candidates += [f"{stem}_{ending}" for ending in _LETTERS[1:]]
         candidates += [f"{stem}_{number}" for number in range(2, 1000)]
         for candidate in candidates:
             name = f"{candidate}_ptr" if is_pointer else candidate
@@ -254,6 +302,17 @@ class Names:
             return False
         others[loop].add(name)
         return True
+
+
+def _tidy(word: str) -> str:
+    """A word that may begin a name: no digit first, no two underscores in a row."""
+    word = re.sub(r"\W+|_+", "_", word).strip("_")
+    return re.sub(r"^(\d+_?)+", "", word)
+
+
+def _names_in(value: ast.expr) -> list[str]:
+    names = [node.id for node in ast.walk(value) if isinstance(node, ast.Name)]
+    return list(dict.fromkeys(names))
 
 
 def _loops_of(function: ast.FunctionDef) -> dict[str, int]:
@@ -286,19 +345,19 @@ def _parts(block: Sequence[ast.stmt]) -> Iterator[tuple[ast.AST, bool]]:
 
 _BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r0", "R1_BLOCK": "r1"}
 _PLACES = ("col", "row", "plane", "slab", "outer")
+_NESTED = ("inner", "outer", "group", "block", "slab")
 _RESULTS: dict[str, tuple[str, ...]] = {
+    "welford_step": ("new_mean", "new_deviation", "new_weight"),
     "welford": ("mean", "m2", "weight"),
+    "online_softmax_step": ("new_max", "new_sum"),
     "online_softmax": ("row_max", "row_sum"),
     "associative_scan": ("scanned", "scanned_index", "scanned_weight"),
-    "with_index": ("value", "index"),
     "sort": ("sorted_values", "order"),
+    "max_with_index": ("max_value", "max_index"),
+    "min_with_index": ("min_value", "min_index"),
+    "with_index": ("value", "index"),
     "mantissa": ("mantissa", "exponent"),
 }
-
-
-def ordinal(number: int) -> str:
-    """``first`` for 0; a letter for what is beyond the ninth."""
-    return ORDINALS[number] if number < len(ORDINALS) else f"item_{_LETTERS[number % 26]}"
 
 
 def _divisor(value: ast.expr) -> tuple[int, str]:
@@ -341,6 +400,13 @@ def _added(value: ast.expr, target: str, names: Mapping[str, str]) -> str:
         if pair and isinstance(pair[0], ast.Name) and pair[0].id == target:
             return words_for(pair[1], names)
     return ""
+
+
+def _addends(value: ast.expr, target: str, names: Mapping[str, str]) -> list[str]:
+    """Other words for what an accumulator takes in."""
+    found = [words_for(item, names) for item in ast.walk(value) if isinstance(item, ast.BinOp)]
+    given = [names[name] for name in _names_in(value) if name != target and name in names]
+    return [word for word in (*found, *given) if word and word != "mask"]
 
 
 def _base(place: ast.expr) -> ast.expr:

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 from builder.capture.origins import KernelOrigin
 from builder.rewrite.fold import fold
+from builder.rewrite.style.addresses import order_addresses
+from builder.rewrite.style.buffers import name_buffers
 from builder.rewrite.style.casts import drop_needless_casts
 from builder.rewrite.style.constants import settle_constants
 from builder.rewrite.style.docs import describe
 from builder.rewrite.style.functions import name_functions
 from builder.rewrite.style.host import (
     launches,
-    name_buffers,
     settle_grid,
     size_word,
     wanted_in_backward,
     words_of,
 )
 from builder.rewrite.style.inline import copy_names, drop_unread, inline_temporaries
+from builder.rewrite.style.kernel_names import name_kernels_apart
 from builder.rewrite.style.kinds import signature_kinds
 from builder.rewrite.style.literals import write_literals
 from builder.rewrite.style.names import Hints, Names
@@ -32,6 +34,7 @@ from builder.rewrite.style.repeats import drop_repeats
 from builder.rewrite.style.shared import share_addresses
 from builder.rewrite.style.sizes import name_sizes
 from builder.rewrite.style.versions import separate_versions
+from builder.rewrite.style.words import prefixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,8 +82,12 @@ def styled(
     """
     names = {*taken, *(kernel.name for kernel in kernels)}
     trees = [ast.parse(text) for text in hosts]
-    _name_buffers(trees, capture, names)
+    _name_buffers(trees, capture, names, kernels)
     by_launcher: dict[str, list[ast.Call]] = {kernel.launcher: [] for kernel in kernels}
+    for call in launches(trees, by_launcher):
+        by_launcher[ast.unparse(call.func)].append(call)
+    kernels = name_kernels_apart(kernels, by_launcher, names)
+    by_launcher = {kernel.launcher: [] for kernel in kernels}
     for call in launches(trees, by_launcher):
         by_launcher[ast.unparse(call.func)].append(call)
     kernels = [settle_grid(kernel, by_launcher[kernel.launcher]) for kernel in kernels]
@@ -103,7 +110,12 @@ def _describe(kernels: Sequence[StandaloneKernel], capture: Capture) -> None:
         ast.fix_missing_locations(kernel.function)
 
 
-def _name_buffers(trees: Sequence[ast.Module], capture: Capture, names: set[str]) -> None:
+def _name_buffers(
+    trees: Sequence[ast.Module],
+    capture: Capture,
+    names: set[str],
+    kernels: Sequence[StandaloneKernel],
+) -> None:
     methods = {
         (tree, item.name): item
         for tree in trees
@@ -114,10 +126,10 @@ def _name_buffers(trees: Sequence[ast.Module], capture: Capture, names: set[str]
     }
     for (tree, name), method in methods.items():
         if name == "forward":
-            name_buffers(method, capture.origins, names)
+            name_buffers(method, capture.origins, names, None, kernels)
         elif capture.backward is not None:
             wanted = wanted_in_backward(methods[tree, "forward"], method)
-            name_buffers(method, capture.backward.origins, names, wanted)
+            name_buffers(method, capture.backward.origins, names, wanted, kernels)
 
 
 def restyled(
@@ -137,11 +149,13 @@ def restyled(
     helpers = tuple(_restyled_helper(helper) for helper in kernel.helpers)
     function = copy.deepcopy(kernel.function)
     simplify(function, signature_kinds(kernel.signature))
-    hints = Hints(_parameter_words(kernel, calls), sizes)
+    words, others = _parameter_words(kernel, calls)
+    hints = Hints(words, sizes, others=others)
     called = {*taken, *(helper.name for helper in kernel.helpers)}
     names = Names(function, hints, called)
     names.apply()
     name_sizes(function, sizes)
+    order_addresses(function)
     ast.fix_missing_locations(function)
     launch = _renamed(kernel.launch, names.found)
     return replace(kernel, function=function, helpers=helpers, launch=launch)
@@ -190,8 +204,12 @@ def simplify(function: ast.FunctionDef, kinds: Kinds) -> None:
     ast.fix_missing_locations(function)
 
 
-def _parameter_words(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> dict[str, str]:
-    """What the launcher's parameters are called, from what the first launch hands over."""
+def _parameter_words(
+    kernel: StandaloneKernel, calls: Sequence[ast.Call]
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """What the launcher's parameters are called, from what the first launch hands over; and longer
+    words, where these are taken.
+    """
     words: dict[str, str] = {}
     options: dict[str, list[str]] = {}
     given = calls[0].args if calls else ()
@@ -204,7 +222,11 @@ def _parameter_words(kernel: StandaloneKernel, calls: Sequence[ast.Call]) -> dic
         others = {item[0] for key, item in options.items() if key != name}
         fitting = [choice for choice in choices if choice not in others] or choices[-1:]
         words[name] = f"{fitting[0]}_ptr"
-    return words
+    longer = {
+        name: [f"{item}_ptr" for item in (*choices, prefixed("new", choices[0]))]
+        for name, choices in options.items()
+    }
+    return words, longer
 
 
 def _renamed(launch: Launch, names: Mapping[str, str]) -> Launch:

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from builder.rewrite.style.inline import target_of
+from builder.rewrite.style.places import ORDINALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,7 +74,9 @@ class _Sizes(ast.NodeTransformer):
         plural = _PLURALS.get(index) or f"{index.upper()}S"
         name = self._program.get(value) or plural
         if name in self._taken:
-            name = f"NUM_{plural}" if f"NUM_{plural}" not in self._taken else f"{plural}_HERE"
+            choices = [f"{word.upper()}_{plural}" for word in ORDINALS[1:]]
+            choices = choices if plural.startswith("NUM_") else [f"NUM_{plural}", *choices]
+            name = next((item for item in choices if item not in self._taken), name)
         if name not in self._taken:
             self._taken.add(name)
             self._known[value] = name

@@ -21,7 +21,7 @@ _REDUCTIONS = {
     "sum": "sum", "max": "max", "min": "min", "reduce_max": "max", "reduce_min": "min",
     "cumsum": "running_sum", "sort_values": "sorted", "associative_scan": "scan",
 }  # fmt: skip
-_COMPARISONS: dict[type[ast.cmpop], str] = {
+COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Gt: "above", ast.GtE: "at_least", ast.Lt: "below", ast.LtE: "at_most", ast.Eq: "equals",
     ast.NotEq: "differs",
 }  # fmt: skip
@@ -51,6 +51,9 @@ def words_for(node: ast.expr, names: Mapping[str, str]) -> str:
 def _of_operation(node: ast.BinOp, names: Mapping[str, str]) -> str:
     left, right = words_for(node.left, names), words_for(node.right, names)
     one = left or right
+    step = _STEPS.get(type(node.op), {}).keys() & _whole_numbers(node)
+    if one and step:
+        return prefixed(_STEPS[type(node.op)][step.pop()], one)
     if isinstance(node.op, ast.Mult):
         if ast.dump(node.left) == ast.dump(node.right):
             return _joined(one, "squared")
@@ -70,6 +73,22 @@ def _of_operation(node: ast.BinOp, names: Mapping[str, str]) -> str:
     return _joined(one, "index")
 
 
+_STEPS: dict[type[ast.operator], dict[int, str]] = {
+    ast.Add: {1: "next"}, ast.Sub: {1: "previous"}, ast.Mult: {2: "double"},
+}  # fmt: skip
+
+
+def _whole_numbers(node: ast.BinOp) -> set[int]:
+    """The operands that are whole numbers, as those of indices are."""
+    numbers = [getattr(item, "value", None) for item in (node.left, node.right)]
+    return {item for item in numbers if type(item) is int}
+
+
+def prefixed(prefix: str, word: str) -> str:
+    """``new_weight``, but ``x_new``: a letter at the end looks like a counter."""
+    return f"{prefix}_{word}" if len(word) > 1 else f"{word}_{prefix}"
+
+
 def _of_quotient(left: str, right: str) -> str:
     if not right:
         if left.endswith("centered_squared_sum"):
@@ -82,7 +101,7 @@ def _of_quotient(left: str, right: str) -> str:
 
 def _of_comparison(node: ast.Compare, names: Mapping[str, str]) -> str:
     left, right = words_for(node.left, names), words_for(node.comparators[0], names)
-    verb = _COMPARISONS.get(type(node.ops[0]), "is")
+    verb = COMPARISONS.get(type(node.ops[0]), "is")
     if not right and ast.unparse(node.comparators[0]) in ("0", "0.0"):
         signs = {"above": "is_positive", "below": "is_negative", "at_least": "is_not_negative"}
         return _joined(left, signs.get(verb, "is_zero" if verb == "equals" else "is_not_zero"))
@@ -140,6 +159,8 @@ def _pair(left: str, verb: str, right: str, short: str) -> str:
 
 def _joined(first: str, second: str) -> str:
     """Two words; of a long one only what it is about."""
+    if len(second) == 1:  # a letter at the end looks like a counter
+        first, second = second, first
     whole = f"{first}_{second}".strip("_")
     if len(whole) <= LONGEST:
         return whole

@@ -44,24 +44,25 @@ def batched_matmul_kernel(query_ptr, key_ptr, product_ptr):
     stride_bq = 8192
     stride_bn = 64
     pid = tl.program_id(0)
-    grid_m = (M + BLOCK_M - 1) // BLOCK_M
+    row_tiles = (M + BLOCK_M - 1) // BLOCK_M
     # Tiles in groups of GROUP_M rows share what they load in the L2 cache.
     width = GROUP_M * ((N + BLOCK_N - 1) // BLOCK_N)
     group_id = pid // width
-    group_size = min(grid_m - group_id * GROUP_M, GROUP_M)
-    pid_m = group_id * GROUP_M + pid % group_size
-    pid_n = pid % width // group_size
-    tl.assume(pid_m >= 0)
-    tl.assume(pid_n >= 0)
-    rm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    rn = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    ram = tl.max_contiguous(tl.multiple_of(rm % M, BLOCK_M), BLOCK_M)
-    rbn = tl.max_contiguous(tl.multiple_of(rn % N, BLOCK_N), BLOCK_N)
-    rk = tl.arange(0, BLOCK_K)
+    group_size = min(row_tiles - group_id * GROUP_M, GROUP_M)
+    tile_row = group_id * GROUP_M + pid % group_size
+    tile_col = pid % width // group_size
+    tl.assume(tile_row >= 0)
+    tl.assume(tile_col >= 0)
+    out_rows = tile_row * BLOCK_M + tl.arange(0, BLOCK_M)
+    out_cols = tile_col * BLOCK_N + tl.arange(0, BLOCK_N)
+    # Rows and columns beyond the end wrap around: loads need no mask there.
+    a_rows = tl.max_contiguous(tl.multiple_of(out_rows % M, BLOCK_M), BLOCK_M)
+    b_cols = tl.max_contiguous(tl.multiple_of(out_cols % N, BLOCK_N), BLOCK_N)
+    inner = tl.arange(0, BLOCK_K)
     batch = tl.program_id(1) + tl.program_id(2) * tl.num_programs(1)
-    idx_q_clamped = tl.minimum(batch, BATCH - 1)
-    A = A + (ram[:, None] * stride_am + rk[None, :] + idx_q_clamped * stride_aq)
-    B = B + (rk[:, None] + rbn[None, :] * stride_bn + idx_q_clamped * stride_bq)
+    batch_clamped = tl.minimum(batch, BATCH - 1)
+    A = A + (a_rows[:, None] * stride_am + inner[None, :] + batch_clamped * stride_aq)
+    B = B + (inner[:, None] + b_cols[None, :] * stride_bn + batch_clamped * stride_bq)
     # Accumulate the product along K in float32.
     acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for k in range(K, 0, -BLOCK_K):
@@ -70,10 +71,10 @@ def batched_matmul_kernel(query_ptr, key_ptr, product_ptr):
         acc += tl.dot(a, b, input_precision="ieee")
         A += BLOCK_K
         B += BLOCK_K
-    idx_m = rm[:, None]
-    idx_n = rn[None, :]
-    mask = (idx_m < M) & (idx_n < N) & (batch < BATCH)
-    offsets = idx_n + M * idx_m + M * M * batch
+    row = out_rows[:, None]
+    col = out_cols[None, :]
+    mask = (row < M) & (col < N) & (batch < BATCH)
+    offsets = col + row * M + M * M * batch
     tl.store(product_ptr + offsets, acc, mask=mask)
 
 
@@ -84,8 +85,8 @@ def launch_batched_matmul(query, key, product):
 
 
 @triton.jit
-def tril_bitwise_not_masked_fill_softmax_kernel(product_b_ptr, BLOCK_ROWS: tl.constexpr):
-    """Compute ``product_b``: tril bitwise not masked fill softmax.
+def tril_bitwise_not_masked_fill_softmax_kernel(softmax_product_ptr, BLOCK_ROWS: tl.constexpr):
+    """Compute ``softmax_product``: tril bitwise not masked fill softmax.
 
     PyTorch::
 
@@ -100,25 +101,25 @@ def tril_bitwise_not_masked_fill_softmax_kernel(product_b_ptr, BLOCK_ROWS: tl.co
     row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.arange(0, COLS)[None, :]
-    offsets = col + COLS * row
-    product_b = tl.load(product_b_ptr + offsets, mask=row_mask, other=0.0)
+    offsets = row * COLS + col
+    softmax_product = tl.load(softmax_product_ptr + offsets, mask=row_mask, other=0.0)
     index_is_not_zero = ~((col - row % 128).to(tl.int64) <= 0)
-    selected = tl.where(index_is_not_zero, float("-inf"), product_b * 0.125)
+    selected = tl.where(index_is_not_zero, float("-inf"), softmax_product * 0.125)
     selected_max = reduce_max(tl.where(row_mask, selected, float("-inf")), 1)[:, None]
     exp_selected_centered = libdevice.exp(selected - selected_max)
     exp_selected_centered_sum = tl.sum(tl.where(row_mask, exp_selected_centered, 0), 1)[:, None]
-    product_b_b = exp_selected_centered / exp_selected_centered_sum
-    tl.store(product_b_ptr + offsets, product_b_b, mask=row_mask)
+    new_softmax_product = exp_selected_centered / exp_selected_centered_sum
+    tl.store(softmax_product_ptr + offsets, new_softmax_product, mask=row_mask)
 
 
-def launch_tril_bitwise_not_masked_fill_softmax(product_b):
+def launch_tril_bitwise_not_masked_fill_softmax(softmax_product):
     """Launch ``tril_bitwise_not_masked_fill_softmax_kernel``."""
     grid = (1024,)
-    tril_bitwise_not_masked_fill_softmax_kernel[grid](product_b, BLOCK_ROWS=1, num_warps=2)
+    tril_bitwise_not_masked_fill_softmax_kernel[grid](softmax_product, BLOCK_ROWS=1, num_warps=2)
 
 
 @triton.jit
-def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr, out_ptr):
+def tril_bitwise_not_masked_fill_batched_matmul_kernel(softmax_product_ptr, value_ptr, out_ptr):
     """Compute ``out``: tril bitwise not masked fill batched matmul.
 
     PyTorch::
@@ -134,7 +135,7 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr,
     BLOCK_N: tl.constexpr = 64
     BLOCK_K: tl.constexpr = 32
     GROUP_M: tl.constexpr = 8
-    A = product_b_ptr
+    A = softmax_product_ptr
     B = value_ptr
     M = 128
     N = 64
@@ -145,24 +146,25 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr,
     stride_bq = 8192
     stride_bk = 64
     pid = tl.program_id(0)
-    grid_m = (M + BLOCK_M - 1) // BLOCK_M
+    row_tiles = (M + BLOCK_M - 1) // BLOCK_M
     # Tiles in groups of GROUP_M rows share what they load in the L2 cache.
     width = GROUP_M * ((N + BLOCK_N - 1) // BLOCK_N)
     group_id = pid // width
-    group_size = min(grid_m - group_id * GROUP_M, GROUP_M)
-    pid_m = group_id * GROUP_M + pid % group_size
-    pid_n = pid % width // group_size
-    tl.assume(pid_m >= 0)
-    tl.assume(pid_n >= 0)
-    rm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    rn = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    ram = tl.max_contiguous(tl.multiple_of(rm % M, BLOCK_M), BLOCK_M)
-    rbn = tl.max_contiguous(tl.multiple_of(rn % N, BLOCK_N), BLOCK_N)
-    rk = tl.arange(0, BLOCK_K)
+    group_size = min(row_tiles - group_id * GROUP_M, GROUP_M)
+    tile_row = group_id * GROUP_M + pid % group_size
+    tile_col = pid % width // group_size
+    tl.assume(tile_row >= 0)
+    tl.assume(tile_col >= 0)
+    out_rows = tile_row * BLOCK_M + tl.arange(0, BLOCK_M)
+    out_cols = tile_col * BLOCK_N + tl.arange(0, BLOCK_N)
+    # Rows and columns beyond the end wrap around: loads need no mask there.
+    a_rows = tl.max_contiguous(tl.multiple_of(out_rows % M, BLOCK_M), BLOCK_M)
+    b_cols = tl.max_contiguous(tl.multiple_of(out_cols % N, BLOCK_N), BLOCK_N)
+    inner = tl.arange(0, BLOCK_K)
     batch = tl.program_id(1) + tl.program_id(2) * tl.num_programs(1)
-    idx_q_clamped = tl.minimum(batch, BATCH - 1)
-    A = A + (ram[:, None] * stride_am + rk[None, :] + idx_q_clamped * stride_aq)
-    B = B + (rk[:, None] * stride_bk + rbn[None, :] + idx_q_clamped * stride_bq)
+    batch_clamped = tl.minimum(batch, BATCH - 1)
+    A = A + (a_rows[:, None] * stride_am + inner[None, :] + batch_clamped * stride_aq)
+    B = B + (inner[:, None] * stride_bk + b_cols[None, :] + batch_clamped * stride_bq)
     # Accumulate the product along K in float32.
     acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     for k in range(K, 0, -BLOCK_K):
@@ -171,18 +173,18 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(product_b_ptr, value_ptr,
         acc += tl.dot(a, b, input_precision="ieee")
         A += BLOCK_K
         B += BLOCK_K * stride_bk
-    idx_m = rm[:, None]
-    idx_n = rn[None, :]
-    mask = (idx_m < M) & (idx_n < N) & (batch < BATCH)
-    offsets = idx_n + N * idx_m + N * M * batch
+    row = out_rows[:, None]
+    col = out_cols[None, :]
+    mask = (row < M) & (col < N) & (batch < BATCH)
+    offsets = col + row * N + N * M * batch
     tl.store(out_ptr + offsets, acc, mask=mask)
 
 
-def launch_tril_bitwise_not_masked_fill_batched_matmul(product_b, value, out):
+def launch_tril_bitwise_not_masked_fill_batched_matmul(softmax_product, value, out):
     """Launch ``tril_bitwise_not_masked_fill_batched_matmul_kernel``."""
     grid = (4, 8)
     tril_bitwise_not_masked_fill_batched_matmul_kernel[grid](
-        product_b, value, out, num_warps=8, num_stages=5
+        softmax_product, value, out, num_warps=8, num_stages=5
     )
 
 
@@ -204,8 +206,8 @@ class CausalAttentionNew(nn.Module):
         check_tensor("value", value, (2, 4, 128, 64), (32768, 8192, 64, 1), torch.float32)
         product = torch.empty((8, 128, 128), dtype=torch.float32, device=query.device)
         launch_batched_matmul(query, key, product)
-        product_b = torch.as_strided(product, (2, 4, 128, 128), (65536, 16384, 128, 1))
-        launch_tril_bitwise_not_masked_fill_softmax(product_b)
+        softmax_product = torch.as_strided(product, (2, 4, 128, 128), (65536, 16384, 128, 1))
+        launch_tril_bitwise_not_masked_fill_softmax(softmax_product)
         out = torch.empty((8, 128, 64), dtype=torch.float32, device=query.device)
-        launch_tril_bitwise_not_masked_fill_batched_matmul(product_b, value, out)
+        launch_tril_bitwise_not_masked_fill_batched_matmul(softmax_product, value, out)
         return torch.as_strided(out, (2, 4, 128, 64), (32768, 8192, 64, 1))

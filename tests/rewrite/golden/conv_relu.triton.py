@@ -13,8 +13,10 @@ def maximum(a, b):
 
 
 @triton.jit
-def conv_kernel(image_ptr, scratch_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr):
-    """Compute ``scratch`` from ``image``: conv.
+def copy_for_conv_kernel(
+    image_ptr, image_copy_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr
+):
+    """Compute ``image_copy`` from ``image``: copy for conv.
 
     PyTorch::
 
@@ -32,23 +34,29 @@ def conv_kernel(image_ptr, scratch_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl
     inner = row % INNER_SIZE
     outer = row // INNER_SIZE
     mask = col_mask & row_mask
-    scratch = tl.load(image_ptr + (col + COLS * row), mask=mask)
+    image_copy = tl.load(image_ptr + (row * COLS + col), mask=mask)
     tl.store(
-        scratch_ptr + (inner + INNER_SIZE * col + INNER_SIZE * COLS * outer), scratch, mask=mask
+        image_copy_ptr + (inner + col * INNER_SIZE + INNER_SIZE * COLS * outer),
+        image_copy,
+        mask=mask,
     )
 
 
-def launch_conv(image, scratch):
-    """Launch ``conv_kernel``."""
+def launch_copy_for_conv(image, image_copy):
+    """Launch ``copy_for_conv_kernel``."""
     BLOCK_COLS = 32
     BLOCK_ROWS = 32
     grid = (triton.cdiv(784, BLOCK_COLS), triton.cdiv(64, BLOCK_ROWS))
-    conv_kernel[grid](image, scratch, BLOCK_COLS=BLOCK_COLS, BLOCK_ROWS=BLOCK_ROWS, num_warps=4)
+    copy_for_conv_kernel[grid](
+        image, image_copy, BLOCK_COLS=BLOCK_COLS, BLOCK_ROWS=BLOCK_ROWS, num_warps=4
+    )
 
 
 @triton.jit
-def conv_2_kernel(weight_ptr, scratch_b_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr):
-    """Compute ``scratch_b`` from ``weight``: conv.
+def copy_for_conv_weight_kernel(
+    weight_ptr, weight_copy_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COLS: tl.constexpr
+):
+    """Compute ``weight_copy`` from ``weight``: copy for conv weight.
 
     PyTorch::
 
@@ -62,26 +70,26 @@ def conv_2_kernel(weight_ptr, scratch_b_ptr, BLOCK_ROWS: tl.constexpr, BLOCK_COL
     col = tl.program_id(0) * BLOCK_COLS + tl.arange(0, BLOCK_COLS)[None, :]
     col_mask = col < COLS
     inner = row // INNER_SIZE
-    scratch_b = tl.load(weight_ptr + (col + COLS * row), mask=col_mask)
+    weight_copy = tl.load(weight_ptr + (row * COLS + col), mask=col_mask)
     tl.store(
-        scratch_b_ptr + (row % INNER_SIZE + INNER_SIZE * col + COLS * INNER_SIZE * inner),
-        scratch_b,
+        weight_copy_ptr + (row % INNER_SIZE + col * INNER_SIZE + COLS * INNER_SIZE * inner),
+        weight_copy,
         mask=col_mask,
     )
 
 
-def launch_conv_2(weight, scratch_b):
-    """Launch ``conv_2_kernel``."""
+def launch_copy_for_conv_weight(weight, weight_copy):
+    """Launch ``copy_for_conv_weight_kernel``."""
     BLOCK_COLS = 16
     BLOCK_ROWS = 64
     grid = (triton.cdiv(9, BLOCK_COLS), triton.cdiv(2048, BLOCK_ROWS))
-    conv_2_kernel[grid](
-        weight, scratch_b, BLOCK_COLS=BLOCK_COLS, BLOCK_ROWS=BLOCK_ROWS, num_warps=4
+    copy_for_conv_weight_kernel[grid](
+        weight, weight_copy, BLOCK_COLS=BLOCK_COLS, BLOCK_ROWS=BLOCK_ROWS, num_warps=4
     )
 
 
 @triton.jit
-def conv_relu_kernel(scratch_ptr, scratch_b_ptr, bias_ptr, relu_ptr):
+def conv_relu_kernel(image_copy_ptr, weight_copy_ptr, bias_ptr, relu_ptr):
     """Compute ``relu`` from ``bias``: conv relu.
 
     PyTorch::
@@ -107,61 +115,63 @@ def conv_relu_kernel(scratch_ptr, scratch_b_ptr, bias_ptr, relu_ptr):
     stride_xw = 32
     stride_wh = 96
     stride_ww = 32
-    nhw = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    idx_y_w = nhw % OUT_W
-    nh = nhw // OUT_W
-    idx_y_h = nh % OUT_H
-    col_b = nh // OUT_H
+    out_pixels = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    out_cols = out_pixels % OUT_W
+    out_lines = out_pixels // OUT_W
+    out_rows = out_lines % OUT_H
+    image = out_lines // OUT_H
     # The output channels of this tile.
-    idx_y_c = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
-    x_base = scratch_ptr + (col_b * 25088)[:, None]
-    w_base = scratch_b_ptr + (idx_y_c * 288)[None, :]
+    out_channels = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    input_base = image_copy_ptr + (image * 25088)[:, None]
+    weight_base = weight_copy_ptr + (out_channels * 288)[None, :]
     # Accumulate the product along K in float32.
     acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
     BLOCK_K_COUNT = (IN_C + BLOCK_K - 1) // BLOCK_K
-    for ijk in range(KERNEL_H * KERNEL_W * BLOCK_K_COUNT):
-        ij = ijk // BLOCK_K_COUNT
-        i = ij // KERNEL_W
-        j = ij % KERNEL_W
-        idx_x_h = i - 1 + idx_y_h
-        idx_x_w = j - 1 + idx_y_w
-        idx_x_c = tl.arange(0, BLOCK_K) + ijk % BLOCK_K_COUNT * BLOCK_K
-        x_ptrs = x_base + (
-            (idx_x_h * stride_xh)[:, None] + (idx_x_w * stride_xw)[:, None] + idx_x_c[None, :]
+    for step in range(KERNEL_H * KERNEL_W * BLOCK_K_COUNT):
+        tap = step // BLOCK_K_COUNT
+        tap_row = tap // KERNEL_W
+        tap_col = tap % KERNEL_W
+        in_rows = tap_row - 1 + out_rows
+        in_cols = tap_col - 1 + out_cols
+        in_channels = tl.arange(0, BLOCK_K) + step % BLOCK_K_COUNT * BLOCK_K
+        input_ptrs = input_base + (
+            (in_rows * stride_xh)[:, None] + (in_cols * stride_xw)[:, None] + in_channels[None, :]
         )
-        mask_x = (
-            (col_b < BATCH)[:, None]
-            & (idx_x_h >= 0)[:, None]
-            & (idx_x_h < IN_H)[:, None]
-            & (idx_x_w >= 0)[:, None]
-            & (idx_x_w < IN_W)[:, None]
-            & (idx_x_c < IN_C)[None, :]
+        input_mask = (
+            (image < BATCH)[:, None]
+            & (in_rows >= 0)[:, None]
+            & (in_rows < IN_H)[:, None]
+            & (in_cols >= 0)[:, None]
+            & (in_cols < IN_W)[:, None]
+            & (in_channels < IN_C)[None, :]
         )
-        matrix_x = tl.load(x_ptrs, mask=mask_x, other=0.0)
-        w_ptrs = w_base + (idx_x_c[:, None] + i * stride_wh + j * stride_ww)
-        mask_w = (idx_x_c[:, None] < IN_C) & (idx_y_c[None, :] < OUT_C)
-        matrix_w = tl.load(w_ptrs, mask=mask_w, other=0.0)
-        acc += tl.dot(matrix_x, matrix_w, input_precision="ieee")
+        input_tile = tl.load(input_ptrs, mask=input_mask, other=0.0)
+        weight_ptrs = weight_base + (
+            in_channels[:, None] + tap_row * stride_wh + tap_col * stride_ww
+        )
+        weight_mask = (in_channels[:, None] < IN_C) & (out_channels[None, :] < OUT_C)
+        weight_tile = tl.load(weight_ptrs, mask=weight_mask, other=0.0)
+        acc += tl.dot(input_tile, weight_tile, input_precision="ieee")
     mask = (
-        (col_b < BATCH)[:, None]
-        & (idx_y_h < OUT_H)[:, None]
-        & (idx_y_w < OUT_W)[:, None]
-        & (idx_y_c < OUT_C)[None, :]
+        (image < BATCH)[:, None]
+        & (out_rows < OUT_H)[:, None]
+        & (out_cols < OUT_W)[:, None]
+        & (out_channels < OUT_C)[None, :]
     )
-    col_c = col_b[:, None]
-    idx_c = idx_y_c[None, :]
-    idx_w = idx_y_w[:, None]
-    offsets = idx_w + IN_H * idx_y_h[:, None] + COLS * idx_c + OUT_C * COLS * col_c
+    image_column = image[:, None]
+    channel = out_channels[None, :]
+    out_col = out_cols[:, None]
+    offsets = out_rows[:, None] * IN_H + out_col + channel * COLS + OUT_C * COLS * image_column
     col = offsets % COLS
-    bias = tl.load(bias_ptr + tl.broadcast_to(idx_c, [BLOCK_M, BLOCK_N]), mask=mask, other=0)
+    bias = tl.load(bias_ptr + tl.broadcast_to(channel, [BLOCK_M, BLOCK_N]), mask=mask, other=0)
     relu = maximum(0, acc + bias)
-    tl.store(relu_ptr + (col + COLS * idx_c + OUT_C * COLS * col_c), relu, mask=mask)
+    tl.store(relu_ptr + (col + channel * COLS + OUT_C * COLS * image_column), relu, mask=mask)
 
 
-def launch_conv_relu(scratch, scratch_b, bias, relu):
+def launch_conv_relu(image_copy, weight_copy, bias, relu):
     """Launch ``conv_relu_kernel``."""
     grid = (25,)
-    conv_relu_kernel[grid](scratch, scratch_b, bias, relu, num_warps=4, num_stages=4)
+    conv_relu_kernel[grid](image_copy, weight_copy, bias, relu, num_warps=4, num_stages=4)
 
 
 def check_tensor(name, tensor, size, stride, dtype):
@@ -186,14 +196,14 @@ class ConvReluNew(nn.Module):
         )
         check_tensor("self.conv.bias", self.conv.bias, (64,), (1,), torch.float32)
         check_tensor("image", image, (2, 32, 28, 28), (25088, 784, 28, 1), torch.float32)
-        scratch = torch.empty_strided(
+        image_copy = torch.empty_strided(
             (2, 32, 28, 28), (25088, 1, 896, 32), dtype=torch.float32, device=image.device
         )
-        launch_conv(image, scratch)
-        scratch_b = torch.empty_strided(
+        launch_copy_for_conv(image, image_copy)
+        weight_copy = torch.empty_strided(
             (64, 32, 3, 3), (288, 1, 96, 32), dtype=torch.float32, device=image.device
         )
-        launch_conv_2(self.conv.weight, scratch_b)
+        launch_copy_for_conv_weight(self.conv.weight, weight_copy)
         relu = torch.empty((2, 64, 28, 28), dtype=torch.float32, device=image.device)
-        launch_conv_relu(scratch, scratch_b, self.conv.bias, relu)
+        launch_conv_relu(image_copy, weight_copy, self.conv.bias, relu)
         return relu

@@ -56,7 +56,7 @@ def sigmoid_mul_sum_sigmoid_backward_kernel(
     row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.arange(0, COLS)[None, :]
-    offsets = row + ROWS * col
+    offsets = col * ROWS + row
     grad_output = tl.load(grad_output_ptr + offsets, mask=row_mask, other=0.0)
     x = tl.load(x_ptr + offsets, mask=row_mask, other=0.0)
     gate = tl.load(gate_ptr + offsets, mask=row_mask, other=0.0)

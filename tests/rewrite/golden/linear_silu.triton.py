@@ -24,38 +24,38 @@ def linear_silu_kernel(bias_ptr, x_ptr, weight_ptr, silu_ptr, tokens):
     N = 1024
     K = 512
     pid = tl.program_id(0)
-    grid_m = (tokens + BLOCK_M - 1) // BLOCK_M
+    row_tiles = (tokens + BLOCK_M - 1) // BLOCK_M
     # Tiles in groups of GROUP_M rows share what they load in the L2 cache.
     width = GROUP_M * ((N + BLOCK_N - 1) // BLOCK_N)
     group_id = pid // width
-    group_size = min(grid_m - group_id * GROUP_M, GROUP_M)
-    pid_m = group_id * GROUP_M + pid % group_size
-    pid_n = pid % width // group_size
-    tl.assume(pid_m >= 0)
-    tl.assume(pid_n >= 0)
-    rm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    rn = pid_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    group_size = min(row_tiles - group_id * GROUP_M, GROUP_M)
+    tile_row = group_id * GROUP_M + pid % group_size
+    tile_col = pid % width // group_size
+    tl.assume(tile_row >= 0)
+    tl.assume(tile_col >= 0)
+    out_rows = tile_row * BLOCK_M + tl.arange(0, BLOCK_M)
+    out_cols = tile_col * BLOCK_N + tl.arange(0, BLOCK_N)
     # Rows and columns beyond the end wrap around: loads need no mask there.
-    offs_a_m = rm % tokens
-    offs_b_n = tl.max_contiguous(tl.multiple_of(rn % N, BLOCK_N), BLOCK_N)
-    offs_k = tl.arange(0, BLOCK_K)
+    a_rows = out_rows % tokens
+    b_cols = tl.max_contiguous(tl.multiple_of(out_cols % N, BLOCK_N), BLOCK_N)
+    inner = tl.arange(0, BLOCK_K)
     # Accumulate the product along K in float32.
     acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
-    for k_idx in range(0, tl.cdiv(K, BLOCK_K)):
-        a_k_idx_vals = offs_k[None, :] + k_idx * BLOCK_K
-        b_k_idx_vals = offs_k[:, None] + k_idx * BLOCK_K
-        a = tl.load(x_ptr + (a_k_idx_vals + K * offs_a_m[:, None]))
-        b = tl.load(weight_ptr + (b_k_idx_vals + K * offs_b_n[None, :]))
+    for step in range(0, tl.cdiv(K, BLOCK_K)):
+        a_inner = inner[None, :] + step * BLOCK_K
+        b_inner = inner[:, None] + step * BLOCK_K
+        a = tl.load(x_ptr + (a_rows[:, None] * K + a_inner))
+        b = tl.load(weight_ptr + (b_cols[None, :] * K + b_inner))
         acc += tl.dot(a, b)
-    row = rm[:, None]
-    col = rn[None, :]
+    row = out_rows[:, None]
+    col = out_cols[None, :]
     mask = (row < tokens) & (col < N)
-    offsets = col + N * row
+    offsets = row * N + col
     bias = tl.load(bias_ptr + tl.broadcast_to(col, [BLOCK_M, BLOCK_N]), mask=mask, other=0).to(
         tl.float32
     )
-    bias_b = (acc + bias).to(tl.bfloat16).to(tl.float32)
-    silu = bias_b / (libdevice.exp(-bias_b) + 1.0)
+    bias_half = (acc + bias).to(tl.bfloat16).to(tl.float32)
+    silu = bias_half / (libdevice.exp(-bias_half) + 1.0)
     tl.store(silu_ptr + offsets, silu, mask=mask)
 
 

@@ -7,11 +7,11 @@ from torch import nn
 
 
 @triton.jit
-def mul_add_sub_copy__kernel(
-    velocity_ptr, grad_ptr, weight_ptr, velocity_b_ptr, weight_b_ptr, BLOCK_SIZE: tl.constexpr
+def mul_add_sub_kernel(
+    velocity_ptr, grad_ptr, weight_ptr, new_velocity_ptr, new_weight_ptr, BLOCK_SIZE: tl.constexpr
 ):
-    """Compute ``velocity_b``, ``weight_b`` from ``velocity``, ``grad`` and ``weight``: mul add sub
-    copy .
+    """Compute ``new_velocity``, ``new_weight`` from ``velocity``, ``grad`` and ``weight``: mul add
+    sub.
 
     PyTorch::
 
@@ -24,17 +24,17 @@ def mul_add_sub_copy__kernel(
     velocity = tl.load(velocity_ptr + offsets)
     grad = tl.load(grad_ptr + offsets)
     weight = tl.load(weight_ptr + offsets)
-    velocity_b = velocity * 0.9 + grad
-    tl.store(velocity_b_ptr + offsets, velocity_b)
-    tl.store(weight_b_ptr + offsets, weight - velocity_b * 0.1)
+    new_velocity = velocity * 0.9 + grad
+    tl.store(new_velocity_ptr + offsets, new_velocity)
+    tl.store(new_weight_ptr + offsets, weight - new_velocity * 0.1)
 
 
-def launch_mul_add_sub_copy_(velocity, grad, weight, velocity_b, weight_b):
-    """Launch ``mul_add_sub_copy__kernel``."""
+def launch_mul_add_sub(velocity, grad, weight, new_velocity, new_weight):
+    """Launch ``mul_add_sub_kernel``."""
     BLOCK_SIZE = 512
     grid = (triton.cdiv(61440, BLOCK_SIZE),)
-    mul_add_sub_copy__kernel[grid](
-        velocity, grad, weight, velocity_b, weight_b, BLOCK_SIZE=BLOCK_SIZE, num_warps=4
+    mul_add_sub_kernel[grid](
+        velocity, grad, weight, new_velocity, new_weight, BLOCK_SIZE=BLOCK_SIZE, num_warps=4
     )
 
 
@@ -68,5 +68,5 @@ class MomentumStepNew(nn.Module):
         check_tensor("velocity", velocity, (640, 96), (96, 1), torch.float32)
         check_tensor("grad", grad, (640, 96), (96, 1), torch.float32)
         check_tensor("weight", weight, (640, 96), (96, 1), torch.float32)
-        launch_mul_add_sub_copy_(velocity, grad, weight, velocity, weight)
+        launch_mul_add_sub(velocity, grad, weight, velocity, weight)
         return weight

@@ -287,6 +287,26 @@ def get_init_inputs():
     return []
 '''
 
+FOREACH = '''
+import torch
+from torch import nn
+
+
+class TwoActivations(nn.Module):
+    """Two tensors that have nothing to do with each other share one launch."""
+
+    def forward(self, queries, keys):
+        return torch.relu(queries) * 0.5, torch.sigmoid(keys)
+
+
+def get_inputs():
+    return [torch.randn(70, 48), torch.randn(1000)]
+
+
+def get_init_inputs():
+    return []
+'''
+
 PROGRAMS = {
     "bias_gelu": ("BiasGelu", BIAS_GELU, "pointwise"),
     "softmax": ("Softmax", SOFTMAX, "persistent_reduction"),
@@ -298,5 +318,6 @@ PROGRAMS = {
     "conv_relu": ("ConvRelu", CONVOLUTION, "template"),
     "momentum_step": ("MomentumStep", OPTIMISER, "pointwise"),
     "gated_unit_training": ("GatedUnit", TRAINING, "pointwise"),
+    "two_activations_combo": ("TwoActivations", FOREACH, "foreach"),
 }
 """Entry point, program and the kind of one of its kernels, by the name of the golden file."""

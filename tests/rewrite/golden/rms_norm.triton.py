@@ -30,7 +30,7 @@ def power_mean_add_mul_kernel(
         col = col_start + col_lane
         col_mask = col < num_cols
         mask = col_mask & row_mask
-        x = tl.load(x_ptr + (col + num_cols * row), mask=mask, other=0.0)
+        x = tl.load(x_ptr + (row * num_cols + col), mask=mask, other=0.0)
         x_squared_acc = tl.where(mask, x_squared_acc + x * x, x_squared_acc)
     x_squared_sum = tl.sum(x_squared_acc, 1)[:, None]
     # Go through the columns again, now that the totals are known.
@@ -38,7 +38,7 @@ def power_mean_add_mul_kernel(
         col = col_start + col_lane
         col_mask = col < num_cols
         mask = col_mask & row_mask
-        offsets = col + num_cols * row
+        offsets = row * num_cols + col
         x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
         weight = tl.load(weight_ptr + col, mask=col_mask, other=0.0)
         out = x * tl.rsqrt(x_squared_sum / 5120.0 + 1e-06) * weight

@@ -37,7 +37,7 @@ def softmax_sub_exp_div_kernel(logits_ptr, out_ptr, num_rows, BLOCK_ROWS: tl.con
     col = tl.arange(0, BLOCK_COLS)[None, :]
     col_mask = col < COLS
     mask = col_mask & row_mask
-    offsets = col + COLS * row
+    offsets = row * COLS + col
     logits = tl.load(logits_ptr + offsets, mask=mask, other=0.0)
     selected = tl.where(mask, logits, float("-inf"))
     selected_max = reduce_max(selected, 1)[:, None]

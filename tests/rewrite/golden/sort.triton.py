@@ -67,7 +67,7 @@ def sort_mul_kernel(out_ptr, samples_ptr, BLOCK_ROWS: tl.constexpr):
     row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)[:, None]
     row_mask = row < ROWS
     col = tl.arange(0, COLS)[None, :]
-    offsets = col + COLS * row
+    offsets = row * COLS + col
     samples = tl.load(samples_ptr + offsets, mask=row_mask, other=0.0)
     out = sort_values(samples, None, 1, descending=False) * 0.5
     tl.store(out_ptr + offsets, out, mask=row_mask)
@@ -93,7 +93,6 @@ class TrimmedRangeNew(nn.Module):
 
     def forward(self, samples):
         check_tensor("samples", samples, (96, 128), (128, 1), torch.float32)
-        sort = torch.empty((96, 128), dtype=torch.float32, device=samples.device)
-        out = sort
+        out = torch.empty((96, 128), dtype=torch.float32, device=samples.device)
         launch_sort_mul(out, samples)
         return out

@@ -98,6 +98,78 @@ def test_parameters_of_two_branches_have_two_names():
     assert parameters == ["num_elements", "num_elements_b"]
 
 
+WINDOW = """
+xindex = tl.program_id(0) * XBLOCK + tl.arange(0, XBLOCK)
+tmp0 = tl.load(in_ptr0 + (xindex - 1 - ks0))
+tmp1 = tl.load(in_ptr0 + (xindex - ks0))
+tmp2 = tl.load(in_ptr0 + (xindex - 1))
+tmp3 = tl.load(in_ptr0 + xindex)
+tmp4 = (tmp0 + tmp1) * (tmp2 + tmp3)
+tl.store(out_ptr0 + xindex, tmp4)
+"""
+
+
+CORNERS = ("top_left", "top", "top_right", "left", "middle", "right", "bottom_left", "bottom",
+           "bottom_right")  # fmt: skip
+
+
+def loaded(lines):
+    return [line.partition(" = ")[0] for line in lines if "= tl.load" in line]
+
+
+def test_neighbours_are_called_after_where_they_lie():
+    signature = "in_ptr0, out_ptr0, ks0, XBLOCK: tl.constexpr"
+    words = {"in_ptr0": "image_ptr", "out_ptr0": "y_ptr", "ks0": "width"}
+    _, lines = named(WINDOW, signature, words)
+    corners = ["top_left_image", "top_right_image", "bottom_left_image", "bottom_right_image"]
+    assert loaded(lines) == corners
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["9 * x0", "9 * x0 + 1"], ["first_taps", "second_taps"]),
+        (["4 * x0 + 2", "4 * x0", "4 * x0"], ["second_taps", "first_taps", "first_taps_again"]),
+        (["x0", "x1"], ["taps", "taps_by_row"]),
+        (
+            [f"9 * x0 + {place}" for place in range(9)],
+            [f"{place}_taps" for place in CORNERS],
+        ),
+    ],
+)
+def test_elements_are_called_after_their_place_or_their_index(places, names):
+    lines = ["x0 = xindex % 64", "x1 = xindex // 64"]
+    lines += [f"tmp{n} = tl.load(in_ptr0 + ({place}))" for n, place in enumerate(places)]
+    lines.append(f"tl.store(out_ptr0, {' + '.join(f'tmp{n}' for n in range(len(places)))})")
+    words = {"in_ptr0": "taps_ptr", "out_ptr0": "y_ptr"}
+    _, found = named("\n".join(lines), "in_ptr0, out_ptr0, xindex", words)
+    assert loaded(found) == names
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ("x + y", "x.to(tl.int32)", "x_int"),
+        ("x + y", "tl.where(y > 0, x, 0.0)", "x_or_zero"),
+        ("x + y", "x[:, None]", "x_column"),
+        ("(x > 0) & (y > 0)", "(x < 9) & (y < 9)", "x_y_mask"),
+    ],
+)
+def test_a_second_value_is_called_after_what_makes_it(first, second, name):
+    text = f"x = tl.load(p)\ny = tl.load(q)\nmask = x\ntmp0 = {first}\ntmp1 = {second}\n"
+    text += "tl.store(r, tmp0 + tmp1)"
+    text = text.replace("x", "tmp8").replace("y", "tmp9").replace("mask = tmp8\n", "mask = p\n")
+    _, lines = named(text, "p, q, r", {"p": "x_ptr", "q": "y_ptr", "r": "out_ptr"})
+    assert any(line.startswith(f"{name} = ") for line in lines), lines
+
+
+def test_a_templates_names_are_words():
+    text = "pid_m = tl.program_id(0)\nrm = pid_m * BLOCK_M + tl.arange(0, BLOCK_M)\n"
+    text += "idx_m = rm[:, None]\ntl.store(out_ptr0 + idx_m, rm)"
+    _, lines = named(text, "out_ptr0, BLOCK_M: tl.constexpr", {"out_ptr0": "y_ptr"})
+    assert [line.partition(" = ")[0] for line in lines[:-1]] == ["tile_row", "out_rows", "row"]
+
+
 @pytest.mark.parametrize(
     ("text", "shared"),
     [
