@@ -25,8 +25,9 @@ of the floating inputs:
   zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
   is twice as high (a maximum that misses it cannot stabilise an exponential), and one is moved away
   from zero, still on the grid: a mean that is large beside what varies has to be right in more
-  places than the result shows.  In one of the two a second spike takes the first away, half a row
-  on: a sum that is rounded on the way loses what is left.  A single row that is added to all others
+  places than the result shows.  In one of the two a second spike takes the first away: a sum that
+  is rounded on the way loses what is left.  One row is empty: what keeps a divisor from being zero.
+  A single row that is added to all others
   has none: its spike would be the maximum of each.  Parameters lie on grids too, and every other
   row and column of a matrix is one number, so that what cancels in an input cancels in products
   with them: sums and products are exact, and tie;
@@ -79,11 +80,13 @@ GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
 HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
+CANCELLING = 2.0**12  # beside what lies on the grid, more than float16 or bfloat16 hold
 OFFSETS = (16.0, 4.0, 0.0)
 """By strength; so near that bfloat16 still holds the grid there, and twice the offset's."""
 STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
 _ROW = 8
+_IMAGE = 4
 _END = 1.0 / 32.0
 
 
@@ -314,8 +317,10 @@ class _Draw:
         places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
         is_spike = is_spike.reshape(values.shape)
+        cancels = self.strength is Strength.FULL and self.domain.has_signs
+        cancels = cancels and not self.domain.is_unit
         if rows.shape[0] > 1:
-            is_spike &= (turn == 1) | (turn == 2)
+            is_spike &= (turn == 1) | ((turn == 2) & (not cancels))
         size = self._spike()
         size = size if self.domain.highest > 0 else -size
         values = values.masked_fill(is_spike, size)
@@ -324,8 +329,9 @@ class _Draw:
             values = values.flatten().index_fill(0, highest, 2 * size).reshape(values.shape)
         if not self.domain.has_signs or self.domain.is_unit:
             return values
-        if self.strength is Strength.FULL:
+        if cancels:
             values = torch.where(turn == 2, _cancelled(values, places), values)
+            values = _with_empty_row(values)
         return torch.where(turn == 3, values + OFFSETS[self.strength], values)
 
     def _spike(self) -> float:
@@ -338,7 +344,18 @@ class _Draw:
 
 
 def _cancelled(values: Tensor, places: Tensor) -> Tensor:
-    """Rows in which what stands at one place each is taken away half a row on."""
+    """Rows with a number and its negative, half a row on, or beside it in an image's window."""
     rows = values.reshape(-1, values.shape[-1])
-    opposite = (places + rows.shape[1] // 2) % rows.shape[1]
-    return rows.scatter(1, opposite, -rows.gather(1, places)).reshape(values.shape)
+    away = 1 if values.dim() >= _IMAGE else rows.shape[1] // 2
+    opposite = (places + away) % rows.shape[1]
+    both = torch.cat((places, opposite), 1)
+    given = torch.tensor([[CANCELLING, -CANCELLING]], dtype=values.dtype)
+    return rows.scatter(1, both, given.expand(both.shape)).reshape(values.shape)
+
+
+def _with_empty_row(values: Tensor) -> Tensor:
+    """The first row, which has no spike, of zeros, if there are others."""
+    rows = values.reshape(-1, values.shape[-1])
+    if rows.shape[0] < _ROW:
+        return values
+    return torch.cat((torch.zeros_like(rows[:1]), rows[1:])).reshape(values.shape)

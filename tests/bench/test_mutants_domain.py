@@ -316,7 +316,9 @@ class SoftplusNew(nn.Module):
     ("old", "new", "proof"),
     [
         ("x > 20.0", "x >= 20.0", SAME_TERMS),
-        ("x > 20.0", "x >= 21.0", None),
+        ("x > 20.0", "x >= 21.0", SAME_TERMS),
+        ("x > 20.0", "x > 16.0", None),
+        ("x > 20.0", "x > 89.0", None),
         ("x > 20.0, x,", "x >= 20.0, x + x,", None),
         # what a masked load leaves is zero, as an integer and as a float
         ("tl.where(i < n, mask.to(tl.float32), 0.0)", "mask.to(tl.float32)", SAME_TERMS),
@@ -391,6 +393,7 @@ class MishNew(nn.Module):
          "libdevice.log1p(libdevice.exp(x))", SAME_TERMS),
         ("x > 20.0", "x > 9.0", None),
         ("x > 20.0", "x < 20.0", None),
+        ("x > 20.0", "(x > 20.0) != (x > 20.0)", SAME_TERMS),
         ("libdevice.tanh(curve)", "libdevice.tanh(x)", None),
         # nothing over what cannot be nothing
         ("tl.where(i < n, 0.0, tl.where(i < n, x, 0.0) / maximum(tl.abs(y), 1e-3))",

@@ -195,7 +195,9 @@ def test_nothing_vanishes_in_gentle_draws_nor_all_there_is():
 
 def test_a_row_that_is_added_to_others_has_no_spike():
     (x, bias), _ = drawn(lambda: [torch.randn(8, 50), torch.randn(50)], "sparse")
-    assert x.max() == 2048
+    assert x.max() == 4096
+    assert x[1].max() == 1024
+    assert x[5].max() == 2048
     assert bias.max() < 8
     for others in ([], [(8, 1)], [(50,)]):
         sizes = [(50,), *others]
@@ -212,7 +214,8 @@ def test_narrow_spikes_are_higher_where_eager_survives_them():
     (full,), _ = drawn(make, "sparse")
     (gentle,), _ = drawn(make, "sparse", strength=Strength.GENTLE)
     (mild,), _ = drawn(make, "sparse", strength=Strength.MILD)
-    assert (full.max(), gentle.max()) == (192, 128)
+    assert (full[1::4].max(), gentle.max()) == (192, 128)
+    assert (full[2::4].max(), full.min()) == (4096, -4096)
     assert mild.max() < 8
 
 
@@ -300,6 +303,7 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     x[3::4] = moved
     assert torch.equal((x <= -1024).sum(1), (torch.arange(40) % 4 == 2).long())
     assert (x[2::4].sum(1).abs() < 64).all()
+    assert not x[0].any()
     kept = (x != 0) & (x.abs() < 1024)
     assert 0.05 < kept.double().mean() < 0.15
     assert torch.equal(x * 2, torch.round(x * 2))
@@ -310,6 +314,7 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     assert (spikes[2::4] == 1).all()
     assert (spikes[3::4] == 0).all()
     assert torch.equal((negative <= -1024).sum(1), spikes)
+    assert torch.equal((x == 4096).sum(1), (x == -4096).sum(1))
     assert (positive == positive.flatten().mode().values).double().mean() > 0.8
     assert positive.min() >= 1
     assert (negative == negative.flatten().mode().values).double().mean() > 0.8

@@ -18,7 +18,7 @@ import numpy as np
 from builder.bench.mutants.term_bounds import joined_bounds
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
-from builder.bench.mutants.term_softplus import softplus_of, strict_when_saturated
+from builder.bench.mutants.term_softplus import softplus_of, softplus_words
 from builder.bench.mutants.terms import (
     Address,
     Known,
@@ -324,11 +324,13 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         )
     ours, theirs, given = as_words(left), as_words(right), as_words(condition)
     given = _strict_at_zero(_strict(given, ours, theirs), left, right)
-    given = strict_when_saturated(given, condition, left, right)
     chosen_words = combined(name_hash("select"), [given, ours, theirs])
-    for number, side in ((0, theirs), (1, ours)):
+    for number, side, value in ((0, theirs, right), (1, ours, left)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
+        if bool(settled.all()) and isinstance(value, Term) and side.shape == chosen_words.shape:
+            return value
         chosen_words = np.where(settled, side, chosen_words)
+    chosen_words = softplus_words(condition, left, right, chosen_words)
     chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
     chosen = replace(chosen, exponent=softplus_of(condition, left, right))
     # a maximum of it cannot see whether it is the infinity, which data chose

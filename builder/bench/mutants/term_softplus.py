@@ -1,9 +1,10 @@
 """``softplus(x) = log1p(exp(x))``, which is written as ``x`` from some ``x`` on.
 
 From 17 on the two are one number in float32: ``log1p(exp(x)) - x < exp(-x) = 4.1e-8``, below half
-an ulp of ``x``. So it does not matter whether the number itself, from which on it is written as
-``x``, is among these. Of ``tanh(softplus(x))``, as in mish, not even the number matters: from 10 on
-``tanh`` of either is one (``1 - tanh(10) = 4.1e-9``), of infinity too.
+an ulp of ``x``; and up to 88 ``exp(x)`` is finite. So it does not matter from which number between
+them on it is written as ``x``, nor whether that one is among these. Of ``tanh(softplus(x))``, as in
+mish, ever less counts: from 10 on ``tanh`` of either is one (``1 - tanh(10) = 4.1e-9``), of infinity
+too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from builder.execute.ir import Operation, Type
 
 _SATURATED = 10.0
-_LINEAR = 17.0
+_LINEAR, _OVERFLOW = 17.0, 88.0
 _EXPONENTIALS = ("__nv_expf",)
 _LOGARITHMS = ("__nv_log1pf",)
 _TANH = ("__nv_tanhf",)
@@ -62,15 +63,15 @@ def softplus_of(condition: Value, left: Value, right: Value) -> tuple[str, Words
     return right.exponent if same and number >= _SATURATED else None
 
 
-def strict_when_saturated(given: Words, condition: Value, left: Value, right: Value) -> Words:
-    """The condition of a selection; ``x > c`` does as well as ``x >= c`` in a softplus' cut-off."""
-    if softplus_of(condition, left, right) is None or not isinstance(condition, Term):
-        return given
+def softplus_words(condition: Value, left: Value, right: Value, words: Words) -> Words:
+    """The terms of a selection; where it is softplus' cut-off does not count, as far as it may be."""
+    found = softplus_of(condition, left, right)
+    if found is None or not isinstance(condition, Term):
+        return words
     assert condition.above is not None
-    words, number = condition.above
-    if number < _LINEAR:
-        return given
-    return combined(name_hash("above", number), [words])
+    if not _LINEAR <= condition.above[1] <= _OVERFLOW:
+        return words
+    return np.broadcast_to(combined(name_hash("softplus"), [found[1]]), words.shape)
 
 
 def _above(op: Operation, args: list[Value]) -> tuple[Words, float] | None:
