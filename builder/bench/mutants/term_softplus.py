@@ -3,8 +3,8 @@
 From 17 on the two are one number in float32: ``log1p(exp(x)) - x < exp(-x) = 4.1e-8``, below half
 an ulp of ``x``; and up to 88 ``exp(x)`` is finite. So it does not matter from which number between
 them on it is written as ``x``, nor whether that one is among these. Of ``tanh(softplus(x))``, as in
-mish, ever less counts: from 10 on ``tanh`` of either is one (``1 - tanh(10) = 4.1e-9``), of infinity
-too.
+mish, even less counts: from 10 on ``tanh`` of either is one (``1 - tanh(10) = 4.1e-9``), of
+infinity too.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def softplus_of(condition: Value, left: Value, right: Value) -> tuple[str, Words
 
 
 def softplus_words(condition: Value, left: Value, right: Value, words: Words) -> Words:
-    """The terms of a selection; where it is softplus' cut-off does not count, as far as it may be."""
+    """The terms of a selection; where softplus is cut off in it does not count, within limits."""
     found = softplus_of(condition, left, right)
     if found is None or not isinstance(condition, Term):
         return words
