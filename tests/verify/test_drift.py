@@ -87,3 +87,14 @@ def test_below_its_normal_numbers_a_type_rounds_in_larger_steps(exact):
     assert roundings(nudged, small, 0.0)["whole"] < torch.finfo(torch.float16).eps / 16
     shifted = (small + step / 2).to(torch.float16)
     assert compare(shifted, expected_of(small, torch.float16, eager=eager)).kind == "wrong_values"
+
+
+def test_where_eager_is_far_off_on_an_element_its_roundings_say_nothing(exact):
+    wrong = (exact * (512 / 513) ** 0.5).to(torch.bfloat16)
+    eager = exact.to(torch.bfloat16)
+    eager[0, 0] += 0.5
+    blurred = expected_of(exact, torch.bfloat16, eager=eager)
+    assert compare(wrong, blurred).kind is None
+    eager = exact.to(torch.bfloat16)
+    eager[0, 0] *= 1 + 2.0**-6
+    assert compare(wrong, expected_of(exact, torch.bfloat16, eager=eager)).kind == "wrong_values"

@@ -202,3 +202,27 @@ def test_decompositions_are_samples_of_the_same_function():
     for name in ("output 0", "output 1"):
         assert parts.expected[name].eager_errors.worst < 1e-3
     assert torch.equal(parts.run.leaves[2], whole.run.leaves[2])
+
+
+def test_hardly_any_elements_of_many_are_sampled_however_far_off():
+    count = 4096
+    actual = torch.ones(count)
+    actual[7] = float(beyond(100 * NEAR))
+    good = expected(torch.ones(count))
+    noisy = torch.ones(count)
+    noisy[9] = actual[7]
+    assert compare(actual, good, samples=[expected(torch.ones(count), noisy)]).kind is None
+    assert compare(actual, good, samples=[good]).kind == "wrong_values"
+    actual[:8] = actual[7]
+    assert compare(actual, good, samples=never()).kind == "wrong_values"
+
+
+def test_a_full_draw_is_replaced_where_eager_is_off_on_one_element():
+    count = 4096
+    eager = torch.ones(count)
+    eager[3] = 1.01
+    off = expected(torch.ones(count), eager)
+    assert shows_nothing(off, sharp=True)
+    assert not shows_nothing(off)
+    eager[3] = 1.001
+    assert not shows_nothing(expected(torch.ones(count), eager), sharp=True)
