@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from builder.programs.fake import fake_program, fake_tensors
-from builder.programs.tree import tensors
+from builder.programs.tree import aliased, tensors
 
 if TYPE_CHECKING:
     from builder.programs.load import LoadedProgram
@@ -32,6 +32,8 @@ class Cost:
         random: names of the operations in ``forward`` that draw random numbers, sorted.
         complete: False where the forward needs real values, so that ``flops`` and ``bytes`` cover
             only what could be seen without them.
+        aliased: the paths of two inputs that are one tensor, if there are such.
+        input_shapes: of every tensor among the inputs, in order.
         output_shapes: of every tensor among the outputs, in order; empty if not complete.
         output_dtypes: of the same, as ``float32``.
     """
@@ -40,6 +42,8 @@ class Cost:
     bytes: int
     random: tuple[str, ...]
     complete: bool
+    aliased: tuple[str, str] | None = None
+    input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     output_dtypes: tuple[str, ...] = ()
 
@@ -89,10 +93,14 @@ def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
     """
     meter = _Meter()
     found: list[torch.Tensor] = []
+    given: tuple[tuple[int, ...], ...] = ()
+    twice: tuple[str, str] | None = None
     try:
         with torch.no_grad(), meter:
             fake = fake_program(loaded)
             module, inputs = fake.make_module(), fake.make_inputs(0, variant)
+            given = tuple(tuple(map(int, tensor.shape)) for tensor in tensors(inputs))
+            twice = aliased(inputs)
             meter.flops = 0
             meter.random.clear()
             try:
@@ -108,6 +116,8 @@ def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
         meter.peak,
         tuple(sorted(meter.random)),
         complete,
+        twice,
+        given,
         tuple(tuple(map(int, tensor.shape)) for tensor in found),
         tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
     )

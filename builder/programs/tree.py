@@ -27,6 +27,15 @@ def tensors(value: Any) -> list[torch.Tensor]:
     return [leaf for _, leaf in leaves(value) if isinstance(leaf, torch.Tensor)]
 
 
+def aliased(value: Any) -> tuple[str, str] | None:
+    """The paths of two leaves that are one tensor, if there are such."""
+    first: dict[int, str] = {}
+    for path, leaf in leaves(value):
+        if isinstance(leaf, torch.Tensor) and first.setdefault(id(leaf), path) != path:
+            return first[id(leaf)], path
+    return None
+
+
 def replaced(value: Any, path: str, new: Any, here: str = "") -> Any:
     """The same containers with the leaf at ``path`` replaced."""
     if isinstance(value, dict):
