@@ -6,7 +6,9 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any
 
-from builder.programs.wrap import wrap
+import black
+
+from builder.programs.wrap import LIMIT, wrap
 
 if TYPE_CHECKING:
     from builder.programs.draft import Draft, Input
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 _ROLE = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 Block = list[str]
+_LONG = LIMIT - 16
+"""Of a line of ``forward`` from which on it may have to be broken, where it is indented."""
 
 DECLARE_VARIANTS = True
 """Whether programs define ``get_shape_variants`` where their draft varies sizes."""
@@ -28,7 +32,10 @@ def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS, differentiated: b
             are sizes like all others.
         differentiated: whether floating inputs require gradients.
     """
-    return _Renderer(draft, variants, differentiated).text()
+    text = _Renderer(draft, variants, differentiated).text()
+    if any(len(line) > _LONG for line in draft.forward_lines):
+        text = black.format_str(text, mode=black.Mode(line_length=LIMIT))
+    return text
 
 
 def literal(value: Any) -> str:

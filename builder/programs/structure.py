@@ -65,6 +65,12 @@ def folded(name: str) -> str:
     return name[:-1] if in_place else name
 
 
+def is_view(name: str) -> bool:
+    """Whether an ATen operator gives another view of its operand's memory."""
+    packet = getattr(torch.ops.aten, name)
+    return any(getattr(packet, overload).is_view for overload in packet.overloads())
+
+
 class _Recorder(TorchDispatchMode):
     """Notes every operator, and what each tensor came out of.
 
@@ -89,6 +95,8 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func.namespace != "aten":  # such as the question for a fake tensor's device
+            return func(*args, **kwargs)
         operator = folded(func.overloadpacket.__name__)
         given = [leaf for _, leaf in leaves((args, kwargs))]
         operands = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]

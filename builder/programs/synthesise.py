@@ -37,8 +37,8 @@ def synthesise(
     Args:
         root_seed: names the stream.
         index: position in the stream, from 0.
-        families: the families to draw from; empty for all.  In each block of ``len(families)``
-            consecutive indices each family occurs once.
+        families: the families to draw from; empty for all that have a share.  In each round of
+            them a family occurs as often as its share says, and once if it has none.
         mode: in ``training`` the floating inputs require gradients.
 
     Raises:
@@ -46,10 +46,17 @@ def synthesise(
     """
     check_families(families)
     chosen = tuple(sorted(set(families))) or family_names()
-    block, position = divmod(index, len(chosen))
-    name = _order(root_seed, block, chosen)[position]
+    shares = _shares(chosen, is_named=bool(families))
+    block, position = divmod(index, len(shares))
+    name = _order(root_seed, block, shares)[position]
     program = draw_program(name, root_seed, index, mode)
     return replace(program, seed=index)
+
+
+def _shares(chosen: tuple[str, ...], *, is_named: bool) -> tuple[str, ...]:
+    """The families of one round."""
+    counts = {name: FAMILIES[name].share or int(is_named) for name in chosen}
+    return tuple(name for name, count in counts.items() for _ in range(count))
 
 
 def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -> Program:

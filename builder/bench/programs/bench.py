@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from builder.bench.programs.diversity import (
+    comparable,
     divergence,
     growth,
     trace_counts,
@@ -156,6 +157,7 @@ def _report(tally: _Tally) -> dict[str, Any]:
 
 
 def _variety(accepted: list[dict[str, Any]]) -> dict[str, Any]:
+    traces = trace_counts()
     calls = Counter(name for one in accepted for name in one["calls"])
     prints = [one["fingerprint"] for one in accepted]
     pairs = [[(first, second) for first, second in one["pairs"]] for one in accepted]
@@ -164,7 +166,7 @@ def _variety(accepted: list[dict[str, Any]]) -> dict[str, Any]:
         "distinct_growth": growth(prints, _CURVE),
         "operators": len(calls),
         "operator_pairs": len({pair for one in pairs for pair in one}),
-        "trace_divergence": round(divergence(calls, trace_counts()), 4),
+        "trace_divergence": round(divergence(comparable(calls, traces), traces), 4),
         "trigram_entropy": round(trigram_entropy(one["calls"] for one in accepted), 2),
         "vendi_score": round(vendi(pairs[:_VENDI_SAMPLE]), 1),
         "calls": {

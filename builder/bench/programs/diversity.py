@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.programs.structure import folded
+from builder.programs.structure import folded, is_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +31,11 @@ def trace_counts() -> dict[str, int]:
         if "backward" not in operator:
             counts[folded(operator)] += calls
     return dict(counts)
+
+
+def comparable(calls: Mapping[str, int], traces: Mapping[str, int]) -> dict[str, int]:
+    """Calls without the views that the traces leave out; they note hardly any."""
+    return {name: n for name, n in calls.items() if name in traces or not is_view(name)}
 
 
 def divergence(ours: Mapping[str, int], theirs: Mapping[str, int]) -> float:

@@ -60,11 +60,11 @@ def _examined(
     finally:
         spent["gates"] += time.process_time() - drawn
     passed = time.process_time()
-    structure = structure_of(loaded, report.variant)
+    structure = structure_of(loaded, report.probed)
     spent["structure"] += time.process_time() - passed
     return found | {
         "loaded": loaded,
-        "set": report.variant,
+        "set": report.probed,
         "calls": structure.calls,
         "pairs": structure.pairs,
         "fingerprint": structure.fingerprint,

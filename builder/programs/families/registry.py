@@ -22,23 +22,26 @@ class Family:
         name: what users pass to ``--families``.
         level: difficulty, 1 to 4, see ``family``.
         draft: draws a program.
+        share: how many times it occurs in each round of all families; 0 if only where it is named.
     """
 
     name: str
     level: int
     draft: Drafter
+    share: int = 1
 
 
 FAMILIES: dict[str, Family] = {}
 
 
-def family(level: int) -> Callable[[Drafter], Drafter]:
+def family(level: int, share: int = 1) -> Callable[[Drafter], Drafter]:
     """Registers a drafter under its function's name.
 
     Args:
         level: 1 is one operator (a softmax), 2 a fusion of several (a bias, an activation and a
             scale), 3 a block (attention with its projections), 4 a small network of blocks.  A
             drafter whose programs differ in level sets ``draft.level`` where they do.
+        share: how many times it occurs in each round of all families; 0 if only where it is named.
 
     Raises:
         ValueError: there is a family of this name.
@@ -48,7 +51,7 @@ def family(level: int) -> Callable[[Drafter], Drafter]:
         name = draft.__name__
         if name in FAMILIES:
             raise ValueError(f"two families are called {name!r}")
-        FAMILIES[name] = Family(name, level, draft)
+        FAMILIES[name] = Family(name, level, draft, share)
         return draft
 
     return register

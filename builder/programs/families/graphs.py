@@ -1,0 +1,107 @@
+"""Random graphs of operators, over tokens, rows, images and matrices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.programs.compose.graphs import draw_graph, length
+from builder.programs.draft import Draft
+from builder.programs.families.pointwise import image_sizes, token_sizes
+from builder.programs.families.registry import family
+from builder.programs.shapes import HIDDEN, ROWS, draw
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+
+_VARY = 0.8
+_OF_IMAGES = {"convolution": 3.0, "pooling": 2.5, "product": 0.5}
+_SHARE = 0
+"""Drawn where they are named; the builds that nobody asks for them in stay without."""
+
+
+@family(level=3, share=_SHARE)
+def token_graph(rng: Random) -> Draft:
+    """Operators over a batch of sequences."""
+    return _tokens(rng, length(rng), {"product": 2.0, "normalise": 1.5, "token": 1.5})
+
+
+@family(level=4, share=_SHARE)
+def token_network(rng: Random) -> Draft:
+    """Many operators over a batch of sequences."""
+    return _tokens(rng, length(rng, 25.0), {"product": 2.5, "normalise": 2.0}, budget=1 << 18)
+
+
+@family(level=3, share=_SHARE)
+def image_graph(rng: Random) -> Draft:
+    """Operators over a batch of images."""
+    return _images(rng, length(rng))
+
+
+@family(level=4, share=_SHARE)
+def image_network(rng: Random) -> Draft:
+    """Many operators over a batch of images."""
+    return _images(rng, length(rng, 20.0), budget=1 << 17)
+
+
+@family(level=3, share=_SHARE)
+def row_graph(rng: Random) -> Draft:
+    """Operators over the rows of a matrix."""
+    weights = {"reduction": 2.0, "normalise": 2.0, "product": 1.5}
+    return _rows(rng, length(rng), weights)
+
+
+@family(level=3, share=_SHARE)
+def product_graph(rng: Random) -> Draft:
+    """Products of matrices, and a few operators around them."""
+    weights = {"product": 8.0, "activation": 2.0, "binary": 2.0}
+    return _rows(rng, length(rng, 5.0), weights)
+
+
+@family(level=2, share=_SHARE)
+def elementwise_graph(rng: Random) -> Draft:
+    """Elementwise operators alone."""
+    return _tokens(rng, length(rng, 6.0, 24), dict.fromkeys(_OTHER_THEMES, 0.02), budget=1 << 20)
+
+
+@family(level=1, share=_SHARE)
+def operator(rng: Random) -> Draft:
+    """One operator, or two."""
+    draw_one = rng.choice((_tokens, _images, _rows))
+    return draw_one(rng, rng.choice((1, 1, 1, 2)), {})
+
+
+_OTHER_THEMES = (
+    "normalise", "reduction", "scan", "sort", "layout", "index", "product", "token",
+)  # fmt: skip
+
+
+def _tokens(rng: Random, count: int, weights: Mapping[str, float], budget: int = 1 << 19) -> Draft:
+    draft = Draft(rng)
+    dims = token_sizes(draft, budget=budget, multiple=2, high=1024)
+    draft.vary("batch", "seq", chance=_VARY)
+    draw_graph(rng, draft, dims, count, weights)
+    return draft
+
+
+def _rows(rng: Random, count: int, weights: Mapping[str, float]) -> Draft:
+    draft = Draft(rng)
+    draft.size("rows", draw(rng, ROWS, high=2048))
+    draft.size("hidden", draw(rng, HIDDEN, high=1024))
+    draft.vary("rows", chance=_VARY)
+    draw_graph(rng, draft, "rows hidden", count, weights)
+    return draft
+
+
+def _images(
+    rng: Random,
+    count: int,
+    weights: Mapping[str, float] = _OF_IMAGES,
+    budget: int = 1 << 18,
+) -> Draft:
+    draft = Draft(rng)
+    dims = image_sizes(draft, rng.choice((16, 24, 32, 64, 12)), budget=budget)
+    draft.vary("batch", "height", "width", chance=_VARY)
+    draw_graph(rng, draft, dims, count, weights or _OF_IMAGES)
+    return draft
