@@ -126,7 +126,7 @@ FAULTS = {
     "nothing carried from block to block": ("state", "tl.where(col_start > 0,", "tl.where(False,"),
     "the last of equals": ("largest", "left_value >= right_value", "left_value < right_value"),
     "a step left out": ("cell", "x_ptr + (NUM_ELEMENTS + offsets)", "x_ptr + offsets"),
-    "always the same branch": ("branch", "tl.where(x_b_sum > 0.0,", "tl.where(True,"),
+    "always the same branch": ("branch", "tl.where(x_or_zero_sum > 0.0,", "tl.where(True,"),
 }  # fmt: skip
 
 

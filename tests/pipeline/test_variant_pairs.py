@@ -154,7 +154,7 @@ FAULTS = {
         "kv_num_blocks * SPARSE_KV_MULTIPLE - 2, tl",
     ),
     "another head's keys": (
-        "grouped", "flex", "off_hkv = off_hq // GQA_SHARED_HEADS", "off_hkv = off_hq % 2",
+        "grouped", "flex", "key_head = query_head // GQA_SHARED_HEADS", "key_head = query_head % 2",
     ),
     "grid one block short": (
         "running", "default", "grid = (triton.cdiv(9000, BLOCK_COLS)",

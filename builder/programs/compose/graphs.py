@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,11 +35,6 @@ COMMON = {
 }  # fmt: skip
 """Weights of operators; about as much more than others as real models call them more often."""
 _JOINS = ("add", "mul", "gate", "cat", "maximum", "add_mean", "scale_by_mean")
-
-
-def length(rng: Random, middle: float = 7.4, longest: int = 60) -> int:
-    """How many operators: log-normal around ``middle``, half of all within a factor of 1.8."""
-    return max(1, min(longest, round(middle * math.exp(rng.gauss(0.0, 0.9)))))
 
 
 def level_of(nodes: int) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from builder.programs.compose.graphs import draw_graph, length
 from builder.programs.draft import Draft
 from builder.programs.families.pointwise import image_sizes, token_sizes
 from builder.programs.families.registry import family
@@ -77,12 +77,24 @@ _OTHER_THEMES = (
 )  # fmt: skip
 
 
+def length(rng: Random, middle: float = 7.4, longest: int = 60) -> int:
+    """How many operators: log-normal around ``middle``, half of all within a factor of 1.8."""
+    return max(1, min(longest, round(middle * math.exp(rng.gauss(0.0, 0.9)))))
+
+
+def _drawn(rng: Random, draft: Draft, dims: str, count: int, weights: Mapping[str, float]) -> Draft:
+    """The draft with its graph; only such programs need torch to be drawn."""
+    from builder.programs.compose.graphs import draw_graph  # noqa: PLC0415
+
+    draw_graph(rng, draft, dims, count, weights)
+    return draft
+
+
 def _tokens(rng: Random, count: int, weights: Mapping[str, float], budget: int = 1 << 19) -> Draft:
     draft = Draft(rng)
     dims = token_sizes(draft, budget=budget, multiple=2, high=1024)
     draft.vary("batch", "seq", chance=_VARY)
-    draw_graph(rng, draft, dims, count, weights)
-    return draft
+    return _drawn(rng, draft, dims, count, weights)
 
 
 def _rows(rng: Random, count: int, weights: Mapping[str, float]) -> Draft:
@@ -90,8 +102,7 @@ def _rows(rng: Random, count: int, weights: Mapping[str, float]) -> Draft:
     draft.size("rows", draw(rng, ROWS, high=2048))
     draft.size("hidden", draw(rng, HIDDEN, high=1024))
     draft.vary("rows", chance=_VARY)
-    draw_graph(rng, draft, "rows hidden", count, weights)
-    return draft
+    return _drawn(rng, draft, "rows hidden", count, weights)
 
 
 def _images(
@@ -103,5 +114,4 @@ def _images(
     draft = Draft(rng)
     dims = image_sizes(draft, rng.choice((16, 24, 32, 64, 12)), budget=budget)
     draft.vary("batch", "height", "width", chance=_VARY)
-    draw_graph(rng, draft, dims, count, weights or _OF_IMAGES)
-    return draft
+    return _drawn(rng, draft, dims, count, weights or _OF_IMAGES)
