@@ -205,7 +205,7 @@ class Composer:
             shapes = _broadcast(operands)
         else:
             shapes = tuple(self._shape(real, operands, place, probe) for place in range(self._sets))
-        return Node(operator, real, operands, self._value(probe, twin, shapes, operands))
+        return Node(operator, real, operands, self._value(probe, twin, shapes))
 
     @property
     def _sets(self) -> int:
@@ -238,7 +238,7 @@ class Composer:
             if not self._says_something(probe, twin, operands):
                 raise Unfit
             shapes = tuple(tuple(empty(x.empty(place)).shape) for place in range(self._sets))
-        value = self._value(probe, twin, shapes, operands)
+        value = self._value(probe, twin, shapes)
         node = Node(operator, "", operands, value)
 
         def commit() -> None:
@@ -289,12 +289,10 @@ class Composer:
         probe: torch.Tensor,
         twin: torch.Tensor,
         shapes: tuple[tuple[int, ...], ...],
-        operands: tuple[Value, ...],
     ) -> Value:
         if any(not 0 < math.prod(shape) <= MOST_ELEMENTS for shape in shapes):
             raise Unfit
-        depth = 1 + max(operand.depth for operand in operands)
-        return Value(probe, twin, shapes, depth=depth)
+        return Value(probe, twin, shapes)
 
     def _says_something(
         self, probe: torch.Tensor, twin: torch.Tensor, operands: tuple[Value, ...]

@@ -15,8 +15,6 @@ _MODERATE = 6.0
 _POSITIVE = 0.02
 _LONG = 4
 
-Need = "Callable[[Value, Value], bool]"
-
 
 def fits(need: str, value: Value, first: Value) -> bool:
     """Whether a value is what an operator needs, given its first operand."""

@@ -28,14 +28,12 @@ class Value:
         shapes: in each input set, that of ``get_inputs`` first.
         name: of an input or an attribute; what operators give is named in the end, when it is known
             what else needs a name.
-        depth: operators behind it.
     """
 
     probe: torch.Tensor
     twin: torch.Tensor
     shapes: tuple[tuple[int, ...], ...]
     name: str = ""
-    depth: int = 0
 
     @property
     def dtype(self) -> torch.dtype:
