@@ -10,44 +10,25 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from builder.capture.binding import OUTPUTS, literal
+from builder.capture.binding import OUTPUTS
 from builder.errors import RewriteRejected
 from builder.rewrite import device_functions, seeds
+from builder.rewrite.checks import check_functions, constant_check, tensor_check
 from builder.rewrite.descriptors import PREPARATION, PREPARE
 from builder.rewrite.kernel import StandaloneKernel, called_functions, standalone_kernel
-from builder.rewrite.library import CHECK_LAYOUT
 from builder.rewrite.program_class import ProgramParts, program_parts
 from builder.rewrite.size_names import constant_names
 from builder.rewrite.sizes import SizeNames
 from builder.rewrite.style import Style, kernel_words, laid_out, styled
-from builder.rewrite.training import CHECK_FROZEN, training_function
+from builder.rewrite.training import training_function
 from builder.rewrite.wrapper import forward_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from builder.capture.capture import Capture, TensorSpec
+    from builder.capture.capture import Capture
     from builder.capture.kernels import Kernel
     from builder.rewrite.training import TrainingFunction
-
-_CHECK = '''
-def check_tensor(name, tensor, size, stride, dtype):
-    """Raise ``ValueError`` unless a tensor is laid out as the kernels below expect."""
-    if tuple(tensor.shape) != size or tensor.dtype != dtype:
-        found = f"{tensor.dtype} of {tuple(tensor.shape)}"
-        raise ValueError(f"{name}: expected {dtype} of shape {size}, got {found}")
-    if any(n > 1 and a != b for n, a, b in zip(size, tensor.stride(), stride)):
-        raise ValueError(f"{name}: expected strides {stride}, got {tensor.stride()}")
-'''
-
-
-_CHECK_CONSTANT = '''
-def check_constant(name, value, expected):
-    """Raise ``ValueError`` unless a value is the one that the kernels below were made for."""
-    exact = expected is None or isinstance(expected, bool)
-    if not (value is expected if exact else value == expected):
-        raise ValueError(f"{name} is fixed to {expected!r} in these kernels, got {value!r}")
-'''
 
 _SCALAR = (bool, int, float, str, type(None))
 
@@ -96,20 +77,8 @@ def _device(capture: Capture) -> str:
     return f"{capture.on_device_of}.device"
 
 
-def _check(spec: TensorSpec, names: SizeNames) -> str:
-    size, stride = names.text(spec.size), names.text(spec.stride)
-    return (
-        f"check_tensor({spec.expression!r}, {spec.expression}, {size}, {stride}, "
-        f"torch.{spec.dtype})"
-    )
-
-
 def _refusal(test: str, message: str) -> str:
     return f"if {test}:\n    raise ValueError({message!r})"
-
-
-def _constant_check(expression: str, value: object) -> str:
-    return f"check_constant({expression!r}, {expression}, {literal(value)})"
 
 
 def _checks(capture: Capture, names: SizeNames) -> list[str]:
@@ -119,8 +88,8 @@ def _checks(capture: Capture, names: SizeNames) -> list[str]:
         for name, length in capture.lengths
     ]
     lines += [*names.reads(), *names.checks()]
-    lines += [_check(spec, names) for spec in capture.tensors]
-    lines += [_constant_check(expression, value) for expression, value in capture.fixed]
+    lines += [tensor_check(spec, names) for spec in capture.tensors]
+    lines += [constant_check(expression, value) for expression, value in capture.fixed]
     if capture.training is not None:
         mode = "training" if capture.training else "evaluation"
         test = "not self.training" if capture.training else "self.training"
@@ -204,7 +173,7 @@ def _guard_constructor(node: ast.ClassDef, constructor: Mapping[str, Any]) -> No
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             own = {argument.arg for argument in [*item.args.args, *item.args.kwonlyargs]}
             item.body[:0] = [
-                ast.parse(_constant_check(name, value)).body[0]
+                ast.parse(constant_check(name, value)).body[0]
                 for name, value in constructor.items()
                 if name in own and isinstance(value, _SCALAR)
             ]
@@ -324,7 +293,6 @@ def triton_module(
         hosts, every = styled(hosts, every, capture, constant_names(python_code), names, style)
         needed = _needed_functions(name for kernel in every for name in called_functions(kernel))
     functions = [_source(name).rstrip() for name in needed]
-    new_class = hosts[-1]
     kernel_texts = [kernel.text for kernel in every]
     libdevice = any("libdevice." in text for text in (*functions, *kernel_texts))
     sections = [
@@ -332,12 +300,9 @@ def triton_module(
         _imports(parts, libdevice),
         *functions,
         *kernel_texts,
-        _CHECK.strip(),
+        *check_functions(hosts),
         *([PREPARATION.strip()] if any(map(_describes, every)) else []),
-        *([_CHECK_CONSTANT.strip()] if "check_constant(" in new_class else []),
-        *([CHECK_LAYOUT.strip()] if any("check_layout(" in host for host in hosts) else []),
         *([_seeds_source()] if capture.stochastic else []),
-        *([CHECK_FROZEN.strip()] if "check_frozen(" in new_class else []),
         *parts.definitions,
         *hosts,
     ]

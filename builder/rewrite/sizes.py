@@ -97,7 +97,7 @@ class SizeNames:
             _MOST.sub(r"< 2**31", ast.unparse(item))
             for item in (ast.UnaryOp(ast.Not(), whole), whole)
         )
-        message = f'f"these kernels need {text}, got {found}"'
+        message = f'f"expected {text}, got {found}"'
         return f"if {test}:\n    raise ValueError({message})"
 
 

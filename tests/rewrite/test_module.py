@@ -175,7 +175,7 @@ def test_nothing_but_torch_and_triton_is_imported(tmp_path):
     [
         ([torch.zeros(33, 199)], "x: expected torch.float32 of shape"),
         ([torch.zeros(33, 200, dtype=torch.float16)], "got torch.float16"),
-        ([torch.zeros(200, 33).t()], "expected strides"),
+        ([torch.zeros(200, 33).t()], "expected to be contiguous"),
     ],
 )
 def test_a_tensor_the_kernels_do_not_fit_is_refused(inputs, message, tmp_path):
@@ -339,7 +339,7 @@ def test_sizes_that_the_kernels_were_not_made_for_are_refused(tmp_path):
         ([x, y[:, 1:]], r"y: expected torch.float32 of shape \(4, 6, 40\)"),
         ([x[0], y], "x: expected 3 dimensions"),
         ([x[..., 1:], y], r"x: expected torch.float32 of shape \(4, 6, 48\)"),
-        ([x.transpose(0, 1), y.transpose(0, 1)], r"x: expected strides \(192, 48, 1\)"),
+        ([x.transpose(0, 1), y.transpose(0, 1)], "x: expected to be contiguous"),
         (make_inputs(4, 0), r"seq >= \d.*got .*seq=0"),
     ):
         with pytest.raises(ValueError, match=message):

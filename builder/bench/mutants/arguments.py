@@ -23,10 +23,10 @@ def layouts(source: Source, function: ast.FunctionDef) -> dict[str, Layout]:
     """
     found: dict[str, Layout] = {}
     for node in walk(function, ast.Call):
-        if called(node) == "check_tensor" and len(node.args) == 5:
+        if called(node) == "check_tensor" and len(node.args) > 3:
             found[source.segment(node.args[1])] = (
                 source.segment(node.args[2]),
-                source.segment(node.args[4]),
+                source.segment(node.args[3]),
             )
     for statement in walk(function, ast.Assign):
         name, value = source.segment(statement.targets[0]), statement.value

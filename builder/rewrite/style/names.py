@@ -416,6 +416,9 @@ def _base(place: ast.expr) -> ast.expr:
     return place
 
 
+_INDUCTOR_VALUE = re.compile(r"\btmp\d+\b")
+
+
 class _Rename(ast.NodeTransformer):
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
@@ -425,3 +428,15 @@ class _Rename(ast.NodeTransformer):
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         return ast.arg(self._names.get(node.arg, node.arg), node.annotation)
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        """The messages of assertions tell names, too."""
+        self.generic_visit(node)
+        if ast.unparse(node.func) in ("tl.device_assert", "assert_then"):
+            message = node.args[1]
+            if isinstance(message, ast.Constant):
+                node.args[1] = ast.Constant(_INDUCTOR_VALUE.sub(self._named, str(message.value)))
+        return node
+
+    def _named(self, found: re.Match[str]) -> str:
+        return self._names.get(found[0], "index")

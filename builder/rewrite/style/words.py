@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST = 28
+LONGEST = 20
 
 _FUNCTIONS = {
     "exp": "exp", "exp2": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "log2": "log",
