@@ -24,7 +24,7 @@ from builder.execute.registry import operation
 from builder.execute.values import Pointer, Poisoned, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from builder.execute.frame import Frame
     from builder.execute.ir import Operation, Type
@@ -285,6 +285,13 @@ def to_words(value: torch.Tensor, shape: tuple[int, ...], itemsize: int) -> Arra
     return value.view(_WORD_TORCH[itemsize]).numpy()
 
 
+def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The common shape of blocks, whose sizes are not zero; torch.broadcast_shapes takes longer."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return tuple(torch.broadcast_shapes(*shapes))
+    return tuple(map(max, *shapes))
+
+
 @operation("tt.load")
 def load(frame: Frame, op: Operation, args: list[Any]) -> Value | Poisoned:
     pointer: Pointer = args[0]
@@ -294,7 +301,7 @@ def load(frame: Frame, op: Operation, args: list[Any]) -> Value | Poisoned:
     offsets = pointer.offsets()
     shape = tuple(offsets.shape)
     if mask is not None:
-        shape = tuple(torch.broadcast_shapes(shape, mask.shape))
+        shape = _broadcast(shape, mask.shape)
     result: Array | None = None
     complete = False
     for access in accesses(frame, op, pointer, mask, shape):
@@ -365,7 +372,7 @@ def store(frame: Frame, op: Operation, args: list[Any]) -> None:
     shapes = [pointer.offsets().shape, value.shape]
     if mask is not None:
         shapes.append(mask.shape)
-    shape = tuple(torch.broadcast_shapes(*shapes))
+    shape = _broadcast(*shapes)
     words = to_words(value, shape, pointer.itemsize)
     for access in accesses(frame, op, pointer, mask, shape):
         write(access, words if access.lanes is None else words.take(access.lanes))

@@ -47,10 +47,12 @@ class Scanner:
         return self.text.startswith(literal, self.pos)
 
     def accept(self, literal: str) -> bool:
-        if self.peek(literal):
+        if self.text[self.pos : self.pos + 1] in _BEFORE_WORDS:
+            self.skip()
+        found = self.text.startswith(literal, self.pos)
+        if found:
             self.pos += len(literal)
-            return True
-        return False
+        return found
 
     def expect(self, literal: str) -> None:
         if not self.accept(literal):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Tensor = torch.Tensor
+
+_CONTAINERS = (dict, OrderedDict, set)
 
 
 def flatten(value: Any) -> tuple[list[Any], str]:
@@ -50,7 +54,17 @@ def tensors_in(value: Any) -> list[Tensor]:
 def cloned(value: Any) -> Any:
     """A deep copy: strides kept, tensors that share memory share it again."""
     with torch.no_grad():
-        return copy.deepcopy(value)
+        return copy.deepcopy(value, _empty_copies(value))
+
+
+def _empty_copies(value: Any) -> dict[int, Any]:
+    """A memo of copies of what modules hold empty, their dictionaries of hooks above all.
+
+    Each takes ``copy.deepcopy`` as long as a tensor, and a module has a dozen of them.
+    """
+    modules = [item for item in flatten(value)[0] if isinstance(item, nn.Module)]
+    held = (item for top in modules for module in top.modules() for item in vars(module).values())
+    return {id(item): type(item)() for item in held if type(item) in _CONTAINERS and not item}
 
 
 def significant_strides(tensor: Tensor) -> tuple[int, ...]:
