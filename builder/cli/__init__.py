@@ -15,6 +15,7 @@ from builder.cli.lazy import LazyGroup
 COMMANDS = {
     "build": "Make random programs and write the verified pairs as a data set.",
     "convert": "Do the same for your own PyTorch modules.",
+    "mutate": "Write edited versions of programs, for people to look at.",
     "verify": "Verify the pairs of a data set again, from their text alone.",
     "inspect": "Show pairs: program and Triton side by side, with the verdict.",
     "push": "Upload a data set to the Hugging Face Hub.",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from builder.capture.targets import resolve_targets
+from builder.cli.files import license_option, programs_in
 from builder.cli.options import (
     families_option,
     family_names,
@@ -22,6 +23,7 @@ from builder.cli.options import (
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
 from builder.config import BuildConfig, Limits
+from builder.errors import UsageError
 
 _EPILOG = """\b
 Examples:
@@ -30,6 +32,7 @@ Examples:
   torch2triton build --pairs 20 --out data/norms --families layer_norm,rms_norm
   torch2triton build --pairs 500 --out data/many --variants all
   torch2triton build --pairs 20 --out data/training --mode training
+  torch2triton build --pairs 200 --out data/mutants --from data/seeds --from my_module.py
 """
 
 
@@ -40,6 +43,16 @@ Examples:
 @targets_option
 @variants_option
 @families_option
+@click.option(
+    "--from",
+    "parents",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help="Make mutants of these programs, files or folders, instead of programs of families; may "
+    "be repeated.",
+)
+@license_option
 @mode_option
 @style_option
 @library_calls_option
@@ -54,6 +67,8 @@ def command(
     targets: tuple[str, ...],
     variants: tuple[str, ...],
     families: tuple[str, ...],
+    parents: tuple[Path, ...],
+    spdx: str | None,
     pair_mode: str,
     style: str,
     library_calls: str,
@@ -66,7 +81,12 @@ def command(
     The data set is a function of the versions, the options and the seed.  An interrupted build goes
     on when the same command is run again.
     """
-    from builder.pipeline.build import SeedStream  # noqa: PLC0415 - --help stays fast
+    from builder.pipeline.build import MutantStream, SeedStream  # noqa: PLC0415 - --help stays fast
+
+    if parents and families:
+        raise UsageError("--from and --families name two sources of programs; leave one out")
+    if spdx and not parents:
+        raise UsageError("--license is of the files of --from; name some, or leave it out")
 
     config = BuildConfig(
         pairs=pairs,
@@ -81,4 +101,5 @@ def command(
         workers=workers,
         limits=limits,
     )
-    return run_build(config, SeedStream(config), output, total=pairs)
+    stream = MutantStream(config, programs_in(parents, spdx)) if parents else SeedStream(config)
+    return run_build(config, stream, output, total=pairs)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from builder.capture.targets import resolve_targets
+from builder.cli.files import license_option, programs_in
 from builder.cli.options import (
     library_calls_option,
     limits_options,
@@ -22,12 +21,6 @@ from builder.cli.options import (
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
 from builder.config import BuildConfig, Limits
-from builder.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from builder.programs.program import Program
 
 _EPILOG = """\b
 Examples:
@@ -42,39 +35,6 @@ too: of the parameters, and of the inputs that get_inputs returns with requires_
 """
 
 
-def _files(paths: Iterable[Path]) -> list[tuple[str, Path]]:
-    """Name and path of each Python file, folders searched, in the order given, then by name."""
-    found: dict[Path, str] = {}
-    for path in paths:
-        if path.is_dir():
-            for file in sorted(path.rglob("*.py")):
-                if file.name != "__init__.py":
-                    found.setdefault(file.resolve(), file.relative_to(path).as_posix())
-        elif path.suffix != ".py":
-            raise UsageError(f"{path} is no Python file; name .py files, or folders that hold some")
-        else:
-            found.setdefault(path.resolve(), path.name)
-    if not found:
-        raise UsageError("no Python file there; name .py files, or folders that hold some")
-    return [(name, path) for path, name in found.items()]
-
-
-def _program(name: str, path: Path, spdx: str) -> Program:
-    from builder.programs.program import Program  # noqa: PLC0415 - --help stays fast
-
-    try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    return Program(python_code=text, entry_point="", source=f"file:{name}", seed=None, license=spdx)
-
-
-def _spdx(_: click.Context, __: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.+() -]+", value):
-        raise click.BadParameter("give an SPDX identifier such as MIT or Apache-2.0")
-    return value
-
-
 @click.command("convert", epilog=_EPILOG)
 @click.argument(
     "paths",
@@ -84,15 +44,7 @@ def _spdx(_: click.Context, __: click.Parameter, value: str) -> str:
     type=click.Path(exists=True, path_type=Path),
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Output folder.")
-@click.option(
-    "--license",
-    "spdx",
-    default="NOASSERTION",
-    show_default=True,
-    metavar="SPDX",
-    callback=_spdx,
-    help="Licence of the files, recorded in each row.",
-)
+@license_option
 @targets_option
 @variants_option
 @mode_option
@@ -105,7 +57,7 @@ def command(
     *,
     paths: tuple[Path, ...],
     out: Path,
-    spdx: str,
+    spdx: str | None,
     targets: tuple[str, ...],
     variants: tuple[str, ...],
     pair_mode: str,
@@ -123,7 +75,7 @@ def command(
     from builder.pipeline.build import FileStream  # noqa: PLC0415 - --help stays fast
 
     chosen = variant_names(variants)
-    programs = [_program(name, path, spdx) for name, path in _files(paths)]
+    programs = programs_in(paths, spdx)
     config = BuildConfig(
         pairs=len(programs) * len(chosen),
         out=out,

@@ -62,7 +62,9 @@ COLUMNS: tuple[Column, ...] = (
     _optional("seed", _INT, "Index in the root seed's stream; null for a user's file."),
     Column("source", _TEXT, "`family:<name>` or `file:<name>`."),
     _optional("family", _TEXT, "Family of a generated program; null for a user's file."),
-    _optional("parent", _TEXT, "`pair_id` this pair was derived from; null for none."),
+    _optional("parent", _TEXT, "Program file a mutant was made of, `name@` and 16 digits of its "
+              "SHA-256; null for what is no mutant."),
+    Column("edits", _TEXTS, "What was done to `parent`, in order; empty for what is no mutant."),
     Column("license", _TEXT, "SPDX identifier of the pair."),
     Column("mode", _TEXT, "`forward` or `training`."),
     Column("stochastic", _BOOL, "Whether the program draws random numbers: forward takes a seed."),
@@ -137,6 +139,7 @@ _VERDICT_ONLY = {"kind", "reason", "resources"}
 _RESOURCES = {"registers": "registers", "shared": "shared_memory", "spills": "spills"}
 _DEFAULTS: dict[str, Any] = {
     "parent": None,
+    "edits": (),
     "license": "Apache-2.0",
     "level": 2,
     "dtypes": (),

@@ -22,6 +22,7 @@ from builder.dataset.write import finalise
 from builder.errors import Interrupted
 from builder.pipeline.messages import Job, Outcome
 from builder.pipeline.supervisor import Supervisor
+from builder.programs.rng import item_rng
 from builder.programs.synthesise import synthesise
 
 if TYPE_CHECKING:
@@ -119,6 +120,43 @@ class FileStream:
 
     def seed(self, index: int) -> None:  # noqa: ARG002
         return None
+
+
+def parent_of(parents: Sequence[Program], root_seed: int, index: int) -> Program:
+    """The program that the mutant at ``index`` is made of: in each round each once, shuffled."""
+    block, position = divmod(index, len(parents))
+    order = list(range(len(parents)))
+    item_rng(root_seed, block, "parent order").shuffle(order)
+    return parents[order[position]]
+
+
+class MutantStream:
+    """Mutants of programs, without end, each in every variant in turn."""
+
+    def __init__(self, config: BuildConfig, parents: Sequence[Program]) -> None:
+        self._config = config
+        self._parents = parents
+        self.length: int | None = None
+        marks = [_file_mark(program) for program in parents]
+        self.header = {"seed": config.seed, "parents": marks}
+
+    def job(self, index: int) -> Job:
+        program, variant = divmod(index, len(self._config.variants))
+        payload = _payload(self._config, variant) | {
+            "root_seed": self._config.seed,
+            "index": program,
+            "program": asdict(self._parent(index)),
+        }
+        return Job(str(index), ("builder.pipeline.stages:mutate_pair", _VERIFY), payload)
+
+    def source(self, index: int) -> str:
+        return self._parent(index).source
+
+    def seed(self, index: int) -> int:
+        return index // len(self._config.variants)
+
+    def _parent(self, index: int) -> Program:
+        return parent_of(self._parents, self._config.seed, self.seed(index))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from builder.pipeline.variants import distinct
 from builder.programs.differentiation import check_gradients
 from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
+from builder.programs.mutate.draw import draw_mutant
 from builder.programs.program import Program
 from builder.programs.synthesise import synthesise
 from builder.rewrite import Style
@@ -165,6 +166,27 @@ def convert_pair(payload: dict[str, Any]) -> dict[str, Any]:
         return _pair(program, payload, program.source.removeprefix("file:"))
     except Rejected as rejected:
         return _labelled(rejected, program.source)
+
+
+@in_stage("program")
+def mutate_pair(payload: dict[str, Any]) -> dict[str, Any]:
+    """The pair of a mutant of a file, not yet verified."""
+    parent = Program(**payload["program"])
+    try:
+        program = draw_mutant(parent, payload["root_seed"], payload["index"])
+        return _pair(program, payload, parent.source.removeprefix("file:"))
+    except Rejected as rejected:
+        return _labelled(rejected, parent.source)
+
+
+@in_stage("program")
+def mutate_file(payload: dict[str, Any]) -> dict[str, Any]:
+    """A mutant of a file that passes the gates, and no pair of it."""
+    parent = Program(**payload["program"])
+    program = draw_mutant(parent, payload["root_seed"], payload["index"])
+    loaded = load_program(program.python_code, program.entry_point, "mutant.py")
+    check(loaded, Limits(**payload["limits"]))
+    return {"program": asdict(program)}
 
 
 @in_stage("verify")

@@ -14,7 +14,7 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType, TracebackType
+from types import CodeType, MappingProxyType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +24,7 @@ from builder.errors import SPARSE_ADVICE, BuilderError, ProgramRejected
 from builder.programs.higher_order import dense_operators
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 FORWARD_SEED = 0x5EED
 _MESSAGE_LIMIT = 400
@@ -158,7 +158,11 @@ class LoadedProgram:
 
 
 def load_program(
-    python_code: str, entry_point: str | None = None, filename: str = "<program>"
+    python_code: str,
+    entry_point: str | None = None,
+    filename: str = "<program>",
+    code: CodeType | None = None,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> LoadedProgram:
     """Executes a program file and finds its entry point.
 
@@ -167,15 +171,18 @@ def load_program(
         entry_point: name of the module's class; ``None`` takes ``Model``, or else the only subclass
             of ``nn.Module`` that the file defines, or else the last.
         filename: shown in messages.
+        code: executed instead of the text, which is what messages then quote.
+        given: globals that it finds.
 
     Raises:
         ProgramRejected: ``syntax_error``, ``import_error``, ``missing_class``,
             ``missing_function``.
     """
-    code = _compiled(python_code, filename)
+    code = code or _compiled(python_code, filename)
     lines = python_code.splitlines(keepends=True)
     linecache.cache[filename] = (len(python_code), None, lines, filename)
     module = ModuleType(f"program_{hashlib.sha256(python_code.encode()).hexdigest()[:16]}")
+    module.__dict__.update(given)
     sys.modules[module.__name__] = module  # dataclasses and pickling look a class's module up
     with _rejecting("import_error", _IMPORT_ADVICE, filename, python_code):
         exec(code, module.__dict__)

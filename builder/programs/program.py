@@ -17,6 +17,8 @@ class Program:
         license: SPDX name.
         level: 1 one operator, 2 a fusion, 3 a block, 4 a small network.
         dtypes: names of the tensor types of its inputs and parameters, sorted.
+        parent: of a mutant, the file that it was, ``name@`` and 16 digits of its SHA-256.
+        edits: of a mutant, what was done, in order.
     """
 
     python_code: str
@@ -26,3 +28,5 @@ class Program:
     license: str = "Apache-2.0"
     level: int = 2
     dtypes: tuple[str, ...] = ()
+    parent: str | None = None
+    edits: tuple[str, ...] = ()
