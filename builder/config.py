@@ -23,6 +23,10 @@ LIBRARY_CALLS = ("reject", "keep")
 """What becomes of a program that needs an operator for which there is no Triton."""
 
 
+MOST_ALIKE = 8
+"""Pairs of a build whose programs are one graph of operators, names, numbers and sizes aside."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits on one supervised step of one item.
@@ -55,4 +59,5 @@ class BuildConfig:
     mode: str = MODES[0]
     style: str = STYLES[0]
     library_calls: str = LIBRARY_CALLS[0]
+    most_alike: int | None = MOST_ALIKE
     limits: Limits = field(default_factory=Limits)

@@ -22,7 +22,7 @@ from builder.cli.options import (
 )
 from builder.cli.output import Output, with_output
 from builder.cli.run import run_build
-from builder.config import BuildConfig, Limits
+from builder.config import MOST_ALIKE, BuildConfig, Limits
 from builder.errors import UsageError
 
 _EPILOG = """\b
@@ -56,6 +56,13 @@ Examples:
 @mode_option
 @style_option
 @library_calls_option
+@click.option(
+    "--most-alike",
+    type=click.IntRange(min=1),
+    default=MOST_ALIKE,
+    show_default=True,
+    help="Most pairs whose programs are one graph of operators, names, numbers and sizes aside.",
+)
 @workers_option
 @limits_options
 @with_output
@@ -72,6 +79,7 @@ def command(
     pair_mode: str,
     style: str,
     library_calls: str,
+    most_alike: int,
     workers: int,
     limits: Limits,
     output: Output,
@@ -98,6 +106,7 @@ def command(
         mode=pair_mode,
         style=style,
         library_calls=library_calls,
+        most_alike=most_alike,
         workers=workers,
         limits=limits,
     )

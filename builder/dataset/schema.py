@@ -107,6 +107,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("floor", _FLOAT, "Error that is always allowed for these operations and types."),
     Column("compiled_targets", _TEXTS, "Targets that every kernel compiles for, within limits."),
     Column("deterministic", _BOOL, "Whether two runs in different orders give the same bits."),
+    _optional("structure", _TEXT, "Hash of the program's graph of ATen operators; names, numbers "
+              "and sizes aside; null where the program asks tensors for values."),
     Column("program_fingerprint", _TEXT, "Hash of the program, names and numbers aside."),
     Column("kernel_fingerprint", _TEXT, "Hash of the kernels, names and numbers aside."),
     _optional("device", _TEXT, "GPU the times were taken on; null where none ran."),

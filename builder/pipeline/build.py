@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from builder import __version__
 from builder.capture.variants import DEFAULT
 from builder.config import LIBRARY_CALLS, MODES, STYLES
+from builder.dataset.duplicates import Alike
 from builder.dataset.journal import Journal, open_output
 from builder.dataset.schema import make_rejection, make_row
 from builder.dataset.summary import summarise
@@ -189,12 +190,19 @@ class _Run:
         self._config, self._stream, self._journal = config, stream, journal
         self._prefix = 0
         self._last_row = -1
+        most = config.most_alike if stream.length is None else None
+        self._alike = Alike(most, journal.rows() if most else ())
+
+    @property
+    def num_pairs(self) -> int:
+        """Rows so far, those left out that are too many of one structure."""
+        return self._journal.num_rows - self._alike.excess
 
     def _advance(self) -> None:
         """Moves to the first item that is not finished; only what lies before it may decide."""
         rows = set(self._journal.row_indices) if self._prefix in self._journal else set()
         while self._prefix in self._journal:
-            if self._prefix in rows:
+            if self._prefix in rows and self._alike.admits(self._prefix):
                 self._last_row = self._prefix
             self._prefix += 1
 
@@ -205,7 +213,7 @@ class _Run:
         if index < max(self._journal.indices, default=-1):
             return True
         fruitless = self._prefix - self._last_row > _FRUITLESS
-        return self._journal.num_rows < self._config.pairs and not fruitless
+        return self.num_pairs < self._config.pairs and not fruitless
 
     def jobs(self) -> Iterator[Job]:
         index = 0
@@ -219,10 +227,12 @@ class _Run:
         rejection = outcome.rejection
         if outcome.value is not None:
             try:
-                self._journal.append_row(index, make_row(**outcome.value))
+                row = make_row(**outcome.value)
             except ValueError as error:
                 rejection = _no_row(error)
             else:
+                self._journal.append_row(index, row)
+                self._alike.add(index, row)
                 return
         rejection = {"source": None} | (rejection or {})
         rejection["source"] = rejection["source"] or self._stream.source(index)
@@ -234,13 +244,27 @@ class _Run:
 
     def kept(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows and rejections of the data set: those up to the last of the first N rows."""
-        rows = list(self._journal.rows())
+        beyond = self._alike.beyond(self._journal.row_indices)
+        every = list(self._journal.rows())
+        rows = [item for item in every if item[0] not in beyond]
         rejections = list(self._journal.rejections())
+        rejections += [(i, self._too_alike(row)) for i, row in every if i in beyond]
+        rejections.sort(key=lambda item: item[0])
         if self._stream.length is None:
             rows = rows[: self._config.pairs]
             end = rows[-1][0] if len(rows) == self._config.pairs else self._give_up_index()
             rejections = [item for item in rejections if item[0] <= end]
         return [row for _, row in rows], [rejection for _, rejection in rejections]
+
+    def _too_alike(self, row: dict[str, Any]) -> dict[str, Any]:
+        return make_rejection(
+            seed=row["seed"],
+            source=row["source"],
+            stage="program",
+            kind="duplicate",
+            message=f"{self._alike.most} pairs before it have the same graph of operators; raise "
+            "--most-alike to keep it",
+        )
 
     def _give_up_index(self) -> int:
         """Where a build that finds nothing more ends, however many items were under way."""
@@ -274,7 +298,7 @@ def build(
     out = open_output(config.out)
     with Journal(out, _header(config, stream)) as journal:
         run = _Run(config, stream, journal)
-        before = min(journal.num_rows, config.pairs)
+        before = min(run.num_pairs, config.pairs)
         interrupted = False
         try:
             _run_all(config, run, journal, on_progress)
@@ -296,10 +320,10 @@ def build(
 def _run_all(
     config: BuildConfig, run: _Run, journal: Journal, on_progress: Callable[[Progress], None]
 ) -> None:
-    on_progress(Progress(journal.num_rows, len(journal)))
+    on_progress(Progress(run.num_pairs, len(journal)))
     if next(run.jobs(), None) is None:
         return
     with Supervisor(config.workers, config.limits, PRELOAD) as supervisor:
         for outcome in supervisor.run(run.jobs()):
             run.record(outcome)
-            on_progress(Progress(journal.num_rows, len(journal)))
+            on_progress(Progress(run.num_pairs, len(journal)))

@@ -27,6 +27,7 @@ from builder.programs.gates import GateReport, check
 from builder.programs.load import load_program
 from builder.programs.mutate.draw import draw_mutant
 from builder.programs.program import Program
+from builder.programs.structure import structure_of
 from builder.programs.synthesise import synthesise
 from builder.rewrite import Style
 from builder.verify import Verdict, verify
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from builder.capture.capture import Capture
+    from builder.programs.load import LoadedProgram
     from builder.rewrite import TritonModule
 
 
@@ -65,9 +67,18 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
     sizes = sizes_of(captured, maker.module.forward, maker.inputs)
     return {
         "program": fields,
-        "capture": _capture_fields(captured, triton, report, sizes),
+        "capture": _capture_fields(captured, triton, report, sizes)
+        | {"structure": _structure(loaded, report)},
         "unrun": list(report.too_large) if captured.sizes.free else [],
     }
+
+
+def _structure(loaded: LoadedProgram, report: GateReport) -> str | None:
+    """Hash of the program's graph; None where it cannot be had without values of tensors."""
+    try:
+        return structure_of(loaded, report.probed).fingerprint
+    except (Rejected, RuntimeError, NotImplementedError):
+        return None
 
 
 def _capture_seed(payload: dict[str, Any]) -> int:

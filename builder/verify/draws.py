@@ -268,7 +268,7 @@ class _Draw:
         values = self.values.abs() if self.domain.has_signs else self.values
         if self.domain.has_signs and self.side < 0.0:
             values = torch.where(_turn(values, 2) == 1, -values - AWAY, values)
-        if self.strength is not Strength.FULL:
+        if self.strength is not Strength.FULL or (not values.dim() and not self.vanishes):
             return values * TINY
         smallest = max(VANISHING[-1], torch.finfo(self.domain.model.dtype).tiny * SUBNORMAL)
         if self.vanishes:

@@ -91,3 +91,30 @@ def test_a_pair_that_fits_no_row_is_a_rejection(tmp_path):
     broken = {"program": {}, "capture": {}, "verdict": {"verified": False}}
     run(journal, 1, tmp_path, length=1).record(Outcome("0", broken, None, 0.0, ""))
     assert journal.items == {0: "no_row"}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_pairs_too_much_alike_are_rejections(workers, tmp_path, monkeypatch):
+    """Every second item has one structure, of which two are wanted; items end out of order."""
+    monkeypatch.setattr(module, "make_row", lambda **value: value)
+    journal = Journal()
+    journal.append_row = journal.items.__setitem__
+    journal.rows = lambda: sorted(
+        (index, item) for index, item in journal.items.items() if isinstance(item, dict)
+    )
+    monkeypatch.setattr(Journal, "row_indices", property(lambda self: sorted(self.items)))
+    config = BuildConfig(pairs=6, out=tmp_path, most_alike=2)
+    made = _Run(config, stream(), journal)
+    jobs, flying = made.jobs(), []
+    while True:
+        while len(flying) < workers and (index := next(jobs, None)) is not None:
+            flying.append(index)
+        if not flying:
+            break
+        index = flying.pop()
+        structure = "one" if index % 2 else str(index)
+        row = {"structure": structure, "variant": "default", "seed": index, "source": "family:x"}
+        made.record(Outcome(str(index), row, None, 0.0, ""))
+    rows, rejections = made.kept()
+    assert [row["seed"] for row in rows] == [0, 1, 2, 3, 4, 6]
+    assert [(item["seed"], item["kind"]) for item in rejections] == [(5, "duplicate")]
