@@ -61,5 +61,5 @@ class Alike:
             indices: of the rows, ascending.
         """
         judge = Alike(self.most)
-        judge._buckets = self._buckets  # noqa: SLF001 - its own kind
+        judge._buckets = self._buckets
         return {index for index in indices if not judge.admits(index)}
