@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from random import Random
 
 Forms = dict[str, tuple[tuple[str, ...], str]]
+_ENDINGS = ("out", "in", "mid", "low", "high", "next", "alt", "mix", "res", "top")
 DTYPES = ("float32", "float32", "bfloat16", "float16")
 
 
@@ -129,12 +130,17 @@ class Draft:
         return chosen
 
     def spell(self, pool: tuple[str, ...] | str) -> str:
-        """An unused name out of a pool, or that very name."""
+        """An unused name out of a pool, or that very name; where all are used, one made of them."""
         options = (pool,) if isinstance(pool, str) else pool
-        free = [name for name in options if name.lower() not in self._taken]
+        free = self._free(options) or self._free(
+            tuple(f"{n}_{ending}" for n in options for ending in _ENDINGS if "_" not in n)
+        )
         name = self.rng.choice(free) if free else f"{options[0]}_{len(self._taken)}"
         self._taken.add(name.lower())
         return name
+
+    def _free(self, names: tuple[str, ...]) -> list[str]:
+        return [name for name in names if name.lower() not in self._taken]
 
     # --- sizes and constructor arguments -----------------------------------------------------
 
