@@ -137,10 +137,29 @@ def test_gradients_of_replicated_padding(rank):
 def test_products_of_nothing():
     for one, other in (((5, 0), (0, 3)), ((0, 4), (4, 3)), ((2, 4), (4, 0))):
         a, b = torch.randn(one), torch.randn(other)
-        assert torch.equal(products.empty_product(a, b), a @ b)
-    assert products.empty_product(torch.randn(2, 3), torch.randn(3, 2)) is NotImplemented
+        assert torch.equal(products.product(a, b), a @ b)
+    assert products.product(torch.randn(2, 3), torch.randn(3, 2)) is NotImplemented
     a, b = torch.randn(2, 3, 0), torch.randn(2, 0, 4)
-    assert torch.equal(products.empty_product(a, b), a @ b)
+    assert torch.equal(products.product(a, b), a @ b)
+
+
+@pytest.mark.parametrize("dtype", products.UNTEMPLATED)
+def test_products_of_types_without_a_template(dtype):
+    def drawn(*shape):
+        high = 9 if dtype == torch.uint8 else 90  # int8 wraps
+        return torch.randint(0, high, shape).to(dtype)
+
+    a, b, added = drawn(5, 7), drawn(7, 3), drawn(3)
+    assert torch.equal(products.product(a, b), a @ b)
+    assert torch.equal(products.addmm(added, a, b), torch.addmm(added, a, b))
+    ours = products.addmm(added, a, b, beta=2, alpha=3)
+    assert torch.equal(ours, torch.addmm(added, a, b, beta=2, alpha=3))
+    a, b, added = drawn(2, 5, 7), drawn(2, 7, 3), drawn(2, 5, 3)
+    assert torch.equal(products.product(a, b), torch.bmm(a, b))
+    for beta in (0, 1, 2):
+        ours = products.baddbmm(added, a, b, beta=beta)
+        assert torch.equal(ours, torch.baddbmm(added, a, b, beta=beta))
+    assert products.product(a.float(), b.float()) is NotImplemented
 
 
 def test_gradient_of_a_masked_scatter():
@@ -248,7 +267,7 @@ def test_products():
         torch.testing.assert_close(products.addbmm(added, a, b, beta=beta, alpha=alpha), wanted)
     empty = products.addmm(added, torch.ones(5, 0).double(), torch.ones(0, 7).double(), beta=0.5)
     assert torch.equal(empty, (added * 0.5).expand(5, 7))
-    assert products.addmm(added, a[0], b[0]) is NotImplemented
+    assert products.addmm(added.float(), a[0].float(), b[0].float()) is NotImplemented
     x, weight, y = torch.randn(3, 4), torch.randn(2, 4, 5), torch.randn(3, 5)
     given = (x, weight, y, [1, 3], [0], [1, 2], [2, 3])
     torch.testing.assert_close(products.trilinear(*given), aten._trilinear.default(*given))

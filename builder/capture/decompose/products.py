@@ -13,19 +13,44 @@ Tensor = torch.Tensor
 aten = torch.ops.aten
 
 
-def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, **_alpha: Any) -> Any:
-    """``aten.addmm`` of matrices that have nothing in common: the product is zero."""
-    if a.shape[1] or not added.is_floating_point():
-        return NotImplemented
+UNTEMPLATED = (torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+"""Types that ``tl.dot`` does not take on every target, or not with sums as wide as they are."""
+
+
+def addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
+    """``aten.addmm`` of matrices that have nothing in common, where the product is zero, and of
+    types that have no template.
+    """
     shape = (a.shape[0], b.shape[1])
-    return (added * beta).expand(shape).clone(memory_format=torch.contiguous_format)
-
-
-def empty_product(a: Tensor, b: Tensor) -> Any:
-    """``aten.mm`` and ``aten.bmm`` of matrices without elements, as gradients may be."""
-    if 0 not in (*a.shape, *b.shape):
+    if not a.shape[1] and added.is_floating_point():
+        return (added * beta).expand(shape).clone(memory_format=torch.contiguous_format)
+    if a.dtype not in UNTEMPLATED or 0 in (*a.shape, *b.shape):
         return NotImplemented
-    return a.new_zeros((*a.shape[:-1], b.shape[-1]))
+    return _plus(added, product(a, b), beta, alpha)
+
+
+def baddbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
+    """``aten.baddbmm`` of types that have no template."""
+    if a.dtype not in UNTEMPLATED or 0 in (*a.shape, *b.shape):
+        return NotImplemented
+    return _plus(added, product(a, b), beta, alpha)
+
+
+def _plus(added: Tensor, result: Tensor, beta: float, alpha: float) -> Tensor:
+    """``beta * added + alpha * result``; what is added counts for nothing if ``beta`` is zero."""
+    result = result if alpha == 1 else result * alpha
+    return result if beta == 0 else result + (added if beta == 1 else added * beta)
+
+
+def product(a: Tensor, b: Tensor) -> Any:
+    """``aten.mm`` and ``aten.bmm`` of matrices without elements, as gradients may be, and of types
+    that have no template: a sum of products, which is one kernel.
+    """
+    if 0 in (*a.shape, *b.shape):
+        return a.new_zeros((*a.shape[:-1], b.shape[-1]))
+    if a.dtype not in UNTEMPLATED:
+        return NotImplemented
+    return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2, dtype=a.dtype)
 
 
 def addbmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -61,11 +86,12 @@ def _unsqueezed(x: Tensor, dims: Sequence[int]) -> Tensor:
     return x
 
 
-EXTENSIONS = {aten.mm.default: empty_product, aten.bmm.default: empty_product}
+EXTENSIONS = {aten.mm.default: product, aten.bmm.default: product}
 """Decompositions that are asked before Inductor's own of the same operation."""
 
 DECOMPOSITIONS = {
     aten.addmm.default: addmm,
     aten.addbmm.default: addbmm,
+    aten.baddbmm.default: baddbmm,
     aten._trilinear.default: trilinear,  # noqa: SLF001
 }
