@@ -89,7 +89,7 @@ def command(
     The data set is a function of the versions, the options and the seed.  An interrupted build goes
     on when the same command is run again.
     """
-    from builder.pipeline.build import MutantStream, SeedStream  # noqa: PLC0415 - --help stays fast
+    from builder.pipeline.streams import MutantStream, SeedStream  # noqa: PLC0415 - --help stays fast
 
     if parents and families:
         raise UsageError("--from and --families name two sources of programs; leave one out")

@@ -72,7 +72,7 @@ def command(
     Each file gives, in each variant, one pair or one rejection that says what is wrong with it, and
     where.
     """
-    from builder.pipeline.build import FileStream  # noqa: PLC0415 - --help stays fast
+    from builder.pipeline.streams import FileStream  # noqa: PLC0415 - --help stays fast
 
     chosen = variant_names(variants)
     programs = programs_in(paths, spdx)

@@ -9,7 +9,8 @@ from builder.cli.summary import summary_tables
 
 if TYPE_CHECKING:
     from builder.config import BuildConfig
-    from builder.pipeline.build import Progress, Stream
+    from builder.pipeline.build import Progress
+    from builder.pipeline.streams import Stream
 
 
 def run_build(config: BuildConfig, stream: Stream, output: Output, total: int) -> int:

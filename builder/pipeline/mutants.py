@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from builder.pipeline.build import parent_of
 from builder.pipeline.messages import Job
+from builder.pipeline.streams import parent_of
 from builder.pipeline.supervisor import Supervisor
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from builder.config import BuildConfig, Limits
 from builder.dataset.journal import journal_path
 from builder.dataset.read import read_rejections, read_rows
 from builder.errors import Interrupted, UsageError
-from builder.pipeline.build import SeedStream, build
+from builder.pipeline.build import build
+from builder.pipeline.streams import SeedStream
 
 FAMILIES = ("bias_activation", "layer_norm", "log_softmax", "swiglu")
 

@@ -7,7 +7,8 @@ from builder.cli.options import variant_names
 from builder.config import BuildConfig
 from builder.dataset.read import read_rejections, read_rows
 from builder.errors import CaptureRejected, RewriteRejected, UsageError
-from builder.pipeline.build import FileStream, SeedStream, build
+from builder.pipeline.build import build
+from builder.pipeline.streams import FileStream, SeedStream
 from builder.pipeline.variants import distinct, kernels_and_launchers
 from builder.programs.program import Program
 from builder.rewrite import TritonModule

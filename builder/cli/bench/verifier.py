@@ -93,7 +93,8 @@ def _folder(
         yield data
         return
     from builder.config import BuildConfig  # noqa: PLC0415 - --help stays fast
-    from builder.pipeline.build import Progress, SeedStream, build  # noqa: PLC0415
+    from builder.pipeline.build import Progress, build  # noqa: PLC0415
+    from builder.pipeline.streams import SeedStream  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="torch2triton-bench-") as folder:
         config = BuildConfig(pairs=pairs, out=Path(folder) / "data", seed=seed, workers=workers)
