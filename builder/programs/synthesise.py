@@ -11,6 +11,7 @@ from builder.programs.families import FAMILIES
 from builder.programs.program import Program
 from builder.programs.render import render
 from builder.programs.rng import item_rng
+from builder.programs.tiers import LARGE_SHARE, enlarge
 
 
 def family_names() -> tuple[str, ...]:
@@ -62,6 +63,10 @@ def _shares(chosen: tuple[str, ...], *, is_named: bool) -> tuple[str, ...]:
 def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -> Program:
     """A program of one family, whatever family the stream has at ``index``."""
     drawn = FAMILIES[name].draft(item_rng(root_seed, index, f"program:{name}"))
+    if drawn.varied and mode == "forward":
+        rng = item_rng(root_seed, index, f"tier:{name}")
+        if rng.random() < LARGE_SHARE:
+            enlarge(rng, drawn)
     dtypes = {item.dtype for item in drawn.inputs} | ({drawn.dtype} if drawn.init_lines else set())
     return Program(
         python_code=render(drawn, differentiated=mode == "training"),
