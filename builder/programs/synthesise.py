@@ -11,6 +11,8 @@ from builder.programs.families import FAMILIES
 from builder.programs.program import Program
 from builder.programs.render import render
 from builder.programs.rng import item_rng
+from builder.programs.surroundings import SHARE as SURROUNDED
+from builder.programs.surroundings import surround
 from builder.programs.tiers import LARGE_SHARE, enlarge
 
 
@@ -62,7 +64,11 @@ def _shares(chosen: tuple[str, ...], *, is_named: bool) -> tuple[str, ...]:
 
 def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -> Program:
     """A program of one family, whatever family the stream has at ``index``."""
-    drawn = FAMILIES[name].draft(item_rng(root_seed, index, f"program:{name}"))
+    family = FAMILIES[name]
+    drawn = family.draft(item_rng(root_seed, index, f"program:{name}"))
+    rng = item_rng(root_seed, index, f"surroundings:{name}")
+    if family.is_motif and rng.random() < SURROUNDED and surround(rng, drawn):
+        drawn.level = max(drawn.level or family.level, 2)
     if drawn.varied and mode == "forward":
         rng = item_rng(root_seed, index, f"tier:{name}")
         if rng.random() < LARGE_SHARE:
@@ -73,7 +79,7 @@ def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -
         entry_point=drawn.class_name,
         source=f"family:{name}",
         seed=index,
-        level=drawn.level or FAMILIES[name].level,
+        level=drawn.level or family.level,
         dtypes=tuple(sorted(dtypes)),
     )
 

@@ -21,55 +21,56 @@ _SHARE = 0
 """Drawn where they are named; the builds that nobody asks for them in stay without."""
 
 
-@family(level=3, share=_SHARE)
+@family(level=3, share=_SHARE, is_motif=False)
 def token_graph(rng: Random) -> Draft:
     """Operators over a batch of sequences."""
     return _tokens(rng, length(rng), {"product": 2.0, "normalise": 1.5, "token": 1.5})
 
 
-@family(level=4, share=_SHARE)
+@family(level=4, share=_SHARE, is_motif=False)
 def token_network(rng: Random) -> Draft:
     """Many operators over a batch of sequences."""
     return _tokens(rng, length(rng, 25.0), {"product": 2.5, "normalise": 2.0}, budget=1 << 18)
 
 
-@family(level=3, share=_SHARE)
+@family(level=3, share=_SHARE, is_motif=False)
 def image_graph(rng: Random) -> Draft:
     """Operators over a batch of images."""
     return _images(rng, length(rng))
 
 
-@family(level=4, share=_SHARE)
+@family(level=4, share=_SHARE, is_motif=False)
 def image_network(rng: Random) -> Draft:
     """Many operators over a batch of images."""
     return _images(rng, length(rng, 20.0), budget=1 << 17)
 
 
-@family(level=3, share=_SHARE)
+@family(level=3, share=_SHARE, is_motif=False)
 def row_graph(rng: Random) -> Draft:
     """Operators over the rows of a matrix."""
     weights = {"reduction": 2.0, "normalise": 2.0, "product": 1.5}
     return _rows(rng, length(rng), weights)
 
 
-@family(level=3, share=_SHARE)
+@family(level=3, share=_SHARE, is_motif=False)
 def product_graph(rng: Random) -> Draft:
     """Products of matrices, and a few operators around them."""
     weights = {"product": 8.0, "activation": 2.0, "binary": 2.0}
     return _rows(rng, length(rng, 5.0), weights)
 
 
-@family(level=2, share=_SHARE)
+@family(level=2, share=_SHARE, is_motif=False)
 def elementwise_graph(rng: Random) -> Draft:
     """Elementwise operators alone."""
     return _tokens(rng, length(rng, 6.0, 24), dict.fromkeys(_OTHER_THEMES, 0.02), budget=1 << 20)
 
 
-@family(level=1, share=_SHARE)
+@family(level=1, share=_SHARE, is_motif=False)
 def operator(rng: Random) -> Draft:
     """One operator, or two."""
     draw_one = rng.choice((_tokens, _images, _rows))
-    return draw_one(rng, rng.choice((1, 1, 1, 2)), {})
+    few = {"layout": 0.1, "cast": 0.3, "index": 0.5}  # alone they only move data
+    return draw_one(rng, rng.choice((1, 1, 1, 2)), few)
 
 
 _OTHER_THEMES = (
@@ -114,4 +115,4 @@ def _images(
     draft = Draft(rng)
     dims = image_sizes(draft, rng.choice((16, 24, 32, 64, 12)), budget=budget)
     draft.vary("batch", "height", "width", chance=_VARY)
-    return _drawn(rng, draft, dims, count, weights or _OF_IMAGES)
+    return _drawn(rng, draft, dims, count, {**_OF_IMAGES, **weights})

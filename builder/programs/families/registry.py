@@ -23,18 +23,20 @@ class Family:
         level: difficulty, 1 to 4, see ``family``.
         draft: draws a program.
         share: how many times it occurs in each round of all families; 0 if only where it is named.
+        is_motif: whether it draws one motif, which operators may be put around.
     """
 
     name: str
     level: int
     draft: Drafter
     share: int = 1
+    is_motif: bool = True
 
 
 FAMILIES: dict[str, Family] = {}
 
 
-def family(level: int, share: int = 1) -> Callable[[Drafter], Drafter]:
+def family(level: int, share: int = 1, *, is_motif: bool = True) -> Callable[[Drafter], Drafter]:
     """Registers a drafter under its function's name.
 
     Args:
@@ -42,6 +44,7 @@ def family(level: int, share: int = 1) -> Callable[[Drafter], Drafter]:
             scale), 3 a block (attention with its projections), 4 a small network of blocks.  A
             drafter whose programs differ in level sets ``draft.level`` where they do.
         share: how many times it occurs in each round of all families; 0 if only where it is named.
+        is_motif: whether it draws one motif, which operators may be put around.
 
     Raises:
         ValueError: there is a family of this name.
@@ -51,7 +54,7 @@ def family(level: int, share: int = 1) -> Callable[[Drafter], Drafter]:
         name = draft.__name__
         if name in FAMILIES:
             raise ValueError(f"two families are called {name!r}")
-        FAMILIES[name] = Family(name, level, draft, share)
+        FAMILIES[name] = Family(name, level, draft, share, is_motif)
         return draft
 
     return register
