@@ -19,6 +19,7 @@ from builder.capture.decompose import (
     scatter,
     special,
 )
+from builder.capture.decompose.depthwise import depthwise, is_depthwise
 from builder.capture.decompose.padding import replication_pad_backward
 
 aten = torch.ops.aten
@@ -347,3 +348,23 @@ def test_bags_of_embeddings(mode):
             given = (weight, indices, torch.tensor(offsets), False, mode, False, scales, last)
             wanted = aten._embedding_bag_forward_only.default(*given, padding)[0]
             torch.testing.assert_close(scatter.embedding_bag(*given, padding)[0], wanted)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("multiple", [1, 3])
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation"),
+    [((1, 1, 1), (0, 0, 0), (1, 1, 1)), ((2, 1, 3), (1, 2, 0), (1, 1, 1)),
+     ((1, 2, 1), (2, 0, 3), (2, 3, 1))],
+)  # fmt: skip
+def test_depthwise_convolutions(rank, multiple, stride, padding, dilation):
+    x = torch.randn(2, 5, *(9, 8, 7)[:rank], dtype=torch.float64)
+    weight = torch.randn(5 * multiple, 1, *(3, 2, 4)[:rank], dtype=torch.float64)
+    options = [list(values[:rank]) for values in (stride, padding, dilation)]
+    wanted = aten.convolution.default(
+        x, weight, None, *options, transposed=False, output_padding=[0] * rank, groups=5
+    )
+    assert is_depthwise(x, weight, 5)
+    torch.testing.assert_close(depthwise(x, weight, *options), wanted)
+    assert not is_depthwise(x, torch.randn(5, 5, 3), 1)
+    assert not is_depthwise(x[:, :1], weight, 1)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch._prims_common import suggest_memory_format
 
+from builder.capture.decompose.depthwise import depthwise, is_depthwise
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,9 @@ def convolution(
     full = [_of_rank(values, rank) for values in (stride, padding, dilation, output_padding)]
     if 0 in (*x.shape, *weight.shape):
         return NotImplemented
-    if rank == 1:
+    if not transposed and is_depthwise(x, weight, groups):
+        product = depthwise(x, weight, *full[:3])
+    elif rank == 1:
         product = _as_2d(x, weight, full, groups, transposed=transposed)
     elif transposed:
         product = _transposed(x, weight, full, groups)

@@ -276,8 +276,7 @@ class Names:
         if old in self.found:
             return
         word = _tidy(word) or "value"
-        word = word if len(word) <= LONGEST + 8 else word[:LONGEST].rstrip("_")
-        stem, is_pointer = word.removesuffix("_ptr"), word.endswith("_ptr")
+        stem, is_pointer = _shortened(word.removesuffix("_ptr")), word.endswith("_ptr")
         candidates = [stem, *(_tidy(other).removesuffix("_ptr") for other in others)]
         candidates = [item for item in candidates if item and len(item) <= LONGEST + 8]
         candidates += [f"{stem}_{ending}" for ending in _LETTERS[1:]]
@@ -414,6 +413,18 @@ def _base(place: ast.expr) -> ast.expr:
     while isinstance(place, ast.BinOp):
         place = place.left
     return place
+
+
+def _shortened(word: str) -> str:
+    """A name, or so many of its words as are short enough together."""
+    if len(word) <= LONGEST + 8:
+        return word
+    first, *others = word.split("_")
+    for other in others:
+        if len(first) + len(other) >= LONGEST:
+            break
+        first = f"{first}_{other}"
+    return first[: LONGEST + 8]
 
 
 _INDUCTOR_VALUE = re.compile(r"\btmp\d+\b")

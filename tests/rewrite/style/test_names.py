@@ -5,7 +5,7 @@ import keyword
 import pytest
 
 from builder.rewrite.style.inline import reads_of, stores_of
-from builder.rewrite.style.names import Hints, Names
+from builder.rewrite.style.names import Hints, Names, _shortened
 from builder.rewrite.style.shared import share_addresses
 from builder.rewrite.style.sizes import name_sizes
 
@@ -208,3 +208,16 @@ def test_names_are_identifiers_whatever_the_words():
     assert all(name.isidentifier() for name in parameters)
     stored = [line.partition(" = ")[0] for line in lines[:-1]]
     assert all(name.isidentifier() and not keyword.iskeyword(name) for name in stored)
+
+
+@pytest.mark.parametrize(
+    ("word", "short"),
+    [
+        ("features_size3_features_size2_product", "features_size3"),
+        ("row", "row"),
+        ("attention_probabilities_after_dropout", "attention"),
+        ("x" * 40, "x" * 28),
+    ],
+)
+def test_long_names_end_with_a_word(word, short):
+    assert _shortened(word) == short
