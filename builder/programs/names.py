@@ -14,6 +14,7 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "in_features": ("in_features", "input_size", "in_dim", "K"),
     "out_features": ("out_features", "output_size", "out_dim"),
     "heads": ("num_heads", "n_heads", "heads"),
+    "kv_heads": ("num_kv_heads", "n_kv_heads", "kv_heads"),
     "head_dim": ("head_dim", "d_head", "head_size"),
     "channels": ("channels", "num_channels", "C", "in_channels"),
     "out_channels": ("out_channels", "num_filters", "planes"),
@@ -22,6 +23,10 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "width": ("width", "W"),
     "vocab": ("vocab_size", "num_embeddings", "n_vocab"),
     "classes": ("num_classes", "n_classes", "classes"),
+    "num_experts": ("num_experts", "n_experts", "experts"),
+    "past": ("cache_len", "past_len", "context_len", "S"),
+    "latent": ("latent_dim", "kv_rank", "kv_lora_rank", "rank"),
+    "cap": ("soft_cap", "softcap", "cap"),
     "eps": ("eps", "epsilon", "variance_epsilon"),
     "scale": ("scale", "scaling", "factor"),
 }

@@ -42,6 +42,11 @@ def scores(draft: Draft, q: str, k: str) -> None:
 
 def attend(draft: Draft, v: str) -> None:
     """The lines from masked scores to the output."""
+    draft.forward(f"return {attended(draft, v)}")
+
+
+def attended(draft: Draft, v: str) -> str:
+    """The lines from masked scores to weights; returns the expression of the weighted values."""
     if draft.dtype == "float32":
         draft.forward(f"weights = {softmax_call(draft, 'scores')}")
     else:
@@ -50,7 +55,7 @@ def attend(draft: Draft, v: str) -> None:
             "F.softmax(scores, dim=-1, dtype=torch.float32)",
         )
         draft.forward(f"weights = {call}.to({v}.dtype)")
-    draft.forward(f"return {matmul(draft, 'weights', v)}")
+    return matmul(draft, "weights", v)
 
 
 _CAUSAL: Forms = {
@@ -72,14 +77,15 @@ def causal_attention(rng: Random) -> Draft:
     q, k, v = (draft.normal(pool, dims) for pool in (("q", "query"), ("k", "key"), ("v", "value")))
     scores(draft, q, k)
     if form in {"triu", "tril"}:
-        _square_mask(draft, q, form)
+        square_mask(draft, q, form)
     else:
         _position_mask(draft, q, form)
     attend(draft, v)
     return draft
 
 
-def _square_mask(draft: Draft, q: str, form: str) -> None:
+def square_mask(draft: Draft, q: str, form: str) -> None:
+    """Lines of a causal mask of scores: ``triu`` names what is hidden, ``tril`` what is seen."""
     size = f"{q}.shape[-2]"
     draft.forward(f"ones = torch.ones({size}, {size}, dtype=torch.bool, device={q}.device)")
     if form == "triu":
@@ -133,12 +139,13 @@ def padded_attention(rng: Random) -> Draft:
         bias = draft.normal(("bias", "attn_bias", "relative_bias"), f"1 heads seq {keys}")
         draft.forward(f"scores = scores + {bias}")
     else:
-        _key_mask(draft, k, keys, form)
+        key_mask(draft, k, keys, form)
     attend(draft, v)
     return draft
 
 
-def _key_mask(draft: Draft, k: str, keys: str, form: str) -> None:
+def key_mask(draft: Draft, k: str, keys: str, form: str) -> None:
+    """Lines that hide keys: ``random`` ones, or those beyond each row's ``lengths``."""
     if form == "random":
         condition = draft.mask("mask", f"batch {keys}", 0.8)
     else:
