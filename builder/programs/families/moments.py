@@ -163,7 +163,8 @@ def _weighted(draft: Draft, x: str) -> None:
         f"w = ({weight} / {weight}.sum()).unsqueeze(1)",
         f"mean = {draft.pick(f'(w * {x}).sum(dim=0)', f'torch.sum(w * {x}, dim=0)')}",
         f"centred = {x} - mean",
-        f"cov = {matmul(draft, draft.pick('(w * centred).t()', '(w * centred).T'), 'centred')}",
+        "weighted = w * centred",
+        f"cov = {matmul(draft, draft.pick('weighted.t()', 'weighted.T'), 'centred')}",
     )
     if draft.rng.random() < 0.5:
         draft.returns = "tuple[torch.Tensor, torch.Tensor]"

@@ -71,12 +71,12 @@ def _answer_sizes(draft: Draft, lengths: tuple[int, ...]) -> None:
     draft.vary("batch", "seq")
 
 
-def _summed(values: str, mask: str, form: str) -> str:
-    """The sum of the tokens that count, or their mean where the form is normalised by length."""
-    total = f"({values} * {mask}).sum(dim=-1)"
+def _summed(name: str, values: str, mask: str, form: str) -> list[str]:
+    """Lines that sum the tokens that count, or average them where the form wants equal lengths."""
+    total = f"{name} = ({values} * {mask}).sum(dim=-1)"
     if form in {"squared", "free", "odds"}:
-        return f"{total} / {mask}.sum(dim=-1).clamp(min=1)"
-    return total
+        return [f"count = {mask}.sum(dim=-1).clamp(min=1)", f"{total} / count"]
+    return [total]
 
 
 def _from_tokens(draft: Draft, form: str, *, needs_reference: bool) -> None:
@@ -91,7 +91,7 @@ def _from_tokens(draft: Draft, form: str, *, needs_reference: bool) -> None:
             )
             values = f"({policy} - {reference})"
         mask = draft.mask((f"{answer}_mask", f"mask_{answer}"), "batch seq")
-        draft.forward(f"{answer} = {_summed(values, mask, form)}")
+        draft.forward(*_summed(answer, values, mask, form))
 
 
 def _from_logits(draft: Draft, form: str, *, needs_reference: bool) -> None:
@@ -119,7 +119,7 @@ def _from_logits(draft: Draft, form: str, *, needs_reference: bool) -> None:
         draft.forward(f"ratios = logps - {reference}")
     mask = draft.mask(("mask", "answer_mask", "loss_mask"), dims)
     values = "ratios" if needs_reference else "logps"
-    draft.forward(f"totals = {_summed(values, mask, form)}")
+    draft.forward(*_summed("totals", values, mask, form))
     draft.forward(f"chosen, rejected = {draft.pick('totals.unbind(0)', 'totals[0], totals[1]')}")
 
 

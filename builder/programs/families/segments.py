@@ -82,11 +82,16 @@ def _added(draft: Draft, values: str, ids: str, like: str = "") -> str:
     return f"{like}.new_zeros($segments, {like}.shape[1]).scatter_add(0, {index}, {values})"
 
 
-def _count(draft: Draft, x: str, ids: str) -> list[str]:
-    """Lines that define how many rows each segment has, at least one."""
+def _means(draft: Draft, x: str, ids: str) -> None:
+    """Defines the ``count`` of rows of each segment, at least one, and their ``mean``."""
     ones = draft.pick(f"{x}.new_ones({x}.shape[0])", f"torch.ones_like({x}[:, 0])")
     column = draft.pick("count.clamp(min=1.0).unsqueeze(1)", "count.clamp(min=1.0)[:, None]")
-    return [f"count = {x}.new_zeros($segments).index_add(0, {ids}, {ones})", f"count = {column}"]
+    draft.forward(
+        f"count = {x}.new_zeros($segments).index_add(0, {ids}, {ones})",
+        f"count = {column}",
+        f"total = {_added(draft, x, ids)}",
+        "mean = total / count",
+    )
 
 
 def _softmax(draft: Draft, x: str, ids: str) -> None:
@@ -106,8 +111,7 @@ def _softmax(draft: Draft, x: str, ids: str) -> None:
 
 
 def _variance(draft: Draft, x: str, ids: str) -> None:
-    draft.forward(*_count(draft, x, ids))
-    draft.forward(f"mean = {_added(draft, x, ids)} / count")
+    _means(draft, x, ids)
     draft.forward(f"offset = {x} - {draft.pick(f'mean[{ids}]', f'mean.index_select(0, {ids})')}")
     squared = draft.pick("offset.square()", "offset * offset")
     draft.forward(f"squared = {squared}", f"total = {_added(draft, 'squared', ids)}")
@@ -121,7 +125,7 @@ def _variance(draft: Draft, x: str, ids: str) -> None:
 
 
 def _centred(draft: Draft, x: str, ids: str) -> None:
-    draft.forward(*_count(draft, x, ids), f"mean = {_added(draft, x, ids)} / count")
+    _means(draft, x, ids)
     draft.forward(f"offset = {x} - {draft.pick(f'mean[{ids}]', f'mean.index_select(0, {ids})')}")
     norm = "offset.square().mean(dim=-1, keepdim=True)"
     endings = (
