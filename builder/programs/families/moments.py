@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _FEATURES = (8, 12, 16, 17, 24, 32, 33, 48, 50, 64, 96, 100, 128)
 
+_MOST_SAMPLES = 31
+"""For a feature; compilers split the sum of a product that is much longer than it is wide."""
+
 _COVARIANCES: Forms = {
     "covariance": (
         ("SampleCovariance", "CovarianceMatrix", "FeatureCovariance"),
@@ -51,8 +54,9 @@ def covariance(rng: Random) -> Draft:
     """Pearson, 1895; Zbontar et al., Barlow Twins, 2021; Lin et al., Bilinear CNNs, 2015."""
     draft = Draft(rng, ("float32", "float32", "bfloat16", "float16"))
     form = draft.form(_COVARIANCES, "Samples are centred first, in float32.")
-    draft.size("samples", draw(rng, ROWS, high=1024 if form == "batched" else 2048))
-    draft.size("features", rng.choice(_FEATURES))
+    features = rng.choice(_FEATURES)
+    draft.size("samples", draw(rng, ROWS, high=min(2048, _MOST_SAMPLES * features)))
+    draft.size("features", features)
     dims = "samples features"
     if form == "batched":
         draft.values["samples"] = rng.choice((49, 64, 77, 100, 128, 196, 197, 256))

@@ -51,7 +51,7 @@ def segment_sum(rng: Random) -> Draft:
     form = rng.choice(tuple(_SEGMENTS))
     draft = Draft(rng, ("float32", "bfloat16", "float16") if form == "one_hot" else ("float32",))
     draft.title(*_SEGMENTS[form], "Rows of a segment need not be neighbours.")
-    draft.size("rows", draw(rng, ROWS, high=2048))
+    draft.size("rows", draw(rng, ROWS, high=1024 if form == "one_hot" else 2048))
     draft.size("features", fitting(rng, HIDDEN, (1 << 17) // draft.values["rows"]))
     within = form in {"softmax", "variance", "normalised"}
     draft.size("segments", rng.choice((4, 5, 8, 10, 16) if within else (16, 33, 50, 64, 100, 127)))

@@ -121,10 +121,9 @@ def _unfold(draft: Draft, x: str) -> None:
 
 def _prefix(draft: Draft, x: str) -> None:
     window = draft.rng.choice((4, 5, 8, 10))
-    draft.argument("window", window)
     total = draft.pick("padded.cumsum(dim=-1)", "torch.cumsum(padded, dim=-1)")
-    draft.forward(f"padded = F.pad({x}, ($window, 0))", f"total = {total}")
-    draft.forward("mean = (total[..., $window:] - total[..., :-$window]) / $window")
+    draft.forward(f"padded = F.pad({x}, ({window}, 0))", f"total = {total}")
+    draft.forward(f"mean = (total[..., {window}:] - total[..., :-{window}]) / {window}")
     draft.forward(f"return {draft.pick('mean', f'{x} - mean', f'torch.tanh({x} - mean)')}")
 
 
