@@ -65,6 +65,7 @@ SETTINGS: dict[str, Any] = {
     "max_autotune_conv_bwd_weight_backends": "TRITON",
     "max_autotune_conv_bwd_input_backends": "TRITON",
     "test_configs.max_mm_configs": 1,
+    "triton.num_decompose_k_splits": 0,  # its candidates call a library
 }
 """Inductor's settings during capture."""
 

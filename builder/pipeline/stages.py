@@ -47,7 +47,7 @@ _TOO_FEW = "compared on fewer than three other shapes, or on none with an odd si
 def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str, Any]:
     """Gates, captures and rewrites one program."""
     loaded = load_program(program.python_code, program.entry_point or None, filename)
-    report = check(loaded, Limits(**payload["limits"]))
+    report = check(loaded, Limits(**payload["limits"]), strict=program.seed is not None)
     is_trained = payload["mode"] == "training"
     if is_trained and report.variant is None:
         check_gradients(loaded)
@@ -196,7 +196,7 @@ def mutate_file(payload: dict[str, Any]) -> dict[str, Any]:
     parent = Program(**payload["program"])
     program = draw_mutant(parent, payload["root_seed"], payload["index"])
     loaded = load_program(program.python_code, program.entry_point, "mutant.py")
-    check(loaded, Limits(**payload["limits"]))
+    check(loaded, Limits(**payload["limits"]), strict=True)
     return {"program": asdict(program)}
 
 

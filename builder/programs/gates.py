@@ -68,12 +68,16 @@ class GateReport:
     probed: int | None = None
 
 
-def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
+def check(
+    loaded: LoadedProgram, limits: Limits | None = None, *, strict: bool = False
+) -> GateReport:
     """Runs all gates.
 
     Args:
         loaded: the program; its code runs in this process.
         limits: ``work_bytes`` and ``work_flops`` are observed.
+        strict: whether inputs and parameters must matter for values as they are drawn; otherwise
+            it is enough that far larger ones do.
 
     Returns:
         What was learned.
@@ -90,7 +94,7 @@ def check(loaded: LoadedProgram, limits: Limits | None = None) -> GateReport:
         probed = min(fitting[1:], key=lambda variant: _elements(loaded, variant))
     _check_aliases(cost.aliased, _named(fitting[0]))
     with torch.no_grad():
-        shapes, is_random = _check_values(loaded, probed, cost)
+        shapes, is_random = _check_values(loaded, probed, cost, strict=strict)
         for variant in fitting:
             if variant != probed and (variant is not None or cost.flops <= _QUICK):
                 _check_set(loaded, variant)
@@ -191,7 +195,9 @@ def _cost_of_inputs(loaded: LoadedProgram, variant: int | None) -> Cost:
 # --- values ---------------------------------------------------------------------------------
 
 
-def _check_values(loaded: LoadedProgram, variant: int | None, cost: Cost) -> tuple[_Shapes, bool]:
+def _check_values(
+    loaded: LoadedProgram, variant: int | None, cost: Cost, *, strict: bool
+) -> tuple[_Shapes, bool]:
     """The shapes of inputs and outputs, the outputs' types, and whether forward is random."""
     module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
     if not tensors(inputs):
@@ -204,8 +210,10 @@ def _check_values(loaded: LoadedProgram, variant: int | None, cost: Cost) -> tup
     outputs = _run(loaded, module, inputs)
     _check_outputs(outputs, "forward")
     _check_attributes(attributes, attribute_images(module))
+    if strict:
+        _check_uneven(outputs)
     is_random = _check_repeats(loaded, variant, outputs, cost)
-    _check_dependence(loaded, module, inputs, variant, outputs)
+    _check_dependence(loaded, module, inputs, variant, outputs, strict=strict)
     found = tensors(outputs)
     shapes = (
         tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
@@ -239,9 +247,11 @@ def _check_dependence(
     inputs: list[Any],
     variant: int | None,
     outputs: Any,
+    *,
+    strict: bool = False,
 ) -> None:
     _check_varies(loaded, module, variant, outputs)
-    idle = without_influence(loaded, module, inputs, variant, tensors(outputs))
+    idle = without_influence(loaded, module, inputs, variant, tensors(outputs), strict=strict)
     if idle:
         raise ProgramRejected(
             "ignores_input",
@@ -337,6 +347,17 @@ def _repeats(loaded: LoadedProgram, variant: int | None, outputs: Any, seed: int
     return [path for path, _ in first] == [path for path, _ in second] and all(
         _same(a, b) for (_, a), (_, b) in zip(first, second, strict=True)
     )
+
+
+def _check_uneven(outputs: Any) -> None:
+    for path, leaf in leaves(outputs):
+        if isinstance(leaf, torch.Tensor) and leaf.numel() > 1:
+            first = leaf.flatten()[0]
+            if bool((leaf == first).all()):
+                raise ProgramRejected(
+                    "constant_output",
+                    f"output{path} has one value everywhere; return what differs by place",
+                )
 
 
 def _same(a: Any, b: Any) -> bool:

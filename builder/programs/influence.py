@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from builder.programs.load import LoadedProgram
 
 _GRADIENTS_FROM = 4  # floating tensors from which on one backward is cheaper than their forwards
+_ROUNDINGS = 4.0
 _STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
 
 
@@ -27,13 +28,17 @@ def without_influence(
     inputs: list[Any],
     variant: int | None,
     outputs: list[torch.Tensor],
+    *,
+    strict: bool = False,
 ) -> list[str]:
     """Names of the tensor inputs and parameters that change no bit of any output.
 
     An element of a container among the inputs is named by its path, ``states[1]``.  Gradients that
-    are not zero settle most tensors at once; each of the others gets other values of its kind.
+    are more than a rounding settle most tensors at once; each of the others gets other values of
+    its kind, and unless it is ``strict`` far larger ones, too, for thresholds.
     """
     probe = _Probe(loaded, module, inputs, variant, outputs)
+    probe.strict = strict
     names = _input_names(module, len(inputs))
     idle = [
         f"input {_named(path, names)}"
@@ -47,6 +52,8 @@ def without_influence(
 
 
 class _Probe:
+    strict = False
+
     def __init__(
         self,
         loaded: LoadedProgram,
@@ -72,7 +79,7 @@ class _Probe:
             return True
         own = parameter.detach().clone()
         try:
-            for strength in _STRENGTHS:
+            for strength in _STRENGTHS[:1] if self.strict else _STRENGTHS:
                 parameter.data.copy_(nudged(own, strength))
                 if self._changes(self.inputs):
                     return True
@@ -82,12 +89,11 @@ class _Probe:
 
     def _others(self, path: str, leaf: torch.Tensor) -> Iterator[torch.Tensor]:
         """Other draws of the input where they differ, then values made from its own."""
-        for drawn in self.others:
-            other = drawn.get(path)
-            if isinstance(other, torch.Tensor) and not identical(other, leaf):
-                yield other
-        for strength in _STRENGTHS:
-            yield nudged(leaf, strength)
+        drawn = [other.get(path) for other in self.others]
+        fresh = [t for t in drawn if isinstance(t, torch.Tensor) and not identical(t, leaf)]
+        yield from fresh
+        if not (self.strict and fresh):
+            yield from (nudged(leaf, strength) for strength in _STRENGTHS)
 
     def _changes(self, inputs: list[Any]) -> bool:
         try:
@@ -113,8 +119,9 @@ def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
 
 
 def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> set[str]:
-    """Paths and names of the floating tensors with a gradient that is not zero.
+    """Paths and names of the floating tensors whose gradients are more than a rounding.
 
+    What a tensor contributes may be so small that it is lost in a sum, though its gradient is not.
     Empty where there are few of them, or the program cannot be differentiated within the memory.
     """
     own = copy.deepcopy(inputs)
@@ -130,7 +137,8 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
         with torch.enable_grad():
             for leaf in frozen:
                 leaf.requires_grad = True
-            total = _weighted(tensors(loaded.run(module, own)))
+            outputs = tensors(loaded.run(module, own))
+            total = _weighted(outputs)
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
         return set()
@@ -138,13 +146,34 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
         for leaf in frozen:
             if leaf.is_leaf:
                 leaf.requires_grad = False
-    found = zip(watched, given, strict=True)
-    return {name for name, grad in found if grad is not None and bool(grad.count_nonzero())}
+    least = _rounding([*watched.values(), *outputs]) * float(_weighted(outputs, magnitude=True))
+    found = zip(watched.items(), given, strict=True)
+    return {
+        name
+        for (name, leaf), grad in found
+        if grad is not None and _contribution(leaf, grad) > least
+    }
 
 
-def _weighted(outputs: list[torch.Tensor]) -> torch.Tensor:
-    """A sum in which every element has a weight of its own, so that no symmetry cancels."""
+def _contribution(leaf: torch.Tensor, grad: torch.Tensor) -> float:
+    return float((leaf.detach().float() * grad.float()).abs().sum())
+
+
+def _rounding(tensors_in_play: list[torch.Tensor]) -> float:
+    """A few roundings of the coarsest type."""
+    floats = [tensor.dtype for tensor in tensors_in_play if tensor.is_floating_point()]
+    return _ROUNDINGS * max(torch.finfo(dtype).eps for dtype in floats)
+
+
+def _weighted(outputs: list[torch.Tensor], *, magnitude: bool = False) -> torch.Tensor:
+    """A sum in which every element has a weight of its own, so that no symmetry cancels.
+
+    Args:
+        outputs: those that have no gradient are left out.
+        magnitude: adds absolute values.
+    """
     parts = [output.float().flatten() for output in outputs if output.requires_grad]
+    parts = [part.detach().abs() for part in parts] if magnitude else parts
     return torch.stack([part @ torch.linspace(0.5, 1.5, part.numel()) for part in parts]).sum()
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from builder.programs.draft import Draft
 
+_POWER = re.compile(r"(?<![\w.)\]])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
+
 ACTIVATIONS: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "relu": ("nn.ReLU()", ("torch.relu({x})", "F.relu({x})", "{a}.relu()", "{a}.clamp(min=0)")),
     "gelu": ("nn.GELU()", ("F.gelu({x})", "F.gelu({x})")),
@@ -96,3 +98,8 @@ def transposed(draft: Draft, x: str) -> str:
 def matmul(draft: Draft, a: str, b: str) -> str:
     """``a @ b``."""
     return draft.pick(f"{a} @ {b}", f"torch.matmul({a}, {b})", f"{atom(a)}.matmul({b})")
+
+
+def with_close_powers(text: str) -> str:
+    """Powers of plain names and numbers are written without blanks."""
+    return _POWER.sub(r"\1**\2", text)

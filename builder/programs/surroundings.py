@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from builder.programs.operators import OPERATORS
+from builder.programs.spelling import with_close_powers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,7 +36,10 @@ _NUMBERS = {
     "offset": ("0.1", "0.25", "0.5"),
 }
 _FIELD = re.compile(r"\{(\w+)\}")
-_USUAL = {"relu": 4.0, "gelu": 3.0, "silu": 3.0, "sigmoid": 3.0, "tanh": 3.0, "scale": 8.0}
+_USUAL = {
+    "relu": 12.0, "gelu": 4.0, "silu": 4.0, "sigmoid": 2.0, "tanh": 2.0, "scale": 5.0, "shift": 8.0,
+    "abs": 0.3, "clamp": 0.3, "clamp_max": 0.3,
+}  # fmt: skip
 _UNBOUNDED = {"cosh", "sinh", "exp", "exp2", "expm1", "cube", "square", "squared_relu", "softplus"}
 _KINKED = {
     "relu", "relu6", "hardtanh", "leaky_relu", "positive_part", "abs", "clamp", "clamp_max",
@@ -119,7 +123,7 @@ def _applied(rng: Random, name: str, left_out: Collection[str]) -> str:
     chosen = rng.choices(names, [_USUAL.get(op, 1.0) for op in names])[0]
     text = rng.choice(_SINGLE[chosen])
     numbers = {field: rng.choice(values) for field, values in _NUMBERS.items()}
-    return text.format(x=name, **numbers)
+    return with_close_powers(text.format(x=name, **numbers))
 
 
 def _texts(name: str) -> list[str]:

@@ -27,11 +27,12 @@ _MOST_OUTPUTS = 4
 _LEVELS = ((1, 1), (6, 2), (16, 3))
 _REFUSED = 60
 COMMON = {
-    "linear": 40.0, "linear_square": 12.0, "matmul": 16.0, "bmm_nt": 14.0, "bmm_tn": 8.0,
-    "mlp": 6.0, "conv2d": 30.0, "strided_conv2d": 8.0, "depthwise_conv2d": 6.0, "batch_norm": 22.0,
-    "add": 40.0, "mul": 14.0, "sum": 18.0, "relu": 14.0, "layer_norm": 8.0, "div": 5.0, "cat": 6.0,
-    "gelu": 4.0, "silu": 5.0, "softmax": 6.0, "mean": 3.0, "sigmoid": 2.0, "leaky_relu": 2.0,
-    "hardswish": 2.0, "max_pool2d": 3.0, "avg_pool2d": 2.0, "stack": 2.0, "pad": 3.0, "clone": 3.0,
+    "linear": 90.0, "linear_square": 26.0, "matmul": 24.0, "bmm_nt": 30.0, "bmm_tn": 18.0,
+    "mlp": 8.0, "conv2d": 60.0, "strided_conv2d": 14.0, "depthwise_conv2d": 8.0,
+    "batch_norm": 60.0, "add": 60.0, "mul": 14.0, "sum": 36.0, "relu": 26.0, "layer_norm": 18.0,
+    "div": 5.0, "cat": 8.0, "gelu": 5.0, "silu": 5.0, "softmax": 8.0, "mean": 3.0, "sigmoid": 2.0,
+    "leaky_relu": 2.0, "hardswish": 2.0, "max_pool2d": 3.0, "avg_pool2d": 2.0, "stack": 3.0,
+    "pad": 3.0, "clone": 6.0,
 }  # fmt: skip
 """Weights of operators; about as much more than others as real models call them more often."""
 _JOINS = ("add", "mul", "gate", "cat", "maximum", "add_mean", "scale_by_mean")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from builder.programs.operators.registry import OPERANDS
+from builder.programs.spelling import with_close_powers
 
 if TYPE_CHECKING:
     from random import Random
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 56
 _LINE = 80
-_POWER = re.compile(r"(?<![\w.)\]])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
-"""Powers of plain names and numbers, which are written without blanks."""
 _NAMES: dict[str, tuple[str, ...]] = {
     "activation": ("h", "hidden", "activated", "y", "act"),
     "unary": ("h", "y", "u", "v", "curve"),
@@ -102,7 +100,7 @@ class Writer:
             text = self.texts.get(id(operand)) or operand.name
             alone = f"({{{name}}})" in node.text or f"({{{name}}}," in node.text
             spelled[name] = text if alone or _is_atom(text) else f"({text})"
-        return _POWER.sub(r"\1**\2", node.text.format(**spelled))
+        return with_close_powers(node.text.format(**spelled))
 
     def _name(self, node: Node, place: int, kept: set[int]) -> str:
         first = node.operands[0]
