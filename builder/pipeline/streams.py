@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from builder.pipeline.messages import Job
 from builder.programs.rng import item_rng
-from builder.programs.synthesise import synthesise
+from builder.programs.synthesise import family_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,8 +70,8 @@ class SeedStream:
         return Job(str(index), ("builder.pipeline.stages:make_pair", _VERIFY), payload)
 
     def source(self, index: int) -> str:
-        config = self._config
-        return synthesise(config.seed, self.seed(index), config.families, config.mode).source
+        name = family_at(self._config.seed, self.seed(index), self._config.families)
+        return f"family:{name}"
 
     def seed(self, index: int) -> int:
         return index // len(self._config.variants)

@@ -139,6 +139,9 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
                 leaf.requires_grad = True
             outputs = tensors(loaded.run(module, own))
             total = _weighted(outputs)
+            least = _rounding([*watched.values(), *outputs]) * float(
+                _weighted(outputs, magnitude=True)
+            )
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
         return set()
@@ -146,7 +149,6 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
         for leaf in frozen:
             if leaf.is_leaf:
                 leaf.requires_grad = False
-    least = _rounding([*watched.values(), *outputs]) * float(_weighted(outputs, magnitude=True))
     found = zip(watched.items(), given, strict=True)
     return {
         name

@@ -47,13 +47,17 @@ def synthesise(
     Raises:
         UsageError: a family that does not exist.
     """
+    program = draw_program(family_at(root_seed, index, families), root_seed, index, mode)
+    return replace(program, seed=index)
+
+
+def family_at(root_seed: int, index: int, families: tuple[str, ...] = ()) -> str:
+    """The family that the program at ``index`` of a stream is drawn from, see ``synthesise``."""
     check_families(families)
     chosen = tuple(sorted(set(families))) or family_names()
     shares = _shares(chosen, is_named=bool(families))
     block, position = divmod(index, len(shares))
-    name = _order(root_seed, block, shares)[position]
-    program = draw_program(name, root_seed, index, mode)
-    return replace(program, seed=index)
+    return _order(root_seed, block, shares)[position]
 
 
 def _shares(chosen: tuple[str, ...], *, is_named: bool) -> tuple[str, ...]:

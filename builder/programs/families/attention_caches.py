@@ -137,7 +137,7 @@ def _split(draft: Draft, q: str, new: Pair, cache: Pair) -> str:
         draft.forward(f"weights = torch.softmax(scores.float(), dim=-1).to({q}.dtype)")
     past = matmul(draft, "weights[..., :-1]", cache[1])
     draft.forward(f"out = {past}")
-    return f"(out + weights[..., -1:] * {new[1]})"
+    return f"out + weights[..., -1:] * {new[1]}"
 
 
 _LATENT: Forms = {
