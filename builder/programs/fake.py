@@ -15,12 +15,19 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from builder.programs.load import LoadedProgram, load_program
+from builder.programs.load import FORWARD_SEED, LoadedProgram, load_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["FakeProgram", "FakeTensorMode", "fake_program", "fake_tensors"]
+__all__ = [
+    "FakeProgram",
+    "FakeTensorMode",
+    "MetaProgram",
+    "fake_program",
+    "fake_tensors",
+    "meta_program",
+]
 
 
 def _apply(module: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
@@ -81,3 +88,37 @@ def fake_program(loaded: LoadedProgram) -> FakeProgram:
     with fake_tensors() as mode:
         again = load_program(loaded.python_code, loaded.entry_point, loaded.filename)
     return FakeProgram(**vars(again), mode=mode)
+
+
+@dataclass(frozen=True)
+class MetaProgram(LoadedProgram):
+    """A program whose tensors are on the device ``meta``: geometry alone, and quickly.
+
+    Fake tensors know more, such as values of constants, and take several times as long.
+    """
+
+    def make_module(self, seed: int = 0) -> nn.Module:
+        """As ``LoadedProgram.make_module``."""
+        with torch.device("meta"):
+            return super().make_module(seed)
+
+    def make_inputs(self, seed: int, variant: int | None = None) -> list[Any]:
+        """As ``LoadedProgram.make_inputs``."""
+        with torch.device("meta"):
+            return super().make_inputs(seed, variant)
+
+    def run(self, module: nn.Module, inputs: list[Any], seed: int = FORWARD_SEED) -> Any:
+        """As ``LoadedProgram.run``."""
+        with torch.device("meta"):
+            return super().run(module, inputs, seed)
+
+
+def meta_program(loaded: LoadedProgram) -> MetaProgram:
+    """The program on the device ``meta``; its text is executed once more.
+
+    Raises:
+        ProgramRejected: the kinds of loading; code that asks values of tensors raises there, too.
+    """
+    with torch.device("meta"):
+        again = load_program(loaded.python_code, loaded.entry_point, loaded.filename)
+    return MetaProgram(**vars(again))

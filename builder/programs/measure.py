@@ -6,6 +6,7 @@ What leans on private parts of torch for it is here and in ``fake``:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from builder.programs.fake import fake_program, fake_tensors
+from builder.programs.fake import fake_program, fake_tensors, meta_program
 from builder.programs.tree import aliased, tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from builder.programs.load import LoadedProgram
 
 
@@ -91,21 +95,41 @@ def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
 
     The text is executed once more for it, so that no fake tensor stays in the program's globals.
     """
+    found = _measured(meta_program, nullcontext, loaded, variant)
+    if found is not None and found.complete:
+        return found
+    return _measured(fake_program, lambda fake: fake_tensors(fake.mode), loaded, variant)
+
+
+def _measured(
+    made: Callable[[LoadedProgram], Any],
+    around: Callable[[Any], AbstractContextManager[Any]],
+    loaded: LoadedProgram,
+    variant: int | None,
+) -> Cost | None:
+    """The cost on tensors without data.
+
+    Args:
+        made: makes the program that has such tensors.
+        around: what its forward runs in.
+        loaded: the program.
+        variant: the input set.
+    """
     meter = _Meter()
     found: list[torch.Tensor] = []
     given: tuple[tuple[int, ...], ...] = ()
     twice: tuple[str, str] | None = None
     try:
         with torch.no_grad(), meter:
-            fake = fake_program(loaded)
-            module, inputs = fake.make_module(), fake.make_inputs(0, variant)
+            empty = made(loaded)
+            module, inputs = empty.make_module(), empty.make_inputs(0, variant)
             given = tuple(tuple(map(int, tensor.shape)) for tensor in tensors(inputs))
             twice = aliased(inputs)
             meter.flops = 0
             meter.random.clear()
             try:
-                with fake_tensors(fake.mode):
-                    found = tensors(fake.run(module, inputs))
+                with around(empty):
+                    found = tensors(empty.run(module, inputs))
                 complete = True
             except Exception:  # noqa: BLE001 - the real run tells whose fault it is
                 complete = False
