@@ -68,7 +68,7 @@ table("normalise", "image", {
 table("sort", "single_long", {
     "topk": ("torch.topk({x}, {few}, dim={dim}).values", "{x}.topk({few}, dim={dim})[0]"),
     "sort": ("torch.sort({x}, dim={dim}).values", "{x}.sort({dim}, descending=True)[0]"),
-    "argsort": ("torch.argsort({x}, dim={dim})",),
+    "argsort": ("torch.argsort({x}, dim={dim}, stable=True)",),
     "kthvalue": ("torch.kthvalue({x}, {few}, dim={dim}).values",),
     "median": ("{x}.median({dim}).values", "torch.median({x}, dim={dim})[0]"),
 })  # fmt: skip
