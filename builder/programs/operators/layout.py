@@ -43,10 +43,12 @@ table("layout", "tokens", {
 })  # fmt: skip
 
 table("index", "float", {
-    "gather_sorted": ("torch.gather({x}, -1, {x}.float().argsort(-1, stable=True))",),
+    "gather_sorted": ("torch.gather({x}, -1, {x}.float().argsort(dim=-1, stable=True))",),
     "index_select": ("torch.index_select({x}, {dim}, torch.arange({few}, device={x}.device))",),
     "take_along": ("torch.take_along_dim({x}, {x}.float().argmax({dim}, keepdim=True), {dim})",),
-    "scatter_add": ("torch.zeros_like({x}).scatter_add(-1, {x}.float().argsort(-1, stable=True), {x})",),
+    "scatter_add": (
+        "torch.zeros_like({x}).scatter_add(-1, {x}.float().argsort(dim=-1, stable=True), {x})",
+    ),
     "scatter": ("torch.scatter({x}, -1, {x}.float().argmax(-1, keepdim=True), {offset})",),
 })  # fmt: skip
 
