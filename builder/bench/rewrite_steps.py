@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from builder.capture.targets import resolve_targets
 from builder.capture.variants import dot_precision_of, resolve_variants
+from builder.config import Limits
 from builder.pipeline.making import Maker
 from builder.pipeline.stages import whole_source
 from builder.pipeline.steps import in_stage
+from builder.programs.gates import sets_above
 from builder.programs.load import load_program
 from builder.rewrite import Style, triton_module
 from builder.verify import judge, prepare
@@ -32,8 +34,14 @@ def rewrite_both(payload: dict[str, Any]) -> dict[str, Any]:
     loaded = load_program(payload["python_code"], payload["entry_point"], "program.py")
     target = resolve_targets(("cuda:90",))[0]
     is_trained = payload["mode"] == "training"
+    too_large = sets_above(loaded, Limits())
     maker = Maker(
-        loaded, target, payload["seed"], differentiate=is_trained, keeps_library_calls=True
+        loaded,
+        target,
+        payload["seed"],
+        differentiate=is_trained,
+        too_large=too_large,
+        keeps_library_calls=True,
     )
     captured, readable = maker(resolve_variants((payload["variant"],))[0])
     raw = triton_module(
@@ -49,6 +57,7 @@ def rewrite_both(payload: dict[str, Any]) -> dict[str, Any]:
         draws=payload["draws"],
         mode=payload["mode"],
         generic=bool(captured.sizes.free),
+        unrun=too_large if captured.sizes.free else (),
     )
     before, after = (_judged(prepared, text, captured) for text in (raw.text, readable.text))
     return {
