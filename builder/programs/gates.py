@@ -223,7 +223,9 @@ def _check_values(
     return shapes, is_random
 
 
-def check_dependence(loaded: LoadedProgram, variant: int | None = None) -> None:
+def check_dependence(
+    loaded: LoadedProgram, variant: int | None = None, *, strict: bool = False
+) -> None:
     """Refuses a program whose results show nothing of what it is given.
 
     Random numbers are the same in all its runs, so that none of them passes for an input.
@@ -231,6 +233,7 @@ def check_dependence(loaded: LoadedProgram, variant: int | None = None) -> None:
     Args:
         loaded: the program.
         variant: the input set to look at, ``None`` for ``get_inputs``.
+        strict: as for ``check``.
 
     Raises:
         ProgramRejected: ``constant_output`` or ``ignores_input``, or the kinds of loading where
@@ -238,7 +241,10 @@ def check_dependence(loaded: LoadedProgram, variant: int | None = None) -> None:
     """
     with torch.no_grad():
         module, inputs = loaded.make_module(), loaded.make_inputs(0, variant)
-        _check_dependence(loaded, module, inputs, variant, _run(loaded, module, inputs))
+        outputs = _run(loaded, module, inputs)
+        if strict:
+            _check_uneven(outputs)
+        _check_dependence(loaded, module, inputs, variant, outputs, strict=strict)
 
 
 def _check_dependence(

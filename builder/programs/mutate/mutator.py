@@ -104,7 +104,7 @@ def _after(edit: Edit, graph: Graph, filename: str) -> Graph | None:
             return None
         if unread_names(after.tree) - unread_names(graph.tree) or not _is_finite(after.outputs):
             return None
-        check_dependence(after.loaded, after.variant)
+        check_dependence(after.loaded, after.variant, strict=True)
     except ProgramRejected:
         return None
     return after
