@@ -61,7 +61,7 @@ families_option = click.option(
     "--families",
     multiple=True,
     metavar="NAME[,NAME]",
-    help="Families to draw programs from; by default all but those of random graphs.",
+    help="Families to draw programs from; by default all.",
 )
 
 
