@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from builder.programs.draft import Draft
+from builder.programs.tables import load_tables
 
 Drafter = Callable[[Random], Draft]
 
@@ -62,9 +60,4 @@ def family(level: int, share: int = 1, *, is_motif: bool = True) -> Callable[[Dr
 
 def load_all() -> None:
     """Imports every module of this package and sorts the registry by name."""
-    package = __name__.rpartition(".")[0]
-    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])):
-        importlib.import_module(f"{package}.{module}")
-    ordered = dict(sorted(FAMILIES.items()))
-    FAMILIES.clear()
-    FAMILIES.update(ordered)
+    load_tables(FAMILIES, __name__.rpartition(".")[0])

@@ -7,11 +7,10 @@ comes of it.
 from __future__ import annotations
 
 import ast
-import importlib
-import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from builder.programs.tables import load_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +38,6 @@ class Edit:
         return data.decode()
 
 
-Kind = "Callable[[Graph], Iterator[Edit]]"
 KINDS: dict[str, tuple[Callable[[Graph], Iterator[Edit]], float]] = {}
 
 
@@ -59,13 +57,7 @@ def kind(
 
 def load_all() -> None:
     """Imports every table of edits of this package and sorts the kinds by name."""
-    package = __name__.rpartition(".")[0]
-    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])):
-        if module.endswith("_edits"):
-            importlib.import_module(f"{package}.{module}")
-    ordered = dict(sorted(KINDS.items()))
-    KINDS.clear()
-    KINDS.update(ordered)
+    load_tables(KINDS, __name__.rpartition(".")[0], "_edits")
 
 
 def replaced(graph: Graph, node: ast.expr, new: str, note: str) -> Edit:

@@ -8,11 +8,10 @@ names, and other names in braces attributes (see ``attributes``), drawn for the 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from builder.programs.tables import load_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,9 +74,4 @@ def table(theme: str, takes: str, rows: Mapping[str, str | tuple[str, ...]]) -> 
 
 def load_all() -> None:
     """Imports every table of this package and sorts the registry by name."""
-    package = __name__.rpartition(".")[0]
-    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])):
-        importlib.import_module(f"{package}.{module}")
-    ordered = dict(sorted(OPERATORS.items()))
-    OPERATORS.clear()
-    OPERATORS.update(ordered)
+    load_tables(OPERATORS, __name__.rpartition(".")[0])
