@@ -90,13 +90,11 @@ class SizeNames:
         return [self._check(group) for group in groups]
 
     def _check(self, conditions: Sequence[ast.expr]) -> str:
-        whole = conditions[0] if len(conditions) == 1 else ast.BoolOp(ast.And(), list(conditions))
-        read = {node.id for node in ast.walk(whole) if isinstance(node, ast.Name)}
+        # Joined as text: ``ast.unparse`` puts the third operand of an ``and`` in parentheses.
+        text = _MOST.sub(r"< 2**31", " and ".join(map(ast.unparse, conditions)))
+        read = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
         found = ", ".join(f"{{{name}=}}" for name in self._names.values() if name in read)
-        test, text = (
-            _MOST.sub(r"< 2**31", ast.unparse(item))
-            for item in (ast.UnaryOp(ast.Not(), whole), whole)
-        )
+        test = f"not {text}" if len(conditions) == 1 else f"not ({text})"
         message = f'f"expected {text}, got {found}"'
         return f"if {test}:\n    raise ValueError({message})"
 

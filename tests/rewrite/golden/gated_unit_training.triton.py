@@ -33,14 +33,8 @@ def launch_sigmoid_mul(x, gate, gain, out):
 
 @triton.jit
 def sigmoid_mul_sum_sigmoid_backward_kernel(
-    grad_output_ptr,
-    x_ptr,
-    gate_ptr,
-    gain_ptr,
-    out_ptr,
-    grad_x_ptr,
-    grad_gate_ptr,
-    BLOCK_ROWS: tl.constexpr,
+    grad_output_ptr, x_ptr, gate_ptr, gain_ptr, out_ptr, grad_x_ptr, grad_gate_ptr,
+    BLOCK_ROWS: tl.constexpr
 ):
     """Compute ``out``, ``grad_x``, ``grad_gate`` from ``grad_output``, ``x``, ``gate`` and
     ``gain``: sigmoid mul sum sigmoid backward.
