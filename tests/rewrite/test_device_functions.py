@@ -125,6 +125,29 @@ def test_sorted_values_are_torchs(dtype, width, descending):
 
 
 @triton.jit
+def sort_planes_kernel(x_ptr, values_ptr, out_ptr, index_ptr, WIDTH: tl.constexpr):
+    plane = tl.arange(0, 2)[:, None, None]
+    row = tl.arange(0, 4)[None, :, None]
+    cols = tl.arange(0, WIDTH)[None, None, :]
+    offsets = (plane * 4 + row) * WIDTH + cols
+    x = tl.load(x_ptr + offsets)
+    out, index = functions.sort_with_index(x, cols.to(tl.int16), None, 2, True)
+    tl.store(values_ptr + offsets, functions.sort_values(x, None, 2, True))
+    tl.store(out_ptr + offsets, out)
+    tl.store(index_ptr + offsets, index.to(tl.int64))
+
+
+def test_a_tile_of_three_dimensions_is_sorted_along_its_last():
+    x = torch.randn(2, 4, 32).round(decimals=1)
+    values, out, index = x.new_empty(x.shape), x.new_empty(x.shape), x.new_empty(x.shape).long()
+    run(sort_planes_kernel, (1,), x, values, out, index, WIDTH=32)
+    expected = torch.sort(x, dim=2, stable=True, descending=True)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(out, expected.values)
+    assert torch.equal(index, expected.indices)
+
+
+@triton.jit
 def moments_kernel(x_ptr, mean_ptr, m2_ptr, width, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     cols = tl.arange(0, BLOCK)[None, :]

@@ -30,11 +30,11 @@ def sort_values(x, count, axis: tl.constexpr, descending: tl.constexpr = False):
     NaN is greatest, and places from ``count`` on come last.  Every element fetches its partner, so
     that nothing is unrolled.
     """
-    tl.static_assert(axis == 1 and len(x.shape) == 2, "only rows of a matrix can be sorted")
-    position = tl.broadcast_to(tl.arange(0, x.shape[1])[None, :], x.shape)
+    tl.static_assert(axis == len(x.shape) - 1, "only rows can be sorted")
+    _, position = tl.broadcast(x, tl.arange(0, x.shape[axis]))
     if count is not None:
         x = tl.where(position < count, x, sorted_last(x.dtype, descending))
-    stages: tl.constexpr = log2_exact(x.shape[1])
+    stages: tl.constexpr = log2_exact(x.shape[axis])
     for stage in range(1, stages + 1):
         for step in range(stage):
             distance = 1 << (stage - 1 - step)
