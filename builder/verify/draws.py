@@ -26,11 +26,12 @@ of the floating inputs:
   is twice as high (a maximum that misses it cannot stabilise an exponential), and one is moved away
   from zero, still on the grid: a mean that is large beside what varies has to be right in more
   places than the result shows.  In one of the two a second spike takes the first away: a sum that
-  is rounded on the way loses what is left.  One row is empty: what keeps a divisor from being zero.
-  A single row that is added to all others
-  has none: its spike would be the maximum of each.  Parameters lie on grids too, and every other
-  row and column of a matrix is one number, so that what cancels in an input cancels in products
-  with them: sums and products are exact, and tie;
+  is rounded on the way loses what is left, and half the rows of these have little left, which
+  saturates nothing.  One row is empty: what keeps a divisor from being zero.
+  A single row that is added to all others has none: its spike would be the maximum of each.
+  Images too small for a spike have such a pair in their midst, a quarter of them.  Parameters lie
+  on grids too, and every other row and column of a matrix is one number, so that what cancels in an
+  input cancels in products with them: sums and products are exact, and tie;
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
 except in ``large``, where they have slices of only the lower value, of only the higher, and with
@@ -80,7 +81,9 @@ GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
 HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
+THIN = 1.0 / 16.0
 CANCELLING = 2.0**12  # beside what lies on the grid, more than float16 or bfloat16 hold
+PAIR = 2.0**9  # in a small image, where windows that see one of it are many
 OFFSETS = (16.0, 4.0, 0.0)
 """By strength; so near that bfloat16 still holds the grid there, and twice the offset's."""
 STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
@@ -305,8 +308,10 @@ class _Draw:
         A short row is a few factors of others rather than a row, and divides a spike away.
         """
         length = values.shape[-1] if values.dim() else 1
+        cancels = self.strength is Strength.FULL and self.domain.has_signs
+        cancels = cancels and not self.domain.is_unit
         if length < _ROW:
-            return values
+            return _with_pairs(values) if cancels and values.dim() >= _IMAGE else values
         turn = _turn(values[..., :1], 4, 2)
         rows = values.reshape(-1, length)
         start = torch.rand(1, generator=self.generator, dtype=torch.float64)
@@ -317,8 +322,6 @@ class _Draw:
         places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
         is_spike = is_spike.reshape(values.shape)
-        cancels = self.strength is Strength.FULL and self.domain.has_signs
-        cancels = cancels and not self.domain.is_unit
         if rows.shape[0] > 1:
             is_spike &= (turn == 1) | ((turn == 2) & (not cancels))
         size = self._spike()
@@ -330,9 +333,16 @@ class _Draw:
         if not self.domain.has_signs or self.domain.is_unit:
             return values
         if cancels:
-            values = torch.where(turn == 2, _cancelled(values, places), values)
+            values = torch.where(turn == 2, _cancelled(self._thinned(values), places), values)
             values = _with_empty_row(values)
         return torch.where(turn == 3, values + OFFSETS[self.strength], values)
+
+    def _thinned(self, values: Tensor) -> Tensor:
+        """Of every other four rows a few elements, lest a sum of them saturates what follows it."""
+        rows = values.reshape(-1, values.shape[-1])
+        is_thin = (torch.arange(rows.shape[0]) // 4 % 2 == 1).unsqueeze(1)
+        lost = torch.rand(rows.shape, generator=self.generator) >= THIN
+        return rows.masked_fill(is_thin & lost, 0.0).reshape(values.shape)
 
     def _spike(self) -> float:
         if torch.finfo(self.domain.model.dtype).max >= SPIKES[0] ** 2:
@@ -351,6 +361,20 @@ def _cancelled(values: Tensor, places: Tensor) -> Tensor:
     both = torch.cat((places, opposite), 1)
     given = torch.tensor([[CANCELLING, -CANCELLING]], dtype=values.dtype)
     return rows.scatter(1, both, given.expand(both.shape)).reshape(values.shape)
+
+
+def _with_pairs(images: Tensor) -> Tensor:
+    """A number and its negative side by side amid a quarter of small images.
+
+    Amid all of them alike, or hardly a window of a convolution would see both of each.
+    """
+    height, width = images.shape[-2:]
+    if width < 2:
+        return images
+    pair = torch.zeros(height, width, dtype=images.dtype)
+    pair[height // 2, width // 2 - 1], pair[height // 2, width // 2] = PAIR, -PAIR
+    is_paired = (pair != 0) & (_turn(images[..., :1, :1], 4, 2) == 2)
+    return torch.where(is_paired, pair, images)
 
 
 def _with_empty_row(values: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 VANISHED = TINY**2
+MOST_NUMBERS = 8
 
 
 def reshape_state(
@@ -78,11 +79,18 @@ def _on_a_grid(values: Tensor) -> Tensor:
 
 
 def _alternating(values: Tensor) -> Tensor:
-    """A matrix in which every other row and column is one number; so that rows may cancel."""
-    if values.dim() < 2:
+    """A matrix in which every other row and column is one number; so that rows may cancel.
+
+    The rows' numbers differ, lest what compares products with them finds them all equal.
+    """
+    if values.dim() < 2 or not values.numel():
         return values
     values = values.clone()
-    values[1::2] = values[:, 1::2] = values.flatten()[0].item()
+    numbers = values.unique()[-MOST_NUMBERS:]
+    numbers = numbers[-(1 << (len(numbers).bit_length() - 1)) :]  # alike half a matrix apart
+    values[:, 1::2] = values.flatten()[0].item()
+    turns = torch.arange(len(values[1::2])) % len(numbers)
+    values[1::2] = numbers[turns].reshape(-1, *[1] * (values.dim() - 1))
     return values
 
 

@@ -131,8 +131,8 @@ def sort_planes_kernel(x_ptr, values_ptr, out_ptr, index_ptr, WIDTH: tl.constexp
     cols = tl.arange(0, WIDTH)[None, None, :]
     offsets = (plane * 4 + row) * WIDTH + cols
     x = tl.load(x_ptr + offsets)
-    out, index = functions.sort_with_index(x, cols.to(tl.int16), None, 2, True)
-    tl.store(values_ptr + offsets, functions.sort_values(x, None, 2, True))
+    out, index = functions.sort_with_index(x, cols.to(tl.int16), None, 2, descending=True)
+    tl.store(values_ptr + offsets, functions.sort_values(x, None, 2, descending=True))
     tl.store(out_ptr + offsets, out)
     tl.store(index_ptr + offsets, index.to(tl.int64))
 

@@ -9,7 +9,9 @@ from torch import nn
 from builder.config import DRAWS, BuildConfig
 from builder.verify.domain import domains
 from builder.verify.draws import (
+    CANCELLING,
     DISTRIBUTIONS,
+    PAIR,
     Strength,
     derived_seed,
     distribution_of,
@@ -350,8 +352,27 @@ def test_sparse_state_lies_on_a_grid_and_keeps_its_signs(strength):
     assert torch.equal(steps, steps.round())
     kept = (slice(None, None, 2),) * 2 if strength is Strength.FULL else (slice(None),) * 2
     assert torch.equal(weight[kept].sign(), before[kept].sign())
-    evened = (weight[1::2] == weight[0, 0]).all() and (weight[:, 1::2] == weight[0, 0]).all()
+    evened = (weight[1::2] == weight[1::2, :1]).all() and (weight[::2, 1::2] == weight[0, 0]).all()
     assert bool(evened) == (strength is Strength.FULL)
+    assert weight[1::2, 0].unique().numel() > 2, "rows whose products can be told apart"
+    assert torch.equal(weight[1:16:2, 0], weight[17::2, 0]) == (strength is Strength.FULL)
+
+
+def test_sparse_images_too_small_for_spikes_hold_pairs_that_cancel():
+    (x, y), _ = drawn(lambda: [torch.randn(5, 3, 6, 7), torch.randn(5, 3, 6, 1)], "sparse")
+    paired = x.abs() == PAIR
+    assert paired.nonzero().tolist() == [[2, c, 3, w] for c in range(3) for w in (2, 3)]
+    assert (x[2, :, 3, 2] + x[2, :, 3, 3] == 0).all()
+    assert y.abs().max() < 8
+    (x,), _ = drawn(lambda: [torch.rand(5, 3, 6, 7)], "sparse")
+    assert x.abs().max() <= 1
+
+
+def test_half_the_rows_that_cancel_have_little_else():
+    (x,), _ = drawn(lambda: [torch.randn(64, 512)], "sparse")
+    share = (x != 0).double().mean(1)
+    assert (x[6::8].abs() == CANCELLING).sum(1).tolist() == [2] * 8
+    assert share[6::8].max() < 0.03 < share[10::8].min()
 
 
 def test_large_state_has_one_sign():
