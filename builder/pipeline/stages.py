@@ -76,7 +76,7 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
 def _structure(loaded: LoadedProgram, report: GateReport) -> str | None:
     """Hash of the program's graph; None where it cannot be had without values of tensors."""
     try:
-        return structure_of(loaded, report.probed).fingerprint
+        return (report.structure or structure_of(loaded, report.probed)).fingerprint
     except (Rejected, RuntimeError, NotImplementedError):
         return None
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 _GRADIENTS_FROM = 4  # floating tensors from which on one backward is cheaper than their forwards
 _ROUNDINGS = 4.0
+_CLEAR = 2.0**-15
+"""Share of a result that a strict probe wants to see moved: what is less may be mere noise."""
 _STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
+_STRICT = (0.25,)
+_SEEDS = (1, 2)
 
 
 def without_influence(
@@ -30,20 +34,23 @@ def without_influence(
     outputs: list[torch.Tensor],
     *,
     strict: bool = False,
+    varied: bool = False,
 ) -> list[str]:
     """Names of the tensor inputs and parameters that change no bit of any output.
 
     An element of a container among the inputs is named by its path, ``states[1]``.  Gradients that
     are more than a rounding settle most tensors at once; each of the others gets other values of
-    its kind, and unless it is ``strict`` far larger ones, too, for thresholds.
+    its kind, and unless it is ``strict`` far larger ones, too, for thresholds.  Where the outputs
+    are known to have ``varied`` with the inputs, a single tensor among these is why.
     """
-    probe = _Probe(loaded, module, inputs, variant, outputs)
-    probe.strict = strict
+    probe = _Probe(loaded, module, inputs, variant, outputs, strict=strict)
     names = _input_names(module, len(inputs))
     idle = [
         f"input {_named(path, names)}"
         for path, leaf in leaves(inputs)
-        if isinstance(leaf, torch.Tensor) and not probe.input_matters(path, leaf)
+        if isinstance(leaf, torch.Tensor)
+        and not (varied and len(tensors(inputs)) == 1)
+        and not probe.input_matters(path, leaf)
     ]
     for name, parameter in module.named_parameters():
         if not probe.parameter_matters(name, parameter):
@@ -52,8 +59,6 @@ def without_influence(
 
 
 class _Probe:
-    strict = False
-
     def __init__(
         self,
         loaded: LoadedProgram,
@@ -61,11 +66,15 @@ class _Probe:
         inputs: list[Any],
         variant: int | None,
         outputs: list[torch.Tensor],
+        *,
+        strict: bool,
     ) -> None:
+        self.strict = strict
         self.loaded, self.module, self.inputs = loaded, module, inputs
         self.outputs = outputs
-        self.others = [dict(leaves(loaded.make_inputs(seed, variant))) for seed in (1, 2)]
-        self.known = _with_gradients(loaded, module, inputs)
+        seeds = _SEEDS[:1] if strict else _SEEDS
+        self.others = [dict(leaves(loaded.make_inputs(seed, variant))) for seed in seeds]
+        self.known = _with_gradients(loaded, module, inputs, strict=strict)
 
     def input_matters(self, path: str, leaf: torch.Tensor) -> bool:
         if path in self.known:
@@ -79,11 +88,11 @@ class _Probe:
             return True
         own = parameter.detach().clone()
         try:
-            for strength in _STRENGTHS[:1] if self.strict else _STRENGTHS:
-                parameter.data.copy_(nudged(own, strength))
-                if self._changes(self.inputs):
-                    return True
-            return False
+            return any(
+                self._changes(self.inputs)
+                for strength in (_STRICT if self.strict else _STRENGTHS)
+                if parameter.data.copy_(nudged(own, strength)) is not None
+            )
         finally:
             parameter.data.copy_(own)
 
@@ -93,16 +102,28 @@ class _Probe:
         fresh = [t for t in drawn if isinstance(t, torch.Tensor) and not identical(t, leaf)]
         yield from fresh
         if not (self.strict and fresh):
-            yield from (nudged(leaf, strength) for strength in _STRENGTHS)
+            strengths = _STRICT if self.strict else _STRENGTHS
+            yield from (nudged(leaf, strength) for strength in strengths)
 
     def _changes(self, inputs: list[Any]) -> bool:
         try:
             outputs = tensors(self.loaded.run(self.module, copy.deepcopy(inputs)))
         except ProgramRejected:
             return True  # it did not like the values, so it looked at them
+        same = _close if self.strict else identical
         return len(outputs) != len(self.outputs) or not all(
-            identical(a, b) for a, b in zip(outputs, self.outputs, strict=True)
+            same(a, b) for a, b in zip(outputs, self.outputs, strict=True)
         )
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether no element differs by more than a few roundings."""
+    if identical(a, b):
+        return True
+    if a.shape != b.shape or not (a.is_floating_point() and b.is_floating_point()):
+        return False
+    bound = max(_ROUNDINGS * torch.finfo(b.dtype).eps, _CLEAR) * b.float().abs()
+    return not bool(((a.float() - b.float()).abs() > bound).any())
 
 
 def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
@@ -118,20 +139,28 @@ def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     return ~tensor if tensor.dtype == torch.bool else tensor + 1
 
 
-def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any]) -> set[str]:
+def _with_gradients(
+    loaded: LoadedProgram, module: nn.Module, inputs: list[Any], *, strict: bool
+) -> set[str]:
     """Paths and names of the floating tensors whose gradients are more than a rounding.
 
     What a tensor contributes may be so small that it is lost in a sum, though its gradient is not.
     Empty where there are few of them, or the program cannot be differentiated within the memory.
     """
-    own = copy.deepcopy(inputs)
+    count = sum(map(_is_float, (*tensors(inputs), *module.parameters())))
+    if count < _GRADIENTS_FROM:
+        return set()
+    coarsest = _epsilon([*tensors(inputs), *module.parameters()])
+    try:
+        # Products of float16 in a backward take many times as long on a CPU as those of float32.
+        module, own = _widened(module, inputs)
+    except (RuntimeError, TypeError):
+        return set()
     watched = {
         path: leaf
         for path, leaf in (*leaves(own), *module.named_parameters())
         if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
     }
-    if len(watched) < _GRADIENTS_FROM:
-        return set()
     frozen = [leaf for leaf in watched.values() if not leaf.requires_grad]
     try:
         with torch.enable_grad():
@@ -139,9 +168,9 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
                 leaf.requires_grad = True
             outputs = tensors(loaded.run(module, own))
             total = _weighted(outputs)
-            least = _rounding([*watched.values(), *outputs]) * float(
-                _weighted(outputs, magnitude=True)
-            )
+            size = float(_weighted(outputs, magnitude=True))
+            least = max(coarsest, _epsilon(outputs)) * size
+            least = max(least, _CLEAR * size) if strict else _ROUNDINGS * least
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
         return set()
@@ -157,14 +186,39 @@ def _with_gradients(loaded: LoadedProgram, module: nn.Module, inputs: list[Any])
     }
 
 
+def _widened(module: nn.Module, inputs: list[Any]) -> tuple[nn.Module, list[Any]]:
+    """Copies, of float32 where they are narrower."""
+    own = copy.deepcopy(inputs)
+    if not any(_is_narrow(tensor) for tensor in (*tensors(inputs), *module.parameters())):
+        return module, own
+    for path, leaf in leaves(own):
+        if isinstance(leaf, torch.Tensor) and _is_narrow(leaf):
+            own = replaced(own, path, leaf.float())
+    wide = copy.deepcopy(module)
+    for tensor in (*wide.parameters(), *wide.buffers()):
+        if _is_narrow(tensor):
+            tensor.data = tensor.data.float()
+    return wide, own
+
+
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point()
+
+
+def _is_narrow(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.element_size() < torch.float32.itemsize
+
+
 def _contribution(leaf: torch.Tensor, grad: torch.Tensor) -> float:
-    return float((leaf.detach().float() * grad.float()).abs().sum())
+    """How far other values would move the weighted sum, to first order."""
+    own = leaf.detach().float()
+    return abs(float(((nudged(own, _STRICT[0]) - own) * grad.float()).sum()))
 
 
-def _rounding(tensors_in_play: list[torch.Tensor]) -> float:
-    """A few roundings of the coarsest type."""
+def _epsilon(tensors_in_play: list[torch.Tensor]) -> float:
+    """Of the coarsest type."""
     floats = [tensor.dtype for tensor in tensors_in_play if tensor.is_floating_point()]
-    return _ROUNDINGS * max(torch.finfo(dtype).eps for dtype in floats)
+    return max((torch.finfo(dtype).eps for dtype in floats), default=0.0)
 
 
 def _weighted(outputs: list[torch.Tensor], *, magnitude: bool = False) -> torch.Tensor:

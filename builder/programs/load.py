@@ -7,6 +7,7 @@ a program file, too.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import linecache
@@ -198,6 +199,7 @@ def load_program(
 _IMPORT_ADVICE = "the file must run by itself and may import only torch, math and typing"
 
 
+@functools.lru_cache(maxsize=4)
 def _compiled(text: str, filename: str) -> Any:
     try:
         return compile(text, filename, "exec", dont_inherit=True)

@@ -1,4 +1,6 @@
-"""What a program costs, found on fake tensors: nothing of its size is allocated.
+"""What a program costs: seen in a run if it is small, else found on tensors without data.
+
+Nothing of a large program's size is allocated.
 
 What leans on private parts of torch for it is here and in ``fake``:
 ``torch.utils._python_dispatch`` and ``StorageWeakRef``, as they are in torch 2.11 to 2.13.
@@ -6,8 +8,9 @@ What leans on private parts of torch for it is here and in ``fake``:
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from torch import nn
+
     from builder.programs.load import LoadedProgram
+
+_SMALL = 1 << 19
+"""Elements of parameters and inputs up to which a program is run to see what it costs."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Cost:
         input_shapes: of every tensor among the inputs, in order.
         output_shapes: of every tensor among the outputs, in order; empty if not complete.
         output_dtypes: of the same, as ``float32``.
+        outputs: what ``forward`` gave.
+        is_real: whether it ran on real tensors.
     """
 
     flops: int
@@ -50,6 +60,8 @@ class Cost:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     output_dtypes: tuple[str, ...] = ()
+    outputs: Any = field(default=None, compare=False, repr=False)
+    is_real: bool = False
 
 
 class _Meter(TorchDispatchMode):
@@ -90,51 +102,78 @@ class _Meter(TorchDispatchMode):
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A program's module and inputs, and the meter that has seen them."""
+
+    program: LoadedProgram
+    module: nn.Module
+    inputs: list[Any]
+    meter: _Meter
+
+    @property
+    def held(self) -> list[torch.Tensor]:
+        return [*self.module.parameters(), *self.module.buffers(), *tensors(self.inputs)]
+
+
 def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
     """The cost of the program on one input set; ``None`` where fake tensors cannot construct it.
 
     The text is executed once more for it, so that no fake tensor stays in the program's globals.
     """
-    found = _measured(meta_program, nullcontext, loaded, variant)
-    if found is not None and found.complete:
-        return found
-    return _measured(fake_program, lambda fake: fake_tensors(fake.mode), loaded, variant)
+    meta = _built(meta_program, loaded, variant)
+    if meta is not None:
+        is_small = sum(tensor.numel() for tensor in meta.held) <= _SMALL
+        real = _real(loaded, variant) if is_small else None
+        if real is not None and real.complete:
+            return real
+        found = _forward(meta, nullcontext())
+        if found.complete:
+            return found
+    fake = _built(fake_program, loaded, variant)
+    if fake is None:
+        return None
+    return _forward(fake, fake_tensors(fake.program.mode))  # type: ignore[attr-defined]
 
 
-def _measured(
-    made: Callable[[LoadedProgram], Any],
-    around: Callable[[Any], AbstractContextManager[Any]],
-    loaded: LoadedProgram,
-    variant: int | None,
-) -> Cost | None:
-    """The cost on tensors without data.
-
-    Args:
-        made: makes the program that has such tensors.
-        around: what its forward runs in.
-        loaded: the program.
-        variant: the input set.
-    """
+def _built(
+    made: Callable[[LoadedProgram], LoadedProgram], loaded: LoadedProgram, variant: int | None
+) -> _Built | None:
+    """Module and inputs without data, if they can be had."""
     meter = _Meter()
-    found: list[torch.Tensor] = []
-    given: tuple[tuple[int, ...], ...] = ()
-    twice: tuple[str, str] | None = None
     try:
         with torch.no_grad(), meter:
             empty = made(loaded)
-            module, inputs = empty.make_module(), empty.make_inputs(0, variant)
-            given = tuple(tuple(map(int, tensor.shape)) for tensor in tensors(inputs))
-            twice = aliased(inputs)
-            meter.flops = 0
-            meter.random.clear()
-            try:
-                with around(empty):
-                    found = tensors(empty.run(module, inputs))
-                complete = True
-            except Exception:  # noqa: BLE001 - the real run tells whose fault it is
-                complete = False
+            return _Built(empty, empty.make_module(), empty.make_inputs(0, variant), meter)
+    except Exception:  # noqa: BLE001 - the real ones tell whose fault it is
+        return None
+
+
+def _real(loaded: LoadedProgram, variant: int | None) -> Cost | None:
+    """The cost as a run shows it."""
+    try:
+        inputs = copy.deepcopy(loaded.make_inputs(0, variant))
+        built = _Built(loaded, loaded.make_module(), inputs, _Meter())
     except Exception:  # noqa: BLE001
         return None
+    for tensor in built.held:
+        built.meter.hold(tensor)
+    return replace(_forward(built, nullcontext()), is_real=True)
+
+
+def _forward(built: _Built, around: AbstractContextManager[Any]) -> Cost:
+    meter, outputs = built.meter, None
+    given = tuple(tuple(map(int, tensor.shape)) for tensor in tensors(built.inputs))
+    twice = aliased(built.inputs)
+    meter.flops = 0
+    meter.random.clear()
+    try:
+        with torch.no_grad(), meter, around:
+            outputs = built.program.run(built.module, built.inputs)
+        complete = True
+    except Exception:  # noqa: BLE001
+        complete = False
+    found = tensors(outputs)
     return Cost(
         meter.flops,
         meter.peak,
@@ -144,4 +183,5 @@ def _measured(
         given,
         tuple(tuple(map(int, tensor.shape)) for tensor in found),
         tuple(str(tensor.dtype).removeprefix("torch.") for tensor in found),
+        outputs,
     )

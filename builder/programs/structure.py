@@ -1,8 +1,8 @@
 """The structure of a program: its graph of ATen operators, without names, numbers and sizes.
 
-The program runs once on fake tensors, under a dispatch mode that sees each operator with its
-operands.  In-place operators count as those they are made of (``add_`` is ``add``), overloads as
-one operator.
+The program runs once, on fake tensors unless it is small, under a dispatch mode that sees each
+operator with its operands.  In-place operators count as those they are made of (``add_`` is
+``add``), overloads as one operator.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from builder.programs.fake import fake_program, fake_tensors
 from builder.programs.tree import leaves, tensors
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from builder.programs.load import LoadedProgram
 
+_SMALL = 1 << 19
+"""Elements of the inputs up to which real tensors are quicker than fake ones."""
 _SOURCES = ("input", "state")
 
 
@@ -42,21 +46,40 @@ class Structure:
 def structure_of(loaded: LoadedProgram, variant: int | None = None) -> Structure:
     """The structure of a program on one of its input sets.
 
-    Its text is executed once more, see ``fake_program``.
+    Raises:
+        ProgramRejected: the kinds of loading and running; a large program's code that asks tensors
+            for values raises.
+    """
+    inputs = loaded.make_inputs(0, variant)
+    if is_quick(inputs):
+        return recorded_run(loaded, loaded.make_module(), inputs)[1]
+    fake = fake_program(loaded)  # executes the text once more
+    module, inputs = fake.make_module(), fake.make_inputs(0, variant)
+    with fake_tensors(fake.mode):
+        return recorded_run(fake, module, inputs)[1]
+
+
+def is_quick(inputs: list[Any]) -> bool:
+    """Whether a run on real tensors is quicker than one on fake ones, and may keep them."""
+    return sum(tensor.numel() for tensor in tensors(inputs)) <= _SMALL
+
+
+def recorded_run(
+    program: LoadedProgram, module: nn.Module, inputs: list[Any]
+) -> tuple[Any, Structure]:
+    """What a forward gives, and its structure.
 
     Raises:
-        ProgramRejected: the kinds of loading and running; code that asks tensors for values raises.
+        ProgramRejected: see ``LoadedProgram.run``.
     """
-    fake = fake_program(loaded)
-    module, inputs = fake.make_module(), fake.make_inputs(0, variant)
     recorder = _Recorder()
     for tensor in tensors(inputs):
         recorder.name(tensor, "input")
     for tensor in (*module.parameters(), *module.buffers()):
         recorder.name(tensor, "state")
-    with torch.no_grad(), recorder, fake_tensors(fake.mode):
-        outputs = fake.run(module, inputs)
-    return recorder.structure(tensors(outputs))
+    with torch.no_grad(), recorder:
+        outputs = program.run(module, inputs)
+    return outputs, recorder.structure(tensors(outputs))
 
 
 def folded(name: str) -> str:
@@ -74,7 +97,7 @@ def is_view(name: str) -> bool:
 class _Recorder(TorchDispatchMode):
     """Notes every operator, and what each tensor came out of.
 
-    Tensors are kept, so that no identity is given twice; fake ones take no memory.
+    Tensors are kept, so that no identity is given twice; those of large programs take no memory.
     """
 
     def __init__(self) -> None:
@@ -140,6 +163,8 @@ class _Recorder(TorchDispatchMode):
 
 
 def _memory(tensor: torch.Tensor) -> int:
+    if tensor.layout is not torch.strided:
+        return id(tensor)
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001
 
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from builder.config import DRAWS
 from builder.errors import Rejected, UsageError, VerificationRejected
-from builder.programs.gates import check_dependence
 from builder.programs.load import LoadedProgram, load_program
+from builder.programs.value_gates import check_dependence
 from builder.verify.bits import all_finite
 from builder.verify.costs import Costs
 from builder.verify.declared import DeclaredIntegers, put_ends

@@ -6,8 +6,9 @@ from torch import nn
 
 from builder.config import Limits
 from builder.errors import ProgramRejected
-from builder.programs.gates import check, check_dependence
+from builder.programs.gates import check
 from builder.programs.load import load_program
+from builder.programs.value_gates import check_dependence
 
 
 def program(
@@ -377,3 +378,51 @@ def test_fake_tensors_still_count_storages_and_random_operations():
     assert cost.random == ("rand_like",)
     assert cost.bytes == 3 * 48
     assert cost.flops == 24
+
+
+STRICT = {
+    "bias before a softmax": "torch.softmax(x + self.p.sum(), -1)",
+    "scale before a norm": "F.normalize(x * self.p.sum().exp(), dim=-1)",
+    "what saturates": "torch.tanh(x * 1e-3 + 50 + self.p)",
+    "what a large sum swallows": "x * 1e4 + self.p * 1e-2",
+    "noise of rounding": "(x + self.p.mean()).std(-1)",
+}
+
+
+@pytest.mark.parametrize("text", STRICT.values(), ids=STRICT.keys())
+def test_a_strict_gate_asks_for_more_than_noise(text):
+    init = "self.p = nn.Parameter(torch.randn(3))"
+    loaded = load_program(program(f"return {text}", init=init))
+    with pytest.raises(ProgramRejected, match=r"no output depends on parameter 'p'|one value"):
+        check(loaded, strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_strict_gate_lets_narrow_types_pass_and_leaves_the_module_alone(dtype):
+    init = (
+        "self.f = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.LayerNorm(8))\n"
+        f"        self.to(torch.{dtype})"
+    )
+    text = program("return self.f(x)", f"return [torch.randn(16, 8, dtype=torch.{dtype})]", init)
+    report = check(load_program(text), strict=True)
+    assert report.output_dtypes == (dtype,)
+
+
+def test_inputs_that_are_drawn_from_elsewhere_are_found_though_they_are_kept():
+    text = program("return x * self.s", "return [torch.randn(4, 3) + next(COUNT)]", "self.s = 2.0")
+    text = "import itertools\nCOUNT = itertools.count()\n" + text
+    with pytest.raises(ProgramRejected, match="two runs on the same seed differ"):
+        check(load_program(text))
+
+
+def test_a_module_that_a_set_has_written_to_is_not_used_for_the_next():
+    init = "self.register_buffer('seen', torch.zeros(0))"
+    forward = (
+        "assert self.seen.numel() in (0, len(x))\n"
+        "        self.seen = x[:, 0].clone()\n        return x * 2"
+    )
+    extra = (
+        "def get_shape_variants():\n"
+        "    return [lambda: [torch.randn(2, 3)], lambda: [torch.randn(3, 3)]]"
+    )
+    assert check(load_program(program(forward, init=init, extra=extra))).probed == 0

@@ -2,6 +2,8 @@
 
 import pytest
 
+from builder.errors import ProgramRejected
+from builder.programs.gates import check
 from builder.programs.load import load_program
 from builder.programs.structure import folded, structure_of
 
@@ -89,3 +91,23 @@ def test_in_place_operators_fold():
     assert [folded(name) for name in ("add_", "add", "__and__", "_softmax")] == [
         "add", "add", "__and__", "_softmax",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [BODY, "x.add_(1.0); return F.layer_norm(x, (8,)) @ y.mT", "return x.cumsum(0).relu() * y"],
+)
+def test_small_programs_run_on_real_tensors_and_large_ones_alike_on_fake_ones(body):
+    text = PROGRAM.replace("import torch\n", "import torch\nimport torch.nn.functional as F\n", 1)
+    large = text.replace("torch.randn(4, 8)", "torch.randn(1 << 20, 8)")
+    assert structure(body, text) == structure(body, large)
+    assert structure("return x * 2 if x.sum() > 1e9 else y", text).calls
+    with pytest.raises(ProgramRejected):
+        structure("return x * 2 if x.sum() > 1e9 else y", large)
+
+
+def test_the_gates_tell_the_structure_of_what_they_run():
+    loaded = load_program(PROGRAM.replace("BODY", BODY))
+    assert check(loaded).structure == structure_of(loaded)
+    large = PROGRAM.replace("torch.randn(4, 8)", "torch.randn(1 << 18, 8)").replace("BODY", BODY)
+    assert check(load_program(large)).structure is None

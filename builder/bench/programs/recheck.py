@@ -1,7 +1,8 @@
 """A check of accepted programs that shares nothing with the gates.
 
 Gates perturb values and follow gradients.  Here each input is replaced by another draw of itself,
-alone, and each parameter by its own values in reverse.
+alone, and each parameter by its own values in reverse, with noise: a norm behind a norm takes a
+uniform change away.
 """
 
 from __future__ import annotations
@@ -78,9 +79,11 @@ def _idle_parameters(
     loaded: LoadedProgram, module: nn.Module, inputs: list[Any], outputs: list[torch.Tensor]
 ) -> list[str]:
     found = []
+    generator = torch.Generator().manual_seed(_SEEDS[0])
     for name, parameter in module.named_parameters():
         own = parameter.detach().clone()
-        parameter.data.copy_(own.flatten().flip(0).reshape(own.shape) * 1.5 + 0.25)
+        noise = 0.25 + 0.1 * torch.randn(own.shape, generator=generator)
+        parameter.data.copy_(own.flatten().flip(0).reshape(own.shape) * 1.5 + noise)
         if not any(_changes(outputs, _outputs(loaded, module, inputs))):
             found.append(f"insensitive parameter {name}")
         parameter.data.copy_(own)

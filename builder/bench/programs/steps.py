@@ -60,7 +60,7 @@ def _examined(
     finally:
         spent["gates"] += time.process_time() - drawn
     passed = time.process_time()
-    structure = structure_of(loaded, report.probed)
+    structure = report.structure or structure_of(loaded, report.probed)
     spent["structure"] += time.process_time() - passed
     return found | {
         "loaded": loaded,

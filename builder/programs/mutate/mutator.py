@@ -12,11 +12,11 @@ import black
 import torch
 
 from builder.errors import ProgramRejected
-from builder.programs.gates import check_dependence
 from builder.programs.mutate.edits import KINDS, load_all
 from builder.programs.mutate.sites import read_graph
 from builder.programs.mutate.unread import unread_names
 from builder.programs.tree import identical, tensors
+from builder.programs.value_gates import check_dependence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
