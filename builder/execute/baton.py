@@ -48,13 +48,12 @@ class Baton:
         self._current.number = number
         try:
             self._function(number)
+            del self._threads[number], self._turns[number]
+            self._next()
         except BaseException as error:  # noqa: BLE001
             if self._error is None:
                 self._error = error
                 self._done.release()
-            return
-        del self._threads[number], self._turns[number]
-        self._next()
 
     def _next(self) -> None:
         if not self._waiting:
@@ -67,7 +66,12 @@ class Baton:
         self._turns[number] = threading.Semaphore(0)
         thread = threading.Thread(target=self._work, args=(number,), daemon=True)
         self._threads[number] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the process may have no more, or no memory for its stack
+            del self._threads[number], self._turns[number]
+            message = f"no thread for a program instance that waits: {error}; launch a smaller grid"
+            raise ExecutionError("grid", message) from error
 
     def pass_on(self) -> None:
         """Let the other threads run once before the calling one goes on.

@@ -1,5 +1,7 @@
 """Grids of instances that may wait for each other."""
 
+import threading
+
 import pytest
 import torch
 import triton
@@ -39,3 +41,20 @@ def test_too_many_that_wait_are_refused(monkeypatch):
     with pytest.raises(ExecutionError, match="more than 4 program instances wait") as caught:
         run(barrier, (9,), torch.zeros(1, dtype=torch.int32), 9)
     assert caught.value.kind == "grid"
+
+
+def test_a_thread_that_cannot_be_had_is_reported(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def fails_later(thread):
+        started.append(thread)
+        if len(started) > 5:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails_later)
+    with pytest.raises(ExecutionError, match="can't start new thread; launch a smaller") as caught:
+        run(barrier, (9,), torch.zeros(1, dtype=torch.int32), 9)
+    assert caught.value.kind == "grid"
+    monkeypatch.undo()
+    assert not any(thread.is_alive() for thread in started)

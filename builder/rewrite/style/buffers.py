@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import keyword
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def name_buffers(
     same = _join_copies(function)
     given = {item.arg for item in ast.walk(function) if isinstance(item, ast.arg)}
     used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    used |= given | set(taken) | set(dir(builtins))
+    used |= given | {*taken, *dir(builtins), *keyword.kwlist}
     writers = _writers(function, kernels)
     names: dict[str, str] = {}
     for old in _assigned(function):
@@ -206,7 +207,7 @@ def _buffer_word(old: str, origins: Origins, returned: Sequence[str]) -> str:
 def _unique(choices: Sequence[str], used: set[str]) -> str:
     short = [word for word in choices if not word.endswith("_") and len(word) <= LONGEST + 4]
     word = short[0] if short else "buffer"
-    if word in dir(builtins):
+    if word in dir(builtins) or keyword.iskeyword(word):
         word = f"{word}_out"
         short.insert(0, word)
     candidates = [*short, *(f"{word}_{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")]

@@ -125,6 +125,19 @@ def forward(self, image, logits):
     assert lines[4] == "launch_logsumexp(logits, logits_max, logits_sum)"
 
 
+def test_no_buffer_is_called_like_a_keyword_or_a_builtin():
+    text = """
+def forward(self, x):
+    buf0 = torch.empty((4,))
+    launch_a(x, buf0)
+    buf1 = torch.empty((4,))
+    launch_b(buf0, buf1)
+    return (buf1, buf0)
+"""
+    lines = buffers(text, [], {"buf0": "or_1", "buf1": "max_1"})
+    assert lines[-1] == "return (max_out, or_out)"
+
+
 def test_a_buffer_that_takes_anothers_memory_is_the_same_tensor():
     text = """
 def forward(self, image):
