@@ -22,7 +22,7 @@ _KERNEL = re.compile(
     r"Original ATen: \[(?P<operations>[^\]]*)\]\n(?:#.*\n)*(?P<name>\w+) = async_compile\.triton\(",
     re.MULTILINE,
 )
-_FRAME = re.compile(r'^\s*File "[^"]*", line \d+, in ')
+_FRAME = re.compile(r'^\s*File "[^"]*", line (?P<number>\d+), in ')
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Origins:
 
     Attributes:
         buffers: the node of the traced program behind each buffer, where there is one.
-        lines: the line of the program behind each node.
+        lines: the line of the program behind each node, in the order of the program's text.
         kernels: of each kernel, by Inductor's name.
     """
 
@@ -60,13 +60,14 @@ def origins_of(graph: GraphLowering, source: str) -> Origins:
         for name, buffer in graph.name_to_buffer.items()
         if (traced := _traced_name(_origin_node(buffer))) is not None
     }
-    lines: dict[str, str] = {}
+    lines: dict[str, tuple[int, str]] = {}
     nodes: Iterable[torch.fx.Node] = graph.module.graph.nodes  # type: ignore[union-attr,assignment]
     for node in nodes:
         name, line = _traced_name(node), _line(node)
         if name is not None and line is not None:
             lines.setdefault(name, line)
-    return Origins(buffers, lines, kernel_origins(source))
+    ordered = sorted(lines.items(), key=lambda item: item[1][0])
+    return Origins(buffers, {name: line for name, (_, line) in ordered}, kernel_origins(source))
 
 
 def kernel_origins(source: str) -> dict[str, KernelOrigin]:
@@ -95,15 +96,16 @@ def _traced_name(node: torch.fx.Node | None) -> str | None:
     return behind[0].name if behind else None
 
 
-def _line(node: torch.fx.Node) -> str | None:
-    """The innermost line of the program, if it is a whole statement."""
+def _line(node: torch.fx.Node) -> tuple[int, str] | None:
+    """Number and text of the innermost line of the program, if it is a whole statement."""
     lines = (node.meta.get("stack_trace") or "").splitlines()
-    places = [index for index, line in enumerate(lines) if _FRAME.match(line)]
-    if not places or places[-1] + 1 >= len(lines):
+    frames = [(index, found) for index, line in enumerate(lines) if (found := _FRAME.match(line))]
+    if not frames or frames[-1][0] + 1 >= len(lines):
         return None
-    text: str = lines[places[-1] + 1].strip()
+    index, frame = frames[-1]
+    text: str = lines[index + 1].strip()
     try:
         compile(text.replace("return ", "", 1), "line", "exec")
     except SyntaxError:
         return None
-    return text
+    return int(frame["number"]), text

@@ -90,9 +90,9 @@ def tril_bitwise_not_masked_fill_softmax_kernel(softmax_product_ptr, BLOCK_ROWS:
 
     PyTorch::
 
+        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
         mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
         weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
-        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
 
     Each program instance handles ``BLOCK_ROWS`` rows, all columns at once.
     """
@@ -124,9 +124,9 @@ def tril_bitwise_not_masked_fill_batched_matmul_kernel(softmax_product_ptr, valu
 
     PyTorch::
 
+        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
         mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
         weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
-        scores = query @ key.transpose(-2, -1) / math.sqrt(HEAD_SIZE)
         return weights @ value
 
     Each program instance computes one tile of ``BLOCK_M`` by ``BLOCK_N`` results.
