@@ -11,7 +11,7 @@ import torch
 from builder.errors import ProgramRejected
 from builder.programs.gates import check
 from builder.programs.load import load_program
-from builder.programs.mutate.edits import KINDS, Edit
+from builder.programs.mutate.edits import KINDS, Edit, grouped
 from builder.programs.mutate.mutator import mutate, without_comments
 from builder.programs.mutate.sites import bound_name, read_graph
 from builder.programs.mutate.unread import unread_names
@@ -181,6 +181,19 @@ def test_a_motif_stands_behind_its_assignment():
     place = lines.index("scores = torch.softmax(hidden, dim=-1)")
     assert lines[place + 1].startswith("centred = scores - scores.mean")
     assert lines[place + 2].startswith("scores = centred / ")
+
+
+def test_what_stands_in_parentheses_gets_no_others():
+    old = "kept = torch.where(y > 0, scores, hidden)"
+    graph = read_graph(GATE.replace(old, "kept = (scores + hidden) * torch.tanh(hidden - scores)"))
+    found = {graph.source(site.node): site for site in graph.sites}
+    for text, wanted in {
+        "scores + hidden": "a + b",
+        "hidden - scores": "a + b",
+        "torch.tanh(hidden - scores)": "(a + b)",
+        "torch.tanh(y)": "(a + b)",
+    }.items():
+        assert grouped(graph, found[text], "a + b") == wanted
 
 
 def test_edits_count_bytes():

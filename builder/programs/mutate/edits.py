@@ -73,12 +73,11 @@ def operand(graph: Graph, site: Site) -> str:
     return text if isinstance(site.node, atoms) else f"({text})"
 
 
-def grouped(site: Site, text: str) -> str:
+def grouped(graph: Graph, site: Site, text: str) -> str:
     """A sum, a product or the like where an expression stood."""
     parent = site.parent
-    is_free = isinstance(parent, ast.stmt) or (
-        isinstance(parent, ast.Call) and site.node in parent.args
-    )
+    is_argument = isinstance(parent, ast.Call) and site.node in parent.args
+    is_free = isinstance(parent, ast.stmt) or is_argument or graph.is_enclosed(site.node)
     return text if is_free else f"({text})"
 
 

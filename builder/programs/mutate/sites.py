@@ -101,6 +101,12 @@ class Graph:
         first, end = self.span(node)
         return self.text.encode()[first:end].decode()
 
+    def is_enclosed(self, node: ast.expr) -> bool:
+        """Whether a node stands in parentheses of its own, or is a call's only argument."""
+        first, end = self.span(node)
+        text = self.text.encode()
+        return text[:first].rstrip().endswith(b"(") and text[end:].lstrip().startswith(b")")
+
     @cached_property
     def functions(self) -> list[ast.FunctionDef]:
         """The functions that compute, methods among them."""

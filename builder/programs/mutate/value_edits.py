@@ -72,7 +72,7 @@ def insert_operator(graph: Graph) -> Iterator[Edit]:
             if text.count("{x}") == 1 or isinstance(site.node, ast.Name):
                 new = text.format(x=operand(graph, site), f=functional(graph))
                 name = text.format(x="x", f="F")
-                yield replaced(graph, site.node, grouped(site, new), f"inserts {name}")
+                yield replaced(graph, site.node, grouped(graph, site, new), f"inserts {name}")
 
 
 @kind(2.0)
@@ -86,7 +86,11 @@ def delete_operator(graph: Graph) -> Iterator[Edit]:
                     ast.unparse(site.node.func) if isinstance(site.node, ast.Call) else "operator"
                 )
                 new = graph.source(part)
-                atom = new if isinstance(part, (ast.Name, ast.Attribute)) else grouped(site, new)
+                atom = (
+                    new
+                    if isinstance(part, (ast.Name, ast.Attribute))
+                    else grouped(graph, site, new)
+                )
                 yield replaced(graph, site.node, atom, f"leaves {name.split('.')[-1]} out")
 
 
@@ -95,7 +99,7 @@ def add_residual(graph: Graph) -> Iterator[Edit]:
     """Another value of its shape is added to a value."""
     for site in _floats(graph):
         for other in _alike(graph, site):
-            new = grouped(site, f"{operand(graph, site)} + {other}")
+            new = grouped(graph, site, f"{operand(graph, site)} + {other}")
             yield replaced(graph, site.node, new, f"adds {other}")
 
 
