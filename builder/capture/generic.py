@@ -117,11 +117,15 @@ def _refused(captured: Capture, forward: Callable[..., Any], sets: Sequence[Sequ
         for spec in captured.tensors:
             if spec.expression.startswith("self.") or spec.expression == "self":
                 continue
-            shape = _value(spec.expression, given).shape
-            for dim, (extent, actual) in enumerate(zip(spec.size, shape, strict=True)):
-                if evaluate(extent, sizes) != actual:
+            tensor = _value(spec.expression, given)
+            for dim, extent in enumerate(spec.size):
+                if evaluate(extent, sizes) != tensor.shape[dim]:
                     name = f"{spec.expression}.shape[{dim}]"
                     return f"{name} == {_readable(extent, captured)}"
+            for dim, step in enumerate(spec.stride):
+                if tensor.shape[dim] > 1 and evaluate(step, sizes) != tensor.stride(dim):
+                    name = f"{spec.expression}.stride({dim})"
+                    return f"{name} == {_readable(step, captured)}"
     return ""
 
 

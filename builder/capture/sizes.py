@@ -149,12 +149,25 @@ class SizeReader:
     def __init__(self, env: ShapeEnv | None, named: Sequence[tuple[str, torch.Tensor]]) -> None:
         self._env = env
         self._free: dict[sympy.Symbol, Size] = {}
+        self._fixed: dict[sympy.Symbol, sympy.Integer] = {}
         for expression, tensor in named if env is not None else ():
             for dim, extent in enumerate(tensor.size()):
                 symbol = exact(extent)
                 if isinstance(symbol, sympy.Symbol) and symbol not in self._free:
                     name = f"{PREFIX}{len(self._free)}"
                     self._free[symbol] = Size(name, expression, tensor.dim(), dim)
+        for _, tensor in named if env is not None else ():
+            self._fix((*tensor.stride(), tensor.storage_offset()))
+
+    def _fix(self, values: Iterable[Any]) -> None:
+        """Takes what is no expression of sizes for a constant: the strides of a part of a tensor.
+
+        Whether other input sets have the same is for ``capture_any_size`` to see.
+        """
+        for value in values:
+            symbol = exact(value)
+            if isinstance(symbol, sympy.Symbol) and symbol not in self._free:
+                self._fixed[symbol] = sympy.Integer(value.node.hint)
 
     def extent(self, value: Any) -> Extent:
         """A size as a number or as text.
@@ -164,7 +177,7 @@ class SizeReader:
         """
         if not isinstance(value, torch.SymInt):
             return int(value)
-        expression = exact(value)
+        expression = exact(value).xreplace(self._fixed)
         return int(expression) if expression.is_number else self._text(expression)
 
     def extents(self, values: Iterable[Any]) -> tuple[Extent, ...]:
@@ -183,7 +196,7 @@ class SizeReader:
 
     def _replaced(self, expression: sympy.Expr) -> sympy.Expr:
         assert self._env is not None
-        return self._env.replace(expression)
+        return self._env.replace(expression).xreplace(self._fixed)
 
     def _text(self, expression: sympy.Basic) -> str:
         names = {

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from builder.errors import UsageError
 from builder.programs.families import FAMILIES
+from builder.programs.layouts import SHARE as LAYOUTS
+from builder.programs.layouts import vary_layout
 from builder.programs.program import Program
 from builder.programs.render import render
 from builder.programs.rng import item_rng
@@ -73,10 +75,13 @@ def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -
     rng = item_rng(root_seed, index, f"surroundings:{name}")
     if family.is_motif and rng.random() < SURROUNDED and surround(rng, drawn):
         drawn.level = max(drawn.level or family.level, 2)
+    is_large = False
     if drawn.varied and mode == "forward":
         rng = item_rng(root_seed, index, f"tier:{name}")
-        if rng.random() < LARGE_SHARE:
-            enlarge(rng, drawn)
+        is_large = rng.random() < LARGE_SHARE and enlarge(rng, drawn)
+    rng = item_rng(root_seed, index, f"layout:{name}")
+    if not is_large and rng.random() < LAYOUTS:
+        vary_layout(rng, drawn)
     dtypes = {item.dtype for item in drawn.inputs} | ({drawn.dtype} if drawn.init_lines else set())
     return Program(
         python_code=render(drawn, differentiated=mode == "training"),

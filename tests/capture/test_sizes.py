@@ -109,6 +109,26 @@ def test_a_size_made_constant_is_named():
     assert caught.value.kind == "fixed_size"
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_the_stride_of_a_part_is_a_constant_if_no_input_set_changes_it(part):
+    def made(rows, columns=128):
+        return [torch.randn(rows, columns).chunk(2, dim=-1)[part][:, :64]]
+
+    found = captured(lambda self, x: x * 2, made(33), made(8))
+    assert [size.expression for size in found.sizes.free] == ["x.shape[0]"]
+    assert [(spec.size, spec.stride) for spec in found.tensors] == [(("_size_0", 64), (128, 1))]
+    with pytest.raises(CaptureRejected, match=r"x\.stride\(0\) == 128") as caught:
+        captured(lambda self, x: x * 2, made(33), made(8, 256))
+    assert caught.value.kind == "fixed_size"
+
+
+def test_transposed_inputs_have_strides_of_their_sizes():
+    found = captured(lambda self, x: x * 2, *([torch.randn(64, n).mT] for n in (33, 8)))
+    assert [(spec.size, spec.stride) for spec in found.tensors] == [
+        (("_size_0", 64), (1, "_size_0"))
+    ]
+
+
 def test_nothing_of_it_stays_with_the_inputs():
     inputs = [torch.randn(33, 64)]
     captured(lambda self, x: x * 2, inputs, [torch.randn(8, 64)])

@@ -56,6 +56,7 @@ def test_only_sizes_that_vary_grow_and_by_powers_of_two():
 
 
 def test_a_share_of_the_stream_is_large_and_the_rest_is_as_before(monkeypatch):
+    monkeypatch.setattr(module, "LAYOUTS", 0.0)  # only programs that are not large have others
     texts = {index: synthesise(3, index, ("layer_norm",)).python_code for index in range(120)}
     monkeypatch.setattr(module, "LARGE_SHARE", 0.0)
     plain = {index: synthesise(3, index, ("layer_norm",)).python_code for index in range(120)}
