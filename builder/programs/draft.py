@@ -106,6 +106,7 @@ class Draft:
         self.returns = "torch.Tensor"
         self.eval_mode = False
         self.level: int | None = None
+        self.operators: list[str] = []
         self.values: dict[str, Any] = {}
         self.names: dict[str, str] = {}
         self.sizes: list[str] = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from builder.errors import UsageError
 from builder.programs.families import FAMILIES
@@ -16,6 +18,22 @@ from builder.programs.rng import item_rng
 from builder.programs.surroundings import SHARE as SURROUNDED
 from builder.programs.surroundings import surround
 from builder.programs.tiers import LARGE_SHARE, enlarge
+
+if TYPE_CHECKING:
+    from builder.programs.draft import Draft
+
+Uses = Counter[tuple[str, str]]
+BLOCK = 128
+RUN = 8
+"""Of a stream's blocks of indices, and of a family's programs in one: of so many, each knows what
+those before it have used, which costs that these are drawn first, if the process has not yet.
+"""
+
+_MOST_KNOWN = 256
+_KNOWN: dict[tuple[str, int, tuple[int, ...]], Uses] = {}
+"""What programs of a family have used, by family, root seed and their indices; saves drawing them
+again where one process draws a whole block.
+"""
 
 
 def family_names() -> tuple[str, ...]:
@@ -49,7 +67,13 @@ def synthesise(
     Raises:
         UsageError: a family that does not exist.
     """
-    program = draw_program(family_at(root_seed, index, families), root_seed, index, mode)
+    name = family_at(root_seed, index, families)
+    earlier: tuple[int, ...] = ()
+    if FAMILIES[name].is_steered:
+        block = range(index - index % BLOCK, index)
+        same = [i for i in block if family_at(root_seed, i, families) == name]
+        earlier = tuple(same[len(same) - len(same) % RUN :])
+    program = draw_program(name, root_seed, index, mode, earlier)
     return replace(program, seed=index)
 
 
@@ -68,12 +92,23 @@ def _shares(chosen: tuple[str, ...], *, is_named: bool) -> tuple[str, ...]:
     return tuple(name for name, count in counts.items() for _ in range(count))
 
 
-def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -> Program:
-    """A program of one family, whatever family the stream has at ``index``."""
+def draw_program(
+    name: str, root_seed: int, index: int, mode: str = "forward", earlier: tuple[int, ...] = ()
+) -> Program:
+    """A program of one family, whatever family the stream has at ``index``.
+
+    Args:
+        name: of the family.
+        root_seed: names the stream.
+        index: position in the stream.
+        mode: see ``synthesise``.
+        earlier: indices of the family's programs before it in its block, which a graph of
+            operators takes account of.
+    """
     family = FAMILIES[name]
-    drawn = family.draft(item_rng(root_seed, index, f"program:{name}"))
+    drawn = _draft(name, root_seed, index, earlier)
     rng = item_rng(root_seed, index, f"surroundings:{name}")
-    if family.is_motif and rng.random() < SURROUNDED and surround(rng, drawn):
+    if not family.is_steered and rng.random() < SURROUNDED and surround(rng, drawn):
         drawn.level = max(drawn.level or family.level, 2)
     is_large = False
     if drawn.varied and mode == "forward":
@@ -91,6 +126,27 @@ def draw_program(name: str, root_seed: int, index: int, mode: str = "forward") -
         level=drawn.level or family.level,
         dtypes=tuple(sorted(dtypes)),
     )
+
+
+def _draft(name: str, root_seed: int, index: int, earlier: tuple[int, ...]) -> Draft:
+    family, rng = FAMILIES[name], item_rng(root_seed, index, f"program:{name}")
+    if not family.is_steered:
+        return family.draft(rng)
+    before = _used(name, root_seed, earlier)
+    draft = family.draft(rng, before)
+    own = Counter((operator, draft.dtype) for operator in draft.operators)
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[name, root_seed, (*earlier, index)] = before + own
+    return draft
+
+
+def _used(name: str, root_seed: int, indices: tuple[int, ...]) -> Uses:
+    """How often a family's programs use each operator, in each type; draws those not yet known."""
+    key = (name, root_seed, indices)
+    if indices and key not in _KNOWN:
+        _draft(name, root_seed, indices[-1], indices[:-1])
+    return _KNOWN[key] if indices else Counter()
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from builder.programs.synthesise import draw_program, family_names, synthesise
 
 SEEDS = range(2)
 STOCHASTIC = ("attention_dropout", "dropout_residual", "noisy_sampling")
-GRAPHS = tuple(name for name, family in FAMILIES.items() if not family.is_motif)
+GRAPHS = tuple(name for name, family in FAMILIES.items() if family.is_steered)
 DATA = Path(__file__).parent / "data"
 
 

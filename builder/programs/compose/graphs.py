@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.programs.compose.composer import Composer
+from builder.programs.compose.steering import steered
 from builder.programs.compose.values import Sizes, Value
 from builder.programs.compose.writing import Writer
 from builder.programs.operators import OPERATORS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
+    from builder.programs.compose.steering import Use
     from builder.programs.draft import Draft
 
 
@@ -44,7 +46,12 @@ def level_of(nodes: int) -> int:
 
 
 def draw_graph(
-    rng: Random, draft: Draft, dims: str, count: int, weights: Mapping[str, float]
+    rng: Random,
+    draft: Draft,
+    dims: str,
+    count: int,
+    weights: Mapping[str, float],
+    used: Mapping[Use, int],
 ) -> None:
     """Fills a draft with a random graph.
 
@@ -54,6 +61,7 @@ def draw_graph(
         dims: roles of the first input's dimensions.
         count: operators to apply.
         weights: of themes of operators; those that are not named have 1.
+        used: what earlier programs have used, see ``steered``.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.getrandbits(62))
@@ -61,9 +69,10 @@ def draw_graph(
         composer = Composer(rng, draft, sizes)
         pool = "images" if len(dims.split()) == 4 else "tokens"
         composer.enter(_first(draft, sizes, pool, dims))
-        _grow(rng, composer, count, weights)
+        _grow(rng, composer, count, weights, used)
         outputs = _outputs(rng, composer)
     draft.level = level_of(len(composer.nodes))
+    draft.operators = [node.operator.name for node in composer.nodes]
     _title(rng, draft, composer)
     Writer(rng, draft, composer.nodes, outputs).write()
 
@@ -86,9 +95,16 @@ def _first(draft: Draft, sizes: Sizes, pool: str, dims: str) -> Value:
     return Value(drawn[0], drawn[1], tuple(shapes[1:]), name)
 
 
-def _grow(rng: Random, composer: Composer, count: int, weights: Mapping[str, float]) -> None:
+def _grow(
+    rng: Random,
+    composer: Composer,
+    count: int,
+    weights: Mapping[str, float],
+    used: Mapping[Use, int],
+) -> None:
     names = list(OPERATORS)
-    chances = [COMMON.get(name, 1.0) * weights.get(OPERATORS[name].theme, 1.0) for name in names]
+    prior = [COMMON.get(name, 1.0) * weights.get(OPERATORS[name].theme, 1.0) for name in names]
+    chances = steered(prior, names, composer.draft.dtype, used)
     refused = 0
     while len(composer.nodes) < count and refused < _REFUSED:
         operator = OPERATORS[rng.choices(names, chances)[0]]

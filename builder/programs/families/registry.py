@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 
 from builder.programs.draft import Draft
 from builder.programs.tables import load_tables
 
-Drafter = Callable[[Random], Draft]
+Drafter = Callable[..., Draft]
+"""Takes the item's generator; a steered one also what earlier programs have used."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,21 @@ class Family:
         level: difficulty, 1 to 4, see ``family``.
         draft: draws a program.
         share: how many times it occurs in each round of all families; 0 if only where it is named.
-        is_motif: whether it draws one motif, which operators may be put around.
+        is_steered: whether it draws a graph of operators, and is told which others have used; a
+            family that does not draws one motif, which operators may be put around.
     """
 
     name: str
     level: int
     draft: Drafter
     share: int = 1
-    is_motif: bool = True
+    is_steered: bool = False
 
 
 FAMILIES: dict[str, Family] = {}
 
 
-def family(level: int, share: int = 1, *, is_motif: bool = True) -> Callable[[Drafter], Drafter]:
+def family(level: int, share: int = 1, *, is_steered: bool = False) -> Callable[[Drafter], Drafter]:
     """Registers a drafter under its function's name.
 
     Args:
@@ -42,7 +43,7 @@ def family(level: int, share: int = 1, *, is_motif: bool = True) -> Callable[[Dr
             scale), 3 a block (attention with its projections), 4 a small network of blocks.  A
             drafter whose programs differ in level sets ``draft.level`` where they do.
         share: how many times it occurs in each round of all families; 0 if only where it is named.
-        is_motif: whether it draws one motif, which operators may be put around.
+        is_steered: see ``Family``.
 
     Raises:
         ValueError: there is a family of this name.
@@ -52,7 +53,7 @@ def family(level: int, share: int = 1, *, is_motif: bool = True) -> Callable[[Dr
         name = draft.__name__
         if name in FAMILIES:
             raise ValueError(f"two families are called {name!r}")
-        FAMILIES[name] = Family(name, level, draft, share, is_motif)
+        FAMILIES[name] = Family(name, level, draft, share, is_steered)
         return draft
 
     return register
