@@ -2,6 +2,7 @@
 
 import json
 import math
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -12,6 +13,7 @@ from builder.bench.programs.diversity import (
     trigram_entropy,
     vendi,
 )
+from builder.bench.programs.pictures import bars, line
 from builder.bench.programs.recheck import faults
 from builder.programs.load import load_program
 from tests.cli.command import torch2triton
@@ -104,3 +106,42 @@ def test_the_command_reports_what_is_drawn():
     assert sum(result["gates"].values()) == 6 - result["accepted"]
     assert 0 < result["trace_divergence"] < 1
     assert result["programs_per_second_per_core"] > 0
+
+
+def test_workers_change_nothing_and_the_report_has_pictures(tmp_path):
+    results = []
+    for workers in ("1", "4"):
+        run = torch2triton(
+            "bench", "programs", "--seeds", "140", "--recheck", "0", "--families",
+            "softmax,elementwise_graph", "--workers", workers, "--format", "json",
+            "--html", str(tmp_path / f"{workers}.html"),
+        )  # fmt: skip
+        assert run.returncode == 1
+        results.append(json.loads(run.stdout))
+        assert results[-1].pop("programs_per_second_per_core") > 0
+        assert set(results[-1].pop("core_seconds")) == {"draw", "gates", "structure"}
+    assert results[0] == results[1]
+    text = (tmp_path / "4.html").read_text()
+    body = text[text.index("<table>") : text.index("</html>")]
+    tree = ET.fromstring(f"<body>{body}</body>")
+    assert len(tree.findall("svg")) >= 5
+    names = [item.text for item in tree.iter("text")]
+    assert {"family:softmax", "float32", "draw"} <= set(names)
+
+
+def test_pictures_are_to_scale():
+    tree = ET.fromstring(bars({"a < b": 50, "c": 100, "none": 0}))
+    widths = [float(item.get("width")) for item in tree.iter("rect")]
+    assert widths[0] == 2 * widths[1]
+    assert widths[2] == 0
+    assert [item.text for item in tree.iter("text")] == ["c", "100", "a < b", "50", "none", "0"]
+    (curve,) = ET.fromstring(line([10, 20, 30])).iter("polyline")
+    points = [tuple(map(float, point.split(","))) for point in curve.get("points").split()]
+    assert points[1][0] - points[0][0] == points[2][0] - points[1][0]
+    assert points[0][1] - points[1][1] == pytest.approx(points[1][1] - points[2][1], abs=0.11)
+
+
+def test_a_report_in_a_folder_that_is_not_there_is_refused_at_once():
+    run = torch2triton("bench", "programs", "--html", "/nowhere/at/all.html")
+    assert run.returncode == 2
+    assert "there is no folder /nowhere/at; create it first" in run.stderr

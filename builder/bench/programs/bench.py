@@ -20,6 +20,7 @@ from builder.errors import OperationFailed
 from builder.pipeline.build import PRELOAD
 from builder.pipeline.messages import Job, Outcome
 from builder.pipeline.supervisor import Supervisor
+from builder.programs.synthesise import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +35,7 @@ POLYMORPHIC = 0.6
 PER_SECOND = 25.0
 
 _STEP = "builder.bench.programs.steps:examine"
-_BATCH = 40
+_BATCH = BLOCK  # programs of one block are drawn one after another
 _LIMITS = Limits(deadline_s=600.0, memory_bytes=6 << 30)
 _VENDI_SAMPLE = 1_000
 _CURVE = 1_000

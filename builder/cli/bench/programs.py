@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from builder.cli import render
 from builder.cli.options import families_option, family_names, workers_option
 from builder.cli.output import EXIT_FAILED, EXIT_OK, Output, with_output
+from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,7 @@ Examples:
   torch2triton bench programs --seeds 500
   torch2triton bench programs --seeds 200 --families layer_norm,rope
   torch2triton bench programs --format json > programs.json
+  torch2triton bench programs --html programs.html
 """
 
 
@@ -33,11 +36,23 @@ Examples:
     help="Of the first seeds, check what passes another way.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Root seed.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the report with pictures to this file, too.",
+)
 @families_option
 @workers_option
 @with_output
 def command(
-    *, seeds: int, recheck: int, seed: int, families: tuple[str, ...], workers: int, output: Output
+    *,
+    seeds: int,
+    recheck: int,
+    seed: int,
+    html: Path | None,
+    families: tuple[str, ...],
+    workers: int,
+    output: Output,
 ) -> int:
     """Measure how valid, different and realistic the programs are that seeds give.
 
@@ -51,10 +66,15 @@ def command(
         measure,
         passes,
     )
+    from builder.bench.programs.pictures import page  # noqa: PLC0415
 
+    if html is not None and not html.absolute().parent.is_dir():
+        raise UsageError(f"--html: there is no folder {html.absolute().parent}; create it first")
     bench = ProgramsBench(seeds, recheck, workers, seed, family_names(families))
     with output.progress(seeds, "programs", "program") as bar:
         result = measure(bench, bar.update)
+    if html is not None:
+        html.write_text(page(result), encoding="utf-8")
     output.result(result, _table(result), quiet=str(result["accepted"]))
     return EXIT_OK if passes(result) else EXIT_FAILED
 
