@@ -61,9 +61,13 @@ def _elements(draft: Draft) -> list[int]:
 
 
 def _extent(draft: Draft, part: str) -> int:
-    """A size that a template names; 1 for what is none, such as a bound or a type."""
-    if part.isdigit():
-        return int(part)
-    role = part.removeprefix("$")
-    value = draft.values.get(role, 1) if part.startswith("$") else 1
+    """A size that a template names, or a product of such; 1 for what is none, such as a type."""
+    factors = [factor.strip() for factor in part.split("*")]
+    return math.prod(_factor(draft, factor) for factor in factors)
+
+
+def _factor(draft: Draft, text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    value = draft.values.get(text.removeprefix("$"), 1) if text.startswith("$") else 1
     return value if isinstance(value, int) else 1

@@ -1,10 +1,12 @@
 """Large programs: declared sizes grow, everything else stays."""
 
+from random import Random
 from statistics import median
 
 import pytest
 
 from builder.programs import synthesise as module
+from builder.programs.draft import Draft
 from builder.programs.families import FAMILIES
 from builder.programs.gates import check
 from builder.programs.load import load_program
@@ -73,3 +75,11 @@ def test_training_pairs_stay_small(monkeypatch):
         text = synthesise(3, index, ("layer_norm",), "training").python_code
         report = check(load_program(text))
         assert report.too_large == ()
+
+
+def test_products_of_sizes_count():
+    draft = Draft(Random(0))
+    draft.size("rows", 24)
+    draft.input("places", "torch.randperm($rows * 3) // 3", "int64")
+    draft.input("codes", "torch.randint(0, 16, (2 * $rows, 5), dtype=torch.uint8)", "uint8")
+    assert input_bytes(draft) == 24 * 3 * 8 + 2 * 24 * 5
