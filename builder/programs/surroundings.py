@@ -87,12 +87,8 @@ def _is_activation(item: Input) -> bool:
 
 def _follow(rng: Random, draft: Draft) -> bool:
     """Operators on the result."""
-    lines = draft.forward_lines
-    returning = [line for line in lines if line.lstrip().startswith("return ")]
-    if not returning or returning != [lines[-1]] or lines[-1].startswith(" "):
-        return False
-    value = lines[-1].removeprefix("return ")
-    if draft.returns != "torch.Tensor" or not _is_one(value) or _NO_FLOAT.search("\n".join(lines)):
+    lines, value = draft.forward_lines, returned_value(draft)
+    if value is None:
         return False
     name = value if value.isidentifier() else draft.spell(("y", "out", "result", "output", "h"))
     lines[-1:] = [] if name == value else [f"{name} = {value}"]
@@ -100,6 +96,18 @@ def _follow(rng: Random, draft: Draft) -> bool:
     steps = [_applied(rng, name, left_out) for _ in range(_count(rng, _MOST))]
     lines += [f"{name} = {step}" for step in steps[:-1]] + [f"return {steps[-1]}"]
     return True
+
+
+def returned_value(draft: Draft) -> str | None:
+    """What ``forward`` returns, if that is one floating tensor, and in its last line."""
+    lines = draft.forward_lines
+    returning = [line for line in lines if line.lstrip().startswith("return ")]
+    if not returning or returning != [lines[-1]] or lines[-1].startswith(" "):
+        return None
+    value = lines[-1].removeprefix("return ")
+    if draft.returns != "torch.Tensor" or not _is_one(value) or _NO_FLOAT.search("\n".join(lines)):
+        return None
+    return value
 
 
 def _is_one(value: str) -> bool:

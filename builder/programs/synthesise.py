@@ -15,6 +15,8 @@ from builder.programs.layouts import vary_layout
 from builder.programs.program import Program
 from builder.programs.render import render
 from builder.programs.rng import item_rng
+from builder.programs.splice import SHARE as SPLICED
+from builder.programs.splice import spliced
 from builder.programs.surroundings import SHARE as SURROUNDED
 from builder.programs.surroundings import surround
 from builder.programs.tiers import LARGE_SHARE, enlarge
@@ -29,6 +31,8 @@ RUN = 8
 those before it have used, which costs that these are drawn first, if the process has not yet.
 """
 
+_SECONDS = 24
+"""Motifs to draw until one may follow another."""
 _MOST_KNOWN = 256
 _KNOWN: dict[tuple[str, int, tuple[int, ...]], Uses] = {}
 """What programs of a family have used, by family, root seed and their indices; saves drawing them
@@ -107,9 +111,8 @@ def draw_program(
     """
     family = FAMILIES[name]
     drawn = _draft(name, root_seed, index, earlier)
-    rng = item_rng(root_seed, index, f"surroundings:{name}")
-    if not family.is_steered and rng.random() < SURROUNDED and surround(rng, drawn):
-        drawn.level = max(drawn.level or family.level, 2)
+    if not family.is_steered:
+        drawn = _with_more(drawn, name, root_seed, index)
     is_large = False
     if drawn.varied and mode == "forward":
         rng = item_rng(root_seed, index, f"tier:{name}")
@@ -126,6 +129,21 @@ def draw_program(
         level=drawn.level or family.level,
         dtypes=tuple(sorted(dtypes)),
     )
+
+
+def _with_more(drawn: Draft, name: str, root_seed: int, index: int) -> Draft:
+    """A motif with a second behind it, or with operators before and after it."""
+    rng = item_rng(root_seed, index, f"splice:{name}")
+    if rng.random() < SPLICED:
+        motifs = [family for family in FAMILIES.values() if not family.is_steered]
+        draws = (rng.choice(motifs).draft(rng) for _ in range(_SECONDS))
+        joined = spliced(drawn, draws)
+        if joined is not None:
+            return joined
+    rng = item_rng(root_seed, index, f"surroundings:{name}")
+    if rng.random() < SURROUNDED and surround(rng, drawn):
+        drawn.level = max(drawn.level or FAMILIES[name].level, 2)
+    return drawn
 
 
 def _draft(name: str, root_seed: int, index: int, earlier: tuple[int, ...]) -> Draft:
