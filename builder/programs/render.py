@@ -33,7 +33,8 @@ def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS, differentiated: b
         differentiated: whether floating inputs require gradients.
     """
     text = _Renderer(draft, variants, differentiated).text()
-    if any(len(line) > _LONG for line in draft.forward_lines):
+    templates = [item.template for item in draft.inputs]
+    if max(map(len, [*draft.forward_lines, "", *(item * 2 for item in templates)])) > _LONG:
         text = black.format_str(text, mode=black.Mode(line_length=LIMIT))
     return text
 

@@ -41,6 +41,8 @@ def families_alone():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthesis, "SURROUNDED", 0.0)
         patch.setattr(synthesis, "LARGE_SHARE", 0.0)
+        patch.setattr(synthesis, "LAYOUTS", 0.0)
+        patch.setattr(synthesis, "SPLICED", 0.0)
         yield
 
 

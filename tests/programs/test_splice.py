@@ -1,6 +1,8 @@
 """Two motifs in one program."""
 
 import ast
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -87,6 +89,20 @@ def test_drawn_motifs_are_spliced_and_pass_the_gates(monkeypatch):
         first, second = (n.name for n in ast.parse(text).body if isinstance(n, ast.ClassDef))
         assert f"= {first}()" in text
         load_program(text, second).make_module()
+
+
+def test_what_is_spliced_and_laid_out_otherwise_is_formatted(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "SPLICED", 1.0)
+    monkeypatch.setattr(module, "LAYOUTS", 1.0)
+    for name in [name for name, family in FAMILIES.items() if not family.is_steered]:
+        (tmp_path / f"{name}.py").write_text(draw_program(name, 3, 1).python_code)
+    for command in (
+        ["format", "--diff", "--isolated", "--line-length=100"],
+        ["check", "--isolated", "--line-length=100", "--select=E,F,I,W,B,PIE"],
+    ):
+        ruff = [sys.executable, "-m", "ruff", *command, tmp_path]
+        done = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_share_of_the_motifs_is_spliced():
