@@ -43,9 +43,11 @@ _USUAL = {
 _UNBOUNDED = {"cosh", "sinh", "exp", "exp2", "expm1", "cube", "square", "squared_relu", "softplus"}
 _KINKED = {
     "relu", "relu6", "hardtanh", "leaky_relu", "positive_part", "abs", "clamp", "clamp_max",
-    "hardsigmoid", "hardswish", "threshold", "hardshrink", "softshrink", "selu", "elu", "celu",
+    "hardsigmoid", "hardswish", "softshrink", "selu", "elu", "celu",
 }  # fmt: skip
 """What they do to numbers of one sign is little or nothing."""
+_JUMPS = {"threshold", "hardshrink", "sign", "round", "floor", "ceil", "trunc", "heaviside"}
+"""What a rounding before them turns into a step is right on either side, and shows nothing."""
 _ONE_SIGN = re.compile(
     r"softmax|sigmoid|loss|square|exp\(|norm|abs|\*\* ?2|var\(|std\(|dist|relu|sum"
 )
@@ -145,6 +147,7 @@ _SINGLE = {
     name: _texts(name)
     for name, operator in OPERATORS.items()
     if operator.theme in ("activation", "unary")
+    and name not in _JUMPS
     and operator.takes in (("float",), ("moderate",))
     and _texts(name)
 }

@@ -1,5 +1,6 @@
 """Operators before and after a motif."""
 
+import re
 from random import Random
 
 import pytest
@@ -62,6 +63,15 @@ def test_nothing_is_put_before_a_decision_or_a_write(line):
         made = draft(line, "return x * scale")
         surround(Random(seed), made)
         assert made.forward_lines[0] == line
+
+
+def test_nothing_that_jumps_is_put_around():
+    for seed in range(200):
+        made = draft("return x * scale")
+        surround(Random(seed), made)
+        assert not re.search(
+            r"threshold|hardshrink|sign\(|round|floor", "".join(made.forward_lines)
+        )
 
 
 def test_inputs_with_a_meaning_are_left_alone():
