@@ -38,7 +38,7 @@ _NUMBERS = {
 _FIELD = re.compile(r"\{(\w+)\}")
 _USUAL = {
     "relu": 12.0, "gelu": 4.0, "silu": 4.0, "sigmoid": 2.0, "tanh": 2.0, "scale": 5.0, "shift": 8.0,
-    "abs": 0.3, "clamp": 0.3, "clamp_max": 0.3,
+    "abs": 0.3, "clamp": 0.3, "clamp_max": 0.3, "softshrink": 0.2,
 }  # fmt: skip
 _UNBOUNDED = {"cosh", "sinh", "exp", "exp2", "expm1", "cube", "square", "squared_relu", "softplus"}
 _KINKED = {
