@@ -83,11 +83,17 @@ def synthesise(
 
 def family_at(root_seed: int, index: int, families: tuple[str, ...] = ()) -> str:
     """The family that the program at ``index`` of a stream is drawn from, see ``synthesise``."""
-    check_families(families)
-    chosen = tuple(sorted(set(families))) or family_names()
-    shares = _shares(chosen, is_named=bool(families))
+    shares = _round(tuple(families))
     block, position = divmod(index, len(shares))
     return _order(root_seed, block, shares)[position]
+
+
+@lru_cache(maxsize=16)
+def _round(families: tuple[str, ...]) -> tuple[str, ...]:
+    """The families of one round, each as often as its share says."""
+    check_families(families)
+    chosen = tuple(sorted(set(families))) or family_names()
+    return _shares(chosen, is_named=bool(families))
 
 
 def _shares(chosen: tuple[str, ...], *, is_named: bool) -> tuple[str, ...]:
