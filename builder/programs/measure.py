@@ -154,7 +154,7 @@ def _real(loaded: LoadedProgram, variant: int | None) -> Cost | None:
     try:
         inputs = copy.deepcopy(loaded.make_inputs(0, variant))
         built = _Built(loaded, loaded.make_module(), inputs, _Meter())
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - the gates construct it again, and tell
         return None
     for tensor in built.held:
         built.meter.hold(tensor)

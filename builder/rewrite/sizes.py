@@ -91,12 +91,18 @@ class SizeNames:
 
     def _check(self, conditions: Sequence[ast.expr]) -> str:
         # Joined as text: ``ast.unparse`` puts the third operand of an ``and`` in parentheses.
-        text = _MOST.sub(r"< 2**31", " and ".join(map(ast.unparse, conditions)))
+        text = _MOST.sub(r"< 2**31", " and ".join(map(_operand, conditions)))
         read = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
         found = ", ".join(f"{{{name}=}}" for name in self._names.values() if name in read)
         test = f"not {text}" if len(conditions) == 1 else f"not ({text})"
         message = f'f"expected {text}, got {found}"'
         return f"if {test}:\n    raise ValueError({message})"
+
+
+def _operand(condition: ast.expr) -> str:
+    """A condition as ``not`` and ``and`` take it."""
+    text = ast.unparse(condition)
+    return f"({text})" if isinstance(condition, ast.BoolOp) else text
 
 
 def _name(expression: str) -> str:

@@ -41,6 +41,22 @@ def test_the_programs_own_names_are_taken_where_they_are_free():
     assert names.reads()[2] == "rows_ = x.shape[0]"
 
 
+@pytest.mark.parametrize(
+    ("guards", "refused", "taken"),
+    [
+        (("_size_0 == 4 or _size_1 == 3",), (5, 2), (5, 3)),
+        (("_size_0 == 4 or _size_1 == 3", "_size_0 >= 2"), (1, 3), (5, 3)),
+        (("_size_0 >= 2", "_size_1 >= 2", "_size_0 == 4 or _size_1 == 3"), (1, 3), (4, 2)),
+    ],
+)
+def test_alternatives_are_one_condition(guards, refused, taken):
+    sizes = Sizes(free=(Size("_size_0", "x", 2, 0), Size("_size_1", "x", 2, 1)), guards=guards)
+    code = "\n".join(SizeNames(sizes, ()).checks())
+    exec(code, dict(zip(("x_size0", "x_size1"), taken, strict=True)))
+    with pytest.raises(ValueError, match="expected"):
+        exec(code, dict(zip(("x_size0", "x_size1"), refused, strict=True)))
+
+
 def test_each_guard_is_a_check_that_says_what_it_found():
     code = "\n".join(SizeNames(SIZES, ()).checks())
     exec(code, {"x_size0": 2, "options_bias_0_size0": 7})

@@ -15,8 +15,8 @@ _NAMED_VALUE = re.compile(r"\b(\w+)=\{\1!r\}")
 """What becomes of ``{n=}`` on its way through a syntax tree."""
 _MESSAGE = re.compile(r'( +)(f"expected .*, )(got .*")')
 _CONDITIONS = re.compile(r" +if not \(.+ and .+\):")
-_ENCLOSED = re.compile(r"(?<= and )\(([^()]+ [<>=!]+ [^()]+)\)")
-"""A third operand of ``and``, which ``ast.unparse`` puts in parentheses."""
+_ENCLOSED = re.compile(r"(?<= and )\(((?:(?! or )[^()])+ [<>=!]+ (?:(?! or )[^()])+)\)")
+"""A third operand of ``and``, a comparison, which ``ast.unparse`` puts in parentheses."""
 _MODE = black.Mode(line_length=WIDTH, target_versions={black.TargetVersion.PY310})
 
 

@@ -80,3 +80,11 @@ def test_a_message_too_long_for_a_line_is_two_strings():
         scope["check"](2, 3, 0)
     assert str(raised.value).endswith("hidden_size=0")
     assert "if not (batch_size >= 1 and sequence_length >= 1 and hidden_size >= 1):" in text
+
+
+def test_alternatives_keep_their_parentheses():
+    text = laid_out(
+        "def check(a, b, c):\n    if not (a >= 1 and (b >= 2) and (b == 4 or c == 3)):\n"
+        "        raise ValueError\n"
+    )
+    assert "if not (a >= 1 and b >= 2 and (b == 4 or c == 3)):" in text
