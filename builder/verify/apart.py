@@ -3,17 +3,20 @@
 Libraries round once; a compiler that writes the operation itself may round in between, computes
 interpolation weights or variances by another formula, and divides by a constant as a product.
 What is added up at an index has no order, so here another is taken: draws may alternate, and sums
-in their order be too good.
+in their order be too good.  Libraries also add up with more care than a kernel, in trees; here sums
+and products go from block to block, as a kernel's loop does.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from builder.verify.allowed import names
+from builder.verify.floors import WIDE
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.rules import is_random, name_of
 from builder.verify.seams import (
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 ADDED_PRODUCTS = names("addmm addmv addbmm baddbmm")
+BLOCK = 32
+"""Elements that are added at once, at least."""
+MOST_BLOCKS = 256
+MOST_PRODUCTS = 16
 SILENT_WRITES = names("native_batch_norm")
 """Operations that update running statistics, which their schemas do not say."""
 
@@ -36,6 +43,8 @@ SILENT_WRITES = names("native_batch_norm")
 def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     """The operation as several, each rounded to its type; None if it is not known as such."""
     name = name_of(func)
+    if name in _IN_BLOCKS and args[0].dtype in WIDE:
+        return partial(_IN_BLOCKS[name], func)
     if name.rstrip("_") == "index_add":
         return partial(_index_add_shuffled, func)
     if name.rstrip("_") == "scatter_add":
@@ -58,15 +67,16 @@ def _aliases(func: Any) -> list[Any]:
 
 def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What the parts give, if it is the kind of result that the operation gives."""
-    whole = func(*args, **kwargs)
+    spared = args
     if name_of(func) in SILENT_WRITES:
-        args = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
+        spared = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
+    whole = func(*spared, **kwargs)
     try:
-        with _Reciprocals():
+        with _Apart():
             found = parts(*args, **kwargs)
     except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:
         let_memory_failures_pass(error)
-        return whole
+        return func(*args, **kwargs) if spared is not args else whole
     pairs = list(zip(tree_flatten(found)[0], tree_flatten(whole)[0], strict=False))
     alike = all(
         isinstance(a, Tensor) and isinstance(b, Tensor) and (a.dtype, a.shape) == (b.dtype, b.shape)
@@ -76,15 +86,14 @@ def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any)
     return found if alike and same_count else whole
 
 
-class _Reciprocals(TorchDispatchMode):
-    """Divides by constants as a compiler does."""
+class _Apart(TorchDispatchMode):
+    """Takes apart what an operation was taken apart into."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if _is_by_constant(func, args):
-            return _by_reciprocal(func, *args, **kwargs or {})
-        return func(*args, **kwargs or {})
+        parts = None if func.is_view else taken_apart(func, args)
+        return (parts or func)(*args, **kwargs or {})
 
 
 def _is_by_constant(func: Any, args: tuple[Any, ...]) -> bool:
@@ -110,8 +119,52 @@ def _convolution_apart(func: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest
 def _addmm_apart(
     func: Any, added: Tensor, *factors: Tensor, beta: float = 1, alpha: float = 1
 ) -> Tensor:
-    product: Tensor = func(added, *factors, beta=0, alpha=alpha)
+    plain = _PLAIN_PRODUCTS.get(name_of(func))
+    if plain is not None and added.dtype in WIDE:
+        product = _product_in_blocks(plain, *factors) * alpha
+    else:
+        product = func(added, *factors, beta=0, alpha=alpha)
     return product + added * beta
+
+
+def _product_in_blocks(func: Any, left: Tensor, right: Tensor) -> Tensor:
+    """``mm`` or ``bmm``."""
+    size = _block(left.shape[-1], MOST_PRODUCTS)
+    parts = zip(left.split(size, -1), right.split(size, -2), strict=True)
+    total: Tensor = func(*next(parts))
+    for part in parts:
+        total += func(*part)
+    return total
+
+
+def _sum_in_blocks(func: Any, x: Tensor, dims: Any = None, *rest: Any, **kwargs: Any) -> Tensor:
+    """``sum`` or ``mean``."""
+    whole: Tensor = func(x, *([] if dims is None and not rest else [dims, *rest]), **kwargs)
+    summed = sorted({dim % x.dim() for dim in dims or range(x.dim())}) if x.dim() else []
+    count = math.prod(x.shape[dim] for dim in summed)
+    if whole.dtype != x.dtype or count < 2 * BLOCK or not x.numel():
+        return whole
+    kept = [dim for dim in range(x.dim()) if dim not in summed]
+    first, *others = x.permute(*kept, *summed).reshape(-1, count).split(_block(count), 1)
+    total = first.clone()
+    for part in others:
+        total[:, : part.shape[1]] += part
+    result = total.sum(1).reshape(whole.shape)
+    return result / count if name_of(func) == "mean" else result
+
+
+def _block(count: int, most: int = MOST_BLOCKS) -> int:
+    """How many elements are added up at once."""
+    return max(BLOCK, math.ceil(count / most))
+
+
+_PLAIN_PRODUCTS = {"addmm": torch.ops.aten.mm.default, "baddbmm": torch.ops.aten.bmm.default}
+_IN_BLOCKS: dict[str, Callable[..., Tensor]] = {
+    "sum": _sum_in_blocks,
+    "mean": _sum_in_blocks,
+    "mm": _product_in_blocks,
+    "bmm": _product_in_blocks,
+}
 
 
 def _index_add_shuffled(

@@ -44,23 +44,39 @@ def compare(
         noise: the largest error of eager that does not drown the result.
     """
     if not is_float(actual.dtype):
-        return _compare_discrete(actual, expected, answers, dot_precision)
+        is_last = noise >= ILL_CONDITIONED
+        return _compare_discrete(actual, expected, answers, dot_precision, is_last=is_last)
     lowest = floor(expected.history, dot_precision)
     comparison = FloatComparison(actual, expected, lowest, noise)
     return comparison.outcome(answers, samples)
 
 
 def _compare_discrete(
-    actual: Tensor, expected: Expected, answers: Iterable[Expected], dot_precision: str
+    actual: Tensor,
+    expected: Expected,
+    answers: Iterable[Expected],
+    dot_precision: str,
+    *,
+    is_last: bool,
 ) -> Outcome:
+    """The rule for discrete values.
+
+    Where each that agrees with no answer differs from answer to answer, the input set shows
+    nothing, unless it is the last.
+    """
     wrong = actual != expected.eager
     if not bool(wrong.any()) or _points_at_equals(actual, expected, dot_precision):
         return Outcome(None, "", 0.0, 0.0, 0.0)
+    restless = torch.zeros_like(wrong)
     for other in answers if expected.history.decided else ():
         if other.eager.shape == actual.shape:
+            restless |= (other.eager != expected.eager) | (other.reference != expected.eager)
             wrong &= (actual != other.eager) & (actual != other.reference)
         if not bool(wrong.any()):
             return Outcome(None, "", 0.0, 0.0, 0.0)
+    if not is_last and not bool((wrong & ~restless).any()):
+        message = "too many decisions hang on rounding"
+        return Outcome("ill_conditioned", message, 0.0, 0.0, 0.0, wrong)
     at = place(int(wrong.flatten().int().argmax()), actual)
     message = (
         f"{int(wrong.sum())} of {wrong.numel()} discrete elements differ; at {at} Triton gives "

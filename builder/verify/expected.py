@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
+EAGER_FACTOR = 2.0
+VISIBLE = 2.0**-8
+"""An error, in the norm of ``norm``, that no rounding to float32 explains."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -29,6 +33,8 @@ class Expected:
         ties: set for indices whose order among ties is open.
         moved: the largest epsilon by which an input of this run was moved, 0 if none was.
         as_written: casts round in the reference.
+        is_blurred: each result of the run, narrow ones too, was moved by an ulp: it says what an
+            element may be off by, and nothing of how good eager is.
     """
 
     eager: Tensor
@@ -37,6 +43,7 @@ class Expected:
     ties: Ties | None = None
     moved: float = 0.0
     as_written: bool = True
+    is_blurred: bool = False
 
     @cached_property
     def yardstick(self) -> Yardstick:
@@ -47,6 +54,16 @@ class Expected:
     def eager_errors(self) -> Errors:
         """How far eager is from the reference."""
         return self.yardstick.errors(self.eager)
+
+    def share_apart(self, other: Expected) -> float:
+        """The share of elements in which another answer is quite another."""
+        if other.eager.shape != self.eager.shape or not self.eager.numel():
+            return 0.0
+        if not is_float(self.eager.dtype):
+            return float((other.eager != self.eager).float().mean())
+        allowed = max(EAGER_FACTOR * self.eager_errors.worst, VISIBLE)
+        away = self.yardstick.errors(other.reference).values
+        return float((away > allowed).float().mean())
 
     def roundings(self, actual: Tensor) -> dict[str, float]:
         """How a result's elements are rounded, see ``drift``."""

@@ -17,15 +17,22 @@ and of their quantiles, is eager's; and an element passes that is at most ``REAC
 far from the reference as one of those moves shifts the reference there: the moves round once, at
 the inputs, where a computation rounds at every step. (Of the shift by an ulp of a narrower type
 than the program computes in, the part counts that the finer type's ulp would make.)  Such elements
-count in no quantile either.
+count in no quantile either.  Of very few elements that are still beyond, each may be as far off as
+some roundings to the narrow types of the program take eager there: which roundings are lost to
+cancellation is a matter of luck.
+
+Behind decisions, a value must agree with an answer.  Where most of those that agree with none are
+*restless*, that is, shift from answer to answer, too many decisions hang on rounding for a list of
+answers to name them all: the input set is replaced if it can be, else such values, if they are
+few, may be as far off as the answers are.
 
 Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
-twice as far off as eager is there or as one ulp of an input moves the reference there.  If the
-bulk, too, is far off, the output is rounding noise and shows nothing: the input set is replaced if
-it can be.
+twice as far off as eager is there or as one ulp of an input moves the reference there, unless eager
+has as many such elements, and as far off.  If the bulk, too, is far off, the output is rounding
+noise and shows nothing: the input set is replaced if it can be.
 """
 
 from __future__ import annotations
@@ -37,7 +44,7 @@ import torch
 
 from builder.verify.bits import bits_equal
 from builder.verify.drift import OFTEN, can_drift, floor_of, message
-from builder.verify.expected import Expected, Outcome, is_float
+from builder.verify.expected import EAGER_FACTOR, Expected, Outcome, is_float
 from builder.verify.floors import Operation, epsilon, is_wide, median_floor
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
 
@@ -48,10 +55,11 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-EAGER_FACTOR = 2.0
 REACH_FACTOR = 4.0
 NEAR = 64.0
-HARDLY_ANY = 1.0 / 1024.0
+HARDLY_ANY = 1.0 / 512.0
+MOSTLY = 15.0 / 16.0
+FEW_RESTLESS = 1.0 / 32.0
 BLURRED = 8.0
 """Epsilons that eager may be off by, on one element, and still show how elements are rounded."""
 ILL_CONDITIONED = 0.25
@@ -125,6 +133,8 @@ class FloatComparison:
         self.eager = [expected.eager_errors]
         self.is_inflated = expected.eager_errors.worst > ILL_CONDITIONED
         self.reach: Tensor | None = None
+        self.blur: Tensor | None = None
+        self.unrest: Tensor | None = None
         self.excess = 1.0
         self.wrong_share = 1.0
         self._set_tolerance()
@@ -160,6 +170,9 @@ class FloatComparison:
         if not sample.as_written:
             self.uncast.append(sample)
             return
+        if sample.is_blurred:
+            self.blur = _farther(self.blur, gaps(sample.eager, sample.reference))
+            return
         self.samples.append(sample)
         self.eager.append(sample.eager_errors)
         self._set_tolerance()
@@ -168,7 +181,7 @@ class FloatComparison:
         shift = gaps(sample.reference, self.reference) * self._share_of_move(sample)
         if self.is_inflated:
             shift = torch.maximum(shift, gaps(sample.eager, sample.reference))
-        self.reach = shift if self.reach is None else torch.maximum(self.reach, shift)
+        self.reach = _farther(self.reach, shift)
 
     def _share_of_move(self, other: Expected) -> float:
         """What of a move's shift one rounding of the computation explains.
@@ -188,10 +201,19 @@ class FloatComparison:
             beyond = errors.values > self.tolerance
             beyond |= wrong_non_finite(self.actual, self.reference)
             wrong = self._unexplained(beyond, answers) if bool(beyond.any()) else beyond
-            if bool(wrong.any()):
+            if bool(wrong.any()) and self._are_restless(wrong):
+                if self.noise < ILL_CONDITIONED:
+                    message = "too many decisions hang on rounding"
+                    return self._result(self.errors, "ill_conditioned", message)
+                if int(wrong.sum()) <= FEW_RESTLESS * wrong.numel():
+                    wrong = wrong & ~self._is_as_restless()
+            if bool(wrong.any()) and not self._is_tail(wrong):
                 return self._wrong(wrong)
             errors = errors.without(beyond)
-        return self._spread(errors) or self._drift(errors) or self._result(errors, None, "")
+        spread = self._spread(errors)
+        if spread is not None and self.expected.history.decided:
+            spread = self._spread(self._without_restless(errors, answers))
+        return spread or self._drift(errors) or self._result(errors, None, "")
 
     def _result(
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
@@ -203,15 +225,19 @@ class FloatComparison:
         gap = gaps(self.actual, self.reference)
         if self.reach is not None:
             wrong = wrong & ~self._is_in_reach()
+        if self.blur is not None and int(wrong.sum()) <= HARDLY_ANY * wrong.numel():
+            wrong = wrong & ~_within(gap, REACH_FACTOR * self.blur)
         decided = self.expected.history.decided
         if not bool(wrong.any()) or not (decided or self.is_inflated):
             return wrong
+        self.unrest = None
         reach = gaps(self.expected.eager, self.reference)
         for other in answers:
             if other.eager.shape != self.actual.shape:
                 continue
             if decided:
                 wrong = wrong & ~self._agrees(other)
+                self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
             else:
                 shift = gaps(other.reference, self.reference) * self._share_of_move(other)
                 reach = torch.maximum(reach, shift)
@@ -225,6 +251,37 @@ class FloatComparison:
         assert self.reach is not None
         factor = EAGER_FACTOR if self.is_inflated else REACH_FACTOR
         return _within(gaps(self.actual, self.reference), factor * self.reach)
+
+    def _is_tail(self, wrong: Tensor) -> bool:
+        """Whether eager, inflated, has as many elements beyond what is allowed, and as far off."""
+        if not self.is_inflated or bool(wrong_non_finite(self.actual, self.reference).any()):
+            return False
+        ours = self.errors.values[wrong]
+        return any(
+            float(ours.max()) <= theirs.worst
+            and ours.numel() <= int((theirs.values > self.tolerance).sum())
+            for theirs in self.eager
+        )
+
+    def _are_restless(self, wrong: Tensor) -> bool:
+        """Whether most of the wrong elements shift, from answer to answer, by more than allowed."""
+        if self.unrest is None:
+            return False
+        allowed = self.tolerance * (self.reference.abs() + self.expected.yardstick.scale)
+        restless = wrong & ((self.unrest > allowed) | ~torch.isfinite(self.unrest))
+        return int(restless.sum()) >= MOSTLY * int(wrong.sum())
+
+    def _without_restless(self, errors: Errors, answers: Iterable[Expected]) -> Errors:
+        """The errors of elements that do not follow decisions made elsewhere, as of a mean."""
+        for other in answers:
+            if other.eager.shape == self.actual.shape:
+                self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
+        return errors if self.unrest is None else errors.without(self._is_as_restless())
+
+    def _is_as_restless(self) -> Tensor:
+        """Elements no further off than answers are."""
+        assert self.unrest is not None
+        return _within(gaps(self.actual, self.reference), EAGER_FACTOR * self.unrest)
 
     def _agrees(self, other: Expected) -> Tensor:
         """Elements within the tolerance of another answer, on the first answer's scale."""
@@ -302,6 +359,10 @@ class FloatComparison:
         )
         kind = "wrong_non_finite" if bool(non_finite.any()) else "wrong_values"
         return self._result(self.errors, kind, message, wrong)
+
+
+def _farther(first: Tensor | None, second: Tensor) -> Tensor:
+    return second if first is None else torch.maximum(first, second)
 
 
 def _within(gap: Tensor, reach: Tensor) -> Tensor:

@@ -77,11 +77,13 @@ class History:
         operation: the coarsest operation class.
         decided: a comparison, an index or a rounding to integers of numbers that eager had rounded
             lies behind it.
+        is_rounded: an operation behind it gave what its type cannot hold.
     """
 
     rounding: torch.dtype | None = None
     operation: Operation = Operation.EXACT
     decided: bool = False
+    is_rounded: bool = False
 
     def joined(self, other: History) -> History:
         """The history of a value that both lie behind."""
@@ -89,6 +91,7 @@ class History:
             coarser(self.rounding, other.rounding),
             max(self.operation, other.operation),
             self.decided or other.decided,
+            self.is_rounded or other.is_rounded,
         )
 
 

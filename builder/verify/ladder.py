@@ -23,7 +23,7 @@ from builder.verify.modules import (
     summary,
     triton_module,
 )
-from builder.verify.preparation import Prepared, Question, prepare
+from builder.verify.preparation import Prepared, prepare
 from builder.verify.protocol import check_protocol
 from builder.verify.randomness import check_takes_seed
 from builder.verify.runner import Run, run_triton
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from builder.execute import Launch
     from builder.verify.compile import Compilation
     from builder.verify.findings import Shapes
+    from builder.verify.question import Question
 
 
 def verify(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from builder.verify.draws import derived_seed
+from builder.verify.drift import NARROW
 from builder.verify.floors import WIDE
 
 Tensor = torch.Tensor
@@ -47,26 +48,36 @@ class Jitter:
 
     Args:
         seed: of the moves.
+        narrow: moves narrow types, too, which is more than rounding to them does.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, narrow: bool = False) -> None:
+        self._types = WIDE + NARROW if narrow else WIDE
         self._generator = torch.Generator().manual_seed(derived_seed(seed, "jitter"))
 
-    def move(self, tensor: Tensor) -> None:
-        """Moves a result in place; narrow types, which are rounded coarsely anyhow, are let be."""
-        if tensor.dtype not in WIDE or not tensor.numel():
+    def move(self, tensor: Tensor, *, keeps_integers: bool = False) -> None:
+        """Moves a result in place; of narrow types, rounded coarsely anyhow, only if so asked.
+
+        Args:
+            tensor: the result.
+            keeps_integers: integers are exact, and stay.
+        """
+        if tensor.dtype not in self._types or not tensor.numel():
             return
         if any(n > 1 and s == 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)):
             return
         with torch.no_grad():
-            tensor.copy_(_moved(tensor.detach(), _AT_RANDOM, self._generator))
+            moved = _moved(tensor.detach(), _AT_RANDOM, self._generator)
+            if keeps_integers:
+                moved = torch.where(tensor == tensor.round(), tensor, moved)
+            tensor.copy_(moved)
 
 
 def _moved(tensor: Tensor, pattern: int, generator: torch.Generator) -> Tensor:
     integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    bits = tensor.contiguous().view(integer[tensor.element_size()])
-    steps = torch.randint(0, 2, bits.shape, generator=generator) * 2 - 1
-    steps = torch.full_like(steps, 1 - 2 * pattern) if pattern < _AT_RANDOM else steps
-    moved = (bits + steps.to(bits.dtype)).view(tensor.dtype)
-    usable = (tensor != 0) & torch.isfinite(tensor) & torch.isfinite(moved)
-    return torch.where(usable, moved, tensor)
+    steps = torch.full(tensor.shape, 1 - 2 * pattern, dtype=torch.int8)
+    if pattern >= _AT_RANDOM:
+        steps.random_(0, 2, generator=generator).mul_(2).sub_(1)
+    steps.masked_fill_((tensor == 0) | ~torch.isfinite(tensor), 0)
+    moved = (tensor.contiguous().view(integer[tensor.element_size()]) + steps).view(tensor.dtype)
+    return torch.where(torch.isfinite(moved), moved, tensor)

@@ -6,8 +6,7 @@ It depends on the program alone, so many Triton texts can be judged by one prepa
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,7 +15,6 @@ from builder.config import DRAWS
 from builder.errors import Rejected, UsageError, VerificationRejected
 from builder.programs.load import LoadedProgram, load_program
 from builder.programs.value_gates import check_dependence
-from builder.verify.bits import all_finite
 from builder.verify.costs import Costs
 from builder.verify.declared import DeclaredIntegers, put_ends
 from builder.verify.domain import Domain, domains
@@ -28,22 +26,15 @@ from builder.verify.draws import (
     has_gentle,
     reshape_inputs,
 )
-from builder.verify.expected import is_float
-from builder.verify.floats import ILL_CONDITIONED, shows_nothing, usable
+from builder.verify.floats import shows_nothing
 from builder.verify.gradients import Upstream, upstream_of
 from builder.verify.memory import let_memory_failures_pass
-from builder.verify.missing import with_missing
-from builder.verify.modules import original_module, own_default_dtype, summary
+from builder.verify.modules import original_module, own_default_dtype
+from builder.verify.question import Question, asked, check_decisions, filled, is_finite, run_program
 from builder.verify.randomness import check_randomness
 from builder.verify.runner import (
     Case,
     Original,
-    Reruns,
-    Run,
-    eager_samples,
-    held_tensors,
-    other_answers,
-    run_original,
 )
 from builder.verify.shapes import OtherShape, other_shapes
 from builder.verify.state import reshape_state
@@ -51,50 +42,16 @@ from builder.verify.structure import cloned, tensors_in
 from builder.verify.vanishing import vanishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from builder.verify.declared import Bounds
-    from builder.verify.floors import History
 
-_Found = TypeVar("_Found")
 Attempt = Strength | None
 Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 PLAIN: tuple[Attempt, ...] = (None, None)
 OF_OTHERS = ("sparse", "large", "mixed", "large")
 """The distributions of shapes that no input set has: ones, the largest, odd ones, odd again."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """One input set with the program's answer.
-
-    Attributes:
-        case: module and inputs, never run themselves.
-        original: the program's run and its reference.
-        before: inputs, parameters and buffers by name, before either run.
-        answers: other right answers, computed as they are asked for.
-        samples: other samples of eager's rounding, likewise.
-        replaced: input sets thrown away before this one.
-        plain: the inputs are as drawn.
-    """
-
-    case: Case
-    original: Original
-    before: dict[str, torch.Tensor]
-    answers: Reruns
-    samples: Reruns
-    replaced: int
-    plain: bool
-
-    @property
-    def replaceable(self) -> bool:
-        """Whether a milder input set can take its place."""
-        return not self.plain
-
-    def noise(self, history: History) -> float:
-        """The largest error of eager that does not drown a value, see ``floats``."""
-        return ILL_CONDITIONED if self.plain else usable(history)
 
 
 def prepare(
@@ -304,7 +261,10 @@ class Prepared:
                     check_dependence(self.program, self.base)
                 if original.random_calls:
                     check_randomness(case, original, must_be_seen=self.must_depend)
-            return _asked(case, original, costs)
+            question = asked(case, original, costs)
+            if self.must_depend:
+                check_decisions(question)
+            return question
         return self._attempted(draw, variant, costs, first_attempt)
 
     def _attempted(self, draw: int, variant: Shape, costs: Costs, first_attempt: int) -> Question:
@@ -315,7 +275,7 @@ class Prepared:
         for attempt in range(first_attempt, len(attempts)):
             case = self._case(draw, variant, attempt, attempts, first)
             try:
-                case = _with_missing(case, costs)
+                case = filled(case, costs)
                 original = run_program(case, costs)
             except Rejected as error:
                 let_memory_failures_pass(error)
@@ -323,7 +283,7 @@ class Prepared:
             plain = not draw or attempts[attempt] is None
             sharp = attempts[attempt] is Strength.FULL and attempts[attempt + 1] is Strength.GENTLE
             if self._is_usable(original, plain=plain, sharp=sharp):
-                return _asked(case, original, costs, attempt, plain=plain)
+                return asked(case, original, costs, attempt, plain=plain)
         message = f"eager is finite and near float64 on none of {len(attempts)} input sets"
         raise VerificationRejected("no_usable_draw", message)
 
@@ -401,55 +361,3 @@ def _put_ends(
         bounds = declared.free_bounds(tensor)
         if bounds is not None and not domain.has_two:
             put_ends(tensor, bounds, derived_seed(seed, "ends", place))
-
-
-def _asked(
-    case: Case,
-    original: Original,
-    costs: Costs,
-    replaced: int = 0,
-    *,
-    plain: bool = True,
-) -> Question:
-    return Question(
-        case,
-        original,
-        held_tensors(case.module, case.inputs),
-        other_answers(case, costs),
-        eager_samples(case, costs),
-        replaced,
-        plain,
-    )
-
-
-def run_program(case: Case, costs: Costs) -> Original:
-    """Runs the program on a case.
-
-    Raises:
-        VerificationRejected: ``program_error``, ``unknown_random`` or ``random_generator``.
-    """
-    return _in_program(run_original, case, costs)
-
-
-def _with_missing(case: Case, costs: Costs) -> Case:
-    """See ``with_missing``; raises what ``run_program`` raises."""
-    return _in_program(with_missing, case, costs)
-
-
-def _in_program(function: Callable[[Case], _Found], case: Case, costs: Costs) -> _Found:
-    try:
-        with costs.of("reference"):
-            return function(case)
-    except Rejected:
-        raise
-    except Exception as error:
-        let_memory_failures_pass(error)
-        message = f"the program fails: {summary(error)}"
-        raise VerificationRejected("program_error", message) from error
-
-
-def is_finite(run: Run) -> bool:
-    """Whether all floating outputs and gradients are finite."""
-    leaves = [leaf for leaf in run.leaves if isinstance(leaf, torch.Tensor)]
-    leaves += run.gradients.tensors.values()
-    return all(all_finite(leaf) for leaf in leaves if is_float(leaf.dtype))

@@ -223,7 +223,7 @@ class Reference(TorchDispatchMode):
         wanted = any(self._shadowed(tensor.dtype) for tensor in touched)
         results = self._run_twin(call, twins, out) if wanted and twins is not None else None
         self._store(call, results, out)
-        self._write_histories(call, before, twins)
+        self._write_histories(call, before)
         self._note_ties(call, twins, out)
 
     def _run_twin(self, call: Call, twins: list[Any], out: Any) -> Any:
@@ -273,20 +273,31 @@ class Reference(TorchDispatchMode):
             if usable is not None and shadow.values is not None:
                 self._view(shadow, leaf).copy_(usable)
 
-    def _write_histories(
-        self, call: Call, before: Sequence[History], twins: list[Any] | None
-    ) -> None:
+    def _write_histories(self, call: Call, before: Sequence[History]) -> None:
         behind = History()
         for history in before:
             behind = behind.joined(history)
         for tensor in call.results + call.changed:
             shadow = self._shadow(tensor)
             own = rules.own_history(call.func, tensor, call.tensors)
-            if own.decided and _is_exact(call, twins):
+            if own.decided and not behind.is_rounded:
                 own = replace(own, decided=False)  # no rounding flips it
+            if not behind.is_rounded and own.operation is not Operation.EXACT:
+                own = replace(own, is_rounded=not self._is_exact(tensor))
             shadow.history = behind.joined(own)
             if self.jitter is not None and own.operation is not Operation.EXACT:
-                self.jitter.move(tensor)
+                self._move(call.func, tensor, behind)
+
+    def _is_exact(self, tensor: Tensor) -> bool:
+        """Whether eager's result is the reference, bit for bit."""
+        return torch.equal(rules.widened(tensor), self._view(self._shadow(tensor), tensor))
+
+    def _move(self, func: Any, tensor: Tensor, behind: History) -> None:
+        """Moves a result where it rounds: neither what a decision rounded to integers nor sums."""
+        assert self.jitter is not None
+        if rules.rounds(func):
+            keeps_integers = behind.decided and rules.keeps_integers(func)
+            self.jitter.move(tensor, keeps_integers=keeps_integers)
 
     def _note_ties(self, call: Call, twins: list[Any] | None, out: Any) -> None:
         args, kwargs = tree_unflatten(call.flat, call.spec)
@@ -302,18 +313,6 @@ class Reference(TorchDispatchMode):
         for leaf in tree_flatten(out)[0]:
             if isinstance(leaf, Tensor):
                 self._shadow(leaf)
-
-
-def _is_exact(call: Call, twins: list[Any] | None) -> bool:
-    """Whether eager's floating arguments are the reference's, bit for bit."""
-    if twins is None or call.changed:
-        return False
-    pairs = [
-        (value, twin)
-        for value, twin in zip(call.flat, twins, strict=True)
-        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
-    ]
-    return all(torch.equal(rules.widened(value), twin) for value, twin in pairs)
 
 
 def _address(tensor: Tensor) -> int:

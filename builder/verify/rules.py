@@ -36,6 +36,10 @@ DISCONTINUOUS = names(
 MOST_NUDGED = 2.0**-10
 DECISIONS = frozenset({"ceil", "floor", "round", "trunc", "gt", "ge", "lt", "le"})
 KINKS: dict[str, tuple[int, Callable[[tuple[Any, ...]], tuple[float, ...]]]] = {
+    "threshold": (0, lambda args: (args[1],)),
+    "hardshrink": (0, lambda args: (-args[1], args[1]) if len(args) > 1 else (-0.5, 0.5)),
+    "copysign": (1, lambda _: (0.0,)),
+    "atan2": (0, lambda _: (0.0,)),
     "threshold_backward": (1, lambda args: (args[2],)),
     "leaky_relu_backward": (1, lambda _: (0.0,)),
     "rrelu_with_noise_backward": (1, lambda _: (0.0,)),
@@ -47,9 +51,15 @@ KINKS: dict[str, tuple[int, Callable[[tuple[Any, ...]], tuple[float, ...]]]] = {
     "hardshrink_backward": (1, lambda args: (-args[2], args[2])),
     "softshrink_backward": (1, lambda args: (-args[2], args[2])),
 }
-"""Derivatives that jump: which operand decides, and where, by the operation's arguments (torch's
-``tools/autograd/derivatives.yaml`` and ``aten/src/ATen/native/Activation.cpp``)."""
-SAWTOOTH = frozenset({"fmod", "remainder"})
+"""What jumps, derivatives most of all: which operand decides, and where, by the operation's
+arguments (torch's ``tools/autograd/derivatives.yaml`` and
+``aten/src/ATen/native/Activation.cpp``)."""
+WHOLE = names(
+    "abs add addmm amax amin bmm clamp clamp_max clamp_min cumsum maximum minimum mm mul neg relu "
+    "rsub sub sum where"
+)
+"""What gives integers for integers, and is exact for them."""
+SAWTOOTH = frozenset({"fmod", "remainder", "frac"})
 UNWRITTEN = names("empty empty_like empty_permuted empty_strided new_empty new_empty_strided")
 UNDEFINED = UNWRITTEN | frozenset({"resize_", "set_", "nextafter", "frexp"})
 MOVES = names(
@@ -143,7 +153,7 @@ def twin_rule(
         return _cast if rounds and source.dtype != out.dtype else _plain
     if follow and name in SAWTOOTH:
         return _sawtooth
-    if follow and name in KINKS:
+    if follow and name_of(func) in KINKS:
         return partial(_on_eager_side, args)
     if follow and (name in DISCONTINUOUS or _has_rounding_mode(func)):
         return None
@@ -200,6 +210,16 @@ def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
     return History(result.dtype, _operation(func, name, inputs), decided)
 
 
+def rounds(func: Any) -> bool:
+    """Whether an operation may round to its type; what rounds to integers does not."""
+    return base_name(func) not in DISCONTINUOUS and not _has_rounding_mode(func)
+
+
+def keeps_integers(func: Any) -> bool:
+    """Whether an operation is exact for integers, and gives some."""
+    return base_name(func) in WHOLE
+
+
 def open_ties(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
     """Along which dimension an operation sorts, if it leaves the order of ties open."""
     if name_of(func) not in TIES_ARE_OPEN:
@@ -252,7 +272,7 @@ def _cast(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) ->
 
 def _sawtooth(func: Any, args: tuple[Any, ...], _kwargs: dict[str, Any], out: Any) -> Any:
     """A remainder by the quotient that eager found: continuous where the remainder jumps."""
-    dividend, divisor = args[0], args[1]
+    dividend, divisor = args[0], args[1] if len(args) > 1 else 1.0
     quotient = torch.round((dividend - widened(out)) / divisor)
     result = dividend - quotient * divisor
     return dividend.copy_(result) if name_of(func).endswith("_") else result
@@ -265,8 +285,10 @@ def _on_eager_side(
     kwargs: dict[str, Any],
     out: Any,
 ) -> Any:
-    """A derivative with kinks, on that side of each on which eager was."""
+    """What has kinks, on that side of each on which eager was."""
     place, kinks = KINKS[name_of(func)]
+    if not isinstance(own[place], Tensor):
+        return _plain(func, args, kwargs, out)
     eager, operand = widened(own[place]), args[place]
     for kink in kinks(own):
         other = ((operand > kink) != (eager > kink)) | ((operand < kink) != (eager < kink))

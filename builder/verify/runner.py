@@ -45,6 +45,7 @@ PERTURBATIONS = 24
 NUDGES = (4.0, -4.0)
 SAMPLES = 9
 JITTERS = 4
+OTHER_JITTERS = range(JITTERS, 2 * JITTERS)
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class Plan:
         casts_round: see ``Reference``.
         pattern: moves inputs and state by one ulp.
         jitter: moves what operations give by one ulp, at random.
+        is_blurred: of narrow types, too.
         changed: see ``RandomCalls``.
     """
 
@@ -154,6 +156,7 @@ class Plan:
     casts_round: bool = True
     pattern: int | None = None
     jitter: int | None = None
+    is_blurred: bool = False
     changed: tuple[int, int] | None = None
 
 
@@ -188,7 +191,7 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
         taken_apart=plan.taken_apart,
         nudge=plan.nudge,
         casts_round=plan.casts_round,
-        jitter=None if plan.jitter is None else Jitter(derived_seed(case.seed, plan.jitter)),
+        jitter=_jitter(plan, case.seed),
     )
     calls = RandomCalls(case.random_seed, changed=plan.changed)
     differentiated = torch.set_grad_enabled(case.upstream is not None)
@@ -207,11 +210,18 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
             reference.ties.get(tensor.untyped_storage().data_ptr()),
             moved,
             plan.casts_round,
+            plan.is_blurred,
         )
         for name, tensor in run.values.items()
     }
     has_ties = any(ties.are_open for ties in reference.ties.values())
     return Original(run, expected, calls.count, has_ties)
+
+
+def _jitter(plan: Plan, seed: int) -> Jitter | None:
+    if plan.jitter is None:
+        return None
+    return Jitter(derived_seed(seed, plan.jitter), narrow=plan.is_blurred)
 
 
 def _reject_unwritten(run: Run, reference: Reference) -> None:
@@ -303,22 +313,33 @@ class Reruns:
 
 
 def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
-    """Answers besides the first: float64's own decisions, alone, nudged and on moved inputs."""
-    plans = [Plan(own_decisions=True, nudge=nudge) for nudge in (0.0, *NUDGES)]
+    """Answers besides the first: eager's, where each operation rounds another way.
+
+    And float64's own decisions, alone, nudged and on moved inputs.
+    """
+    plans = [Plan(taken_apart=True, jitter=which) for which in OTHER_JITTERS]
+    plans += [Plan(own_decisions=True, nudge=nudge) for nudge in (0.0, *NUDGES)]
     plans += [Plan(own_decisions=True, pattern=which) for which in range(PERTURBATIONS)]
     return Reruns(case, plans, costs)
 
 
-def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:
+def eager_samples(case: Case, costs: Costs | None = None, *, is_narrow: bool = False) -> Reruns:
     """Other samples of eager's rounding: operations taken apart, alone and on moved inputs.
 
     The first is as written, against a reference in which casts do not round.  In the last ones each
     operation rounds another way: where eager is near by luck in all of the others (one element, a
     product that the library adds up with more care for few rows), these are not.
+
+    Args:
+        case: the input set.
+        costs: counts the core-seconds.
+        is_narrow: results are rounded to narrow types, which the very last ones move, too.
     """
     patterns = (None, *range(SAMPLES - 1))
     plans = [Plan(taken_apart=True, pattern=which) for which in patterns]
     plans += [Plan(taken_apart=True, jitter=which) for which in range(JITTERS)]
+    if is_narrow:
+        plans += [Plan(taken_apart=True, jitter=which, is_blurred=True) for which in OTHER_JITTERS]
     return Reruns(case, [Plan(casts_round=False), *plans], costs)
 
 

@@ -213,7 +213,7 @@ def test_hardly_any_elements_of_many_are_sampled_however_far_off():
     noisy[9] = actual[7]
     assert compare(actual, good, samples=[expected(torch.ones(count), noisy)]).kind is None
     assert compare(actual, good, samples=[good]).kind == "wrong_values"
-    actual[:8] = actual[7]
+    actual[:16] = actual[7]
     assert compare(actual, good, samples=never()).kind == "wrong_values"
 
 
@@ -226,3 +226,83 @@ def test_a_full_draw_is_replaced_where_eager_is_off_on_one_element():
     assert not shows_nothing(off)
     eager[3] = 1.001
     assert not shows_nothing(expected(torch.ones(count), eager), sharp=True)
+
+
+NARROW = History(torch.bfloat16, Operation.DOT)
+DECIDED = History(torch.float32, Operation.POINTWISE, decided=True)
+REPLACEABLE = usable(FLOAT)
+
+
+def blurred(reference, eager):
+    return Expected(torch.tensor(eager), torch.tensor(reference).double(), NARROW, is_blurred=True)
+
+
+def test_very_few_elements_may_be_as_far_off_as_roundings_take_them():
+    ones = torch.ones(4096)
+    good = expected(ones, history=NARROW)
+    actual = ones.clone()
+    actual[5] = 1.03
+    noisy = ones.clone()
+    noisy[5] = 0.99
+    samples = [blurred(ones.tolist(), noisy.tolist())]
+    assert compare(actual, good, samples=[good]).kind == "wrong_values"
+    assert compare(actual, good, samples=samples).kind is None
+    actual[5] = 1.05
+    assert compare(actual, good, samples=samples).kind == "wrong_values"
+    actual[5:14] = 1.03
+    assert compare(actual, good, samples=samples).kind == "wrong_values"
+
+
+def test_a_draw_whose_decisions_hang_on_rounding_is_replaced():
+    good = expected([1.0, 5.0, 7.0, 7.0], history=DECIDED)
+    other = expected([2.0, 5.0, 7.0, 7.0], history=DECIDED)
+    between = torch.tensor([1.5, 5.0, 7.0, 7.0])
+    assert compare(between, good, [other], noise=REPLACEABLE).kind == "ill_conditioned"
+    assert compare(between, good, [other]).kind == "wrong_values"
+    elsewhere = torch.tensor([1.0, 5.5, 7.0, 7.0])
+    assert compare(elsewhere, good, [other], noise=REPLACEABLE).kind == "wrong_values"
+    both = torch.tensor([1.5, 5.5, 7.5, 7.0])
+    assert compare(both, good, [other], noise=REPLACEABLE).kind == "wrong_values"
+
+
+def test_few_values_behind_coupled_decisions_may_be_as_far_off_as_answers():
+    values = torch.ones(256)
+    moved = values.clone()
+    moved[3] = 1.5
+    actual = values.clone()
+    actual[3] = 1.25
+    good, other = expected(values, history=DECIDED), expected(moved, history=DECIDED)
+    assert compare(actual, good, [other]).kind is None
+    actual[4] = 1.25
+    assert compare(actual, good, [other]).kind == "wrong_values"
+
+
+def test_discrete_values_that_differ_from_answer_to_answer_show_nothing():
+    history = History(decided=True)
+
+    def answer(values):
+        values = torch.tensor(values)
+        return Expected(values, values, history)
+
+    actual = torch.tensor([3, 5])
+    others = [answer([2, 5])]
+    outcome = compare(actual, answer([1, 5]), others, noise=REPLACEABLE)
+    assert outcome.kind == "ill_conditioned"
+    assert compare(actual, answer([1, 5]), others).kind == "wrong_discrete"
+    actual = torch.tensor([3, 6])
+    outcome = compare(actual, answer([1, 5]), others, noise=REPLACEABLE)
+    assert outcome.kind == "wrong_discrete"
+
+
+def test_a_tail_is_no_longer_than_eagers():
+    reference = torch.ones(8192)
+    eager = reference.clone()
+    eager[:3] = 1.5
+    good = expected(reference, eager)
+    actual = reference.clone()
+    actual[100:103] = 1.4
+    assert compare(actual, good, samples=[good]).kind is None
+    actual[103] = 1.4
+    assert compare(actual, good, samples=[good]).kind == "wrong_values"
+    actual[103], actual[100] = 1.0, 1.6
+    assert compare(actual, good, samples=[good]).kind == "wrong_values"

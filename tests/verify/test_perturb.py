@@ -30,6 +30,24 @@ def test_jitter_leaves_narrow_types_alone(dtype):
     assert torch.equal(tensor, torch.arange(1, 9).to(dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_jitter_moves_narrow_types_if_so_asked(dtype):
+    tensor = torch.arange(1, 9).to(dtype)
+    Jitter(0, narrow=True).move(tensor)
+    assert bool((tensor != torch.arange(1, 9).to(dtype)).all())
+
+
+def test_integers_that_a_decision_gave_stay_integers():
+    x = torch.rand(64, generator=torch.Generator().manual_seed(2)) * 0.3 + 0.1
+    with Reference(jitter=Jitter(1)):
+        rounded = (x / 0.013).round()
+        shifted = (rounded - 3).clamp(-8, 7)
+        scaled = shifted * 0.013
+    assert torch.equal(rounded, rounded.round())
+    assert torch.equal(shifted, shifted.round())
+    assert bool((scaled != shifted * 0.013)[shifted != 0].all())
+
+
 def test_the_same_seed_moves_alike():
     first, second, third = (
         torch.rand(64, generator=torch.Generator().manual_seed(0)) for _ in "123"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from builder.capture.targets import resolve_targets
-from builder.errors import Rejected, UsageError, VerificationRejected
+from builder.errors import ProgramRejected, Rejected, UsageError, VerificationRejected
 from builder.verify import Costs, Prepared, Verdict, judge, prepare, verify
 from builder.verify.match import match
 from builder.verify.runner import run_triton
@@ -57,7 +57,7 @@ def test_without_a_target_nothing_is_verified():
 def test_forked_children_judge_by_what_the_parent_evaluated(monkeypatch):
     prepared = prepare(buckets.PYTHON, "Buckets", draws=3)
     prepared.evaluate()
-    monkeypatch.setattr("builder.verify.preparation.run_original", None)
+    monkeypatch.setattr("builder.verify.question.run_original", None)
     assert in_a_child(prepared, buckets.TRITON).agrees
     wrong = in_a_child(prepared, buckets.TRITON.replace("x > 0.25", "x > 0.3"))
     assert wrong.kind == "wrong_discrete"
@@ -252,3 +252,32 @@ def test_drawn_integers_reach_the_ends_of_their_range_but_in_plain_draws():
         assert ((int(index.min()), int(index.max())) == (0, 4999)) == (number > 0)
         assert torch.equal(order, order.sort().values)
     assert prepared.declared_bounds(0) == {"input 1": (0, 4999), "input 2": (0, 4999)}
+
+
+SORTS_TIES = """\
+import torch
+from torch import nn
+
+
+class SortsTies(nn.Module):
+    def forward(self, x):
+        return (x.clamp(-0.5, 0.5) @ torch.full((64, 48), 0.1)).argsort(-1).float() * x.mean()
+
+
+def get_inputs():
+    return [torch.randn(32, 64)]
+
+
+def get_init_inputs():
+    return []
+"""
+
+
+def test_a_program_whose_decisions_hang_on_rounding_is_rejected():
+    with pytest.raises(ProgramRejected) as found:
+        prepare(SORTS_TIES, "SortsTies", draws=1).question(0)
+    assert found.value.kind == "unstable"
+    stable = SORTS_TIES.replace(
+        "torch.full((64, 48), 0.1)", "torch.ones(64, 48).cumsum(0).cumsum(1)"
+    )
+    assert prepare(stable, "SortsTies", draws=1).question(0).replaced == 0

@@ -268,3 +268,48 @@ def test_decision_on_exact_numbers_is_not_open_to_rounding():
     original = run_original(Case(Decide(), [x], 0))
     decided = [original.expected[f"output {i}"].history.decided for i in range(5)]
     assert decided == [False, True, False, False, True]
+
+
+class Divide(nn.Module):
+    """A quotient that eager gives exactly, of numbers that it has rounded."""
+
+    def forward(self, x):
+        return (x / (x.amax() / 63)).round(), (x * 0.5).round()
+
+
+def test_a_number_that_is_exact_by_luck_is_open_to_rounding():
+    original = run_original(Case(Divide(), [torch.tensor([3.0, 1.5, 0.5])], 0))
+    assert original.expected["output 0"].eager.tolist()[0] == 63.0
+    assert [original.expected[f"output {i}"].history.decided for i in range(2)] == [True, False]
+
+
+JUMPS = {
+    "threshold": (lambda x: F.threshold(x, 1.0, -5.0), 1.0),
+    "hardshrink": (lambda x: F.hardshrink(x, 1.0), 1.0),
+    "frac": (torch.frac, 3.0),
+    "copysign": (lambda x: torch.copysign(torch.ones_like(x), x - 0.3), 0.3),
+    "atan2": (lambda x: torch.atan2(x - 0.3, -torch.ones_like(x)), 0.3),
+}
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_what_jumps_follows_eager(name):
+    function, place = JUMPS[name]
+    noise = torch.rand(4096, generator=torch.Generator().manual_seed(1)) - 0.5
+    x = noise * 2.0**-18 + place / 0.37
+    original = run_original(Case(Of(lambda x: function(x * 0.37)), [x], 0))
+    found = original.expected["output 0"]
+    assert found.history.decided
+    assert found.eager.unique().numel() > 1
+    assert float((found.eager - found.reference).abs().max()) < 2.0**-18
+
+
+class Of(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)

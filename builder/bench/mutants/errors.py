@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from builder.verify.compare import Expected
-    from builder.verify.preparation import Prepared, Question
+    from builder.verify.preparation import Prepared
+    from builder.verify.question import Question
 
 WORSE_FACTOR = 2.0
 

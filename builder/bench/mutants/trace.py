@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from triton.runtime.jit import JITFunction
 
     from builder.verify.declared import Bounds
-    from builder.verify.preparation import Prepared, Question
+    from builder.verify.preparation import Prepared
+    from builder.verify.question import Question
 
 ALLOCATION = "allocation"
 _ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})

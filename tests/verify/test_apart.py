@@ -1,0 +1,51 @@
+"""Operations taken apart: the same result, rounded otherwise."""
+
+import pytest
+import torch
+
+from builder.verify.apart import taken_apart
+
+aten = torch.ops.aten
+X = torch.randn(6, 40, 130, generator=torch.Generator().manual_seed(4))
+CALLS = {
+    "sum": (aten.sum.default, (X,)),
+    "sum of a dimension": (aten.sum.dim_IntList, (X, [-1], True)),
+    "sum of two": (aten.sum.dim_IntList, (X, [0, 2])),
+    "mean": (aten.mean.dim, (X, [1, 2])),
+    "mm": (aten.mm.default, (X[0], X[1].t())),
+    "bmm": (aten.bmm.default, (X, X.transpose(1, 2))),
+    "addmm": (aten.addmm.default, (X[2, :, :40], X[0], X[1].t())),
+    "baddbmm": (aten.baddbmm.default, (X[:, :, :40], X, X.transpose(1, 2))),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_sums_go_from_block_to_block(name):
+    func, args = CALLS[name]
+    parts = taken_apart(func, args)
+    whole, ours = func(*args), parts(*args)
+    exact = func(*(a.double() if isinstance(a, torch.Tensor) else a for a in args))
+    assert (ours.dtype, ours.shape) == (whole.dtype, whole.shape)
+    assert not torch.equal(ours, whole)
+    torch.testing.assert_close(ours.double(), exact, rtol=1e-5, atol=1e-4)
+
+
+def test_sums_of_narrow_types_are_left_whole():
+    x = X.bfloat16()
+    parts = taken_apart(aten.sum.default, (x,))
+    assert parts is None or torch.equal(parts(x), x.sum())
+
+
+def test_running_statistics_are_those_of_the_parts():
+    func = aten.native_batch_norm.default
+
+    def statistics(*, apart):
+        mean, var = torch.zeros(40), torch.ones(40)
+        args = (X + 100, None, None, mean, var, True, 0.1, 1e-5)
+        (taken_apart(func, args) if apart else func)(*args)
+        return mean, var
+
+    (ours, our_var), (whole, whole_var) = statistics(apart=True), statistics(apart=False)
+    assert not torch.equal(ours, whole)
+    torch.testing.assert_close(ours, whole)
+    torch.testing.assert_close(our_var, whole_var)
