@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,8 @@ _GRADIENTS_FROM = 4  # floating tensors from which on one backward is cheaper th
 _ROUNDINGS = 4.0
 _CLEAR = 2.0**-15
 """Share of a result that a strict probe wants to see moved: what is less may be mere noise."""
+_USUAL = 0.125
+"""Of the root mean square: what nearly cancels moves by much of itself, and that is noise."""
 _STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
 _STRICT = (0.25,)
 _SEEDS = (1, 2)
@@ -45,17 +48,19 @@ def without_influence(
     """
     probe = _Probe(loaded, module, inputs, variant, outputs, strict=strict)
     names = _input_names(module, len(inputs))
-    idle = [
+    idle_inputs = (
         f"input {_named(path, names)}"
         for path, leaf in leaves(inputs)
         if isinstance(leaf, torch.Tensor)
         and not (varied and len(tensors(inputs)) == 1)
         and not probe.input_matters(path, leaf)
-    ]
-    for name, parameter in module.named_parameters():
-        if not probe.parameter_matters(name, parameter):
-            idle.append(f"parameter {name!r}")
-    return idle
+    )
+    idle_parameters = (
+        f"parameter {name!r}"
+        for name, parameter in module.named_parameters()
+        if not probe.parameter_matters(name, parameter)
+    )
+    return list(islice(chain(idle_inputs, idle_parameters), 1 if strict else None))
 
 
 class _Probe:
@@ -117,13 +122,15 @@ class _Probe:
 
 
 def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether no element differs by more than a few roundings."""
+    """Whether no element differs by more than a few roundings of it, or of what is usual."""
     if identical(a, b):
         return True
     if a.shape != b.shape or not (a.is_floating_point() and b.is_floating_point()):
         return False
-    bound = max(_ROUNDINGS * torch.finfo(b.dtype).eps, _CLEAR) * b.float().abs()
-    return not bool(((a.float() - b.float()).abs() > bound).any())
+    wide = b.float()
+    usual = _USUAL * float(torch.linalg.vector_norm(wide)) / max(wide.numel(), 1) ** 0.5
+    bound = max(_ROUNDINGS * torch.finfo(b.dtype).eps, _CLEAR) * (wide.abs() + usual)
+    return not bool(((a.float() - wide).abs() > bound).any())
 
 
 def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:

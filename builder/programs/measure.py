@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from builder.programs.load import LoadedProgram
 
-_SMALL = 1 << 19
+_SMALL = 1 << 16
 """Elements of parameters and inputs up to which a program is run to see what it costs."""
 
 

@@ -6,8 +6,6 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any
 
-import black
-
 from builder.programs.wrap import LIMIT, wrap
 
 if TYPE_CHECKING:
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
 _ROLE = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 Block = list[str]
-_LONG = LIMIT - 16
-"""Of a line of ``forward`` from which on it may have to be broken, where it is indented."""
 
 DECLARE_VARIANTS = True
 """Whether programs define ``get_shape_variants`` where their draft varies sizes."""
@@ -32,11 +28,7 @@ def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS, differentiated: b
             are sizes like all others.
         differentiated: whether floating inputs require gradients.
     """
-    text = _Renderer(draft, variants, differentiated).text()
-    templates = [item.template for item in draft.inputs]
-    if max(map(len, [*draft.forward_lines, "", *(item * 2 for item in templates)])) > _LONG:
-        text = black.format_str(text, mode=black.Mode(line_length=LIMIT))
-    return text
+    return _Renderer(draft, variants, differentiated).text()
 
 
 def literal(value: Any) -> str:
@@ -173,7 +165,7 @@ class _Renderer:
     def _drawing(self) -> Block:
         drawn = [(item.name, self._input(item)) for item in self.draft.inputs]
         inline = f"    return [{', '.join(text for _, text in drawn)}]"
-        if self.style.inline_inputs and len(inline) <= 100:
+        if self.style.inline_inputs and len(inline) <= LIMIT:
             return [inline]
         lines = [part for name, text in drawn for part in wrap(f"    {name} = {text}")]
         return [*lines, *wrap(f"    return [{', '.join(name for name, _ in drawn)}]")]

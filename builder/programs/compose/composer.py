@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 1 << 22
 ELEMENTWISE = (
     "activation", "unary", "rounding", "binary", "ternary", "compare", "logic", "select", "cast",
+    "normalise",
 )  # fmt: skip
 """Themes of operators whose results have the shapes that their operands broadcast to."""
 _MOST = {torch.float16: 500.0}
@@ -237,7 +238,12 @@ class Composer:
             probe, twin = module(x.probe), module(x.twin)
             if not self._says_something(probe, twin, operands):
                 raise Unfit
-            shapes = tuple(tuple(empty(x.empty(place)).shape) for place in range(self._sets))
+            if operator.theme in ELEMENTWISE:
+                shapes = x.shapes
+            elif isinstance(empty, nn.Linear):
+                shapes = tuple((*shape[:-1], empty.out_features) for shape in x.shapes)
+            else:
+                shapes = tuple(tuple(empty(x.empty(place)).shape) for place in range(self._sets))
         value = self._value(probe, twin, shapes)
         node = Node(operator, "", operands, value)
 
