@@ -28,7 +28,7 @@ from builder.programs.load import load_program
 from builder.programs.mutate.draw import draw_mutant
 from builder.programs.program import Program
 from builder.programs.structure import structure_of
-from builder.programs.synthesise import synthesise
+from builder.programs.synthesise import nodes_of, synthesise
 from builder.rewrite import Style
 from builder.verify import Verdict, verify
 from builder.verify.unrun import unrun_sets
@@ -47,7 +47,12 @@ _TOO_FEW = "compared on fewer than three other shapes, or on none with an odd si
 def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str, Any]:
     """Gates, captures and rewrites one program."""
     loaded = load_program(program.python_code, program.entry_point or None, filename)
-    report = check(loaded, Limits(**payload["limits"]), strict=program.seed is not None)
+    report = check(
+        loaded,
+        Limits(**payload["limits"]),
+        strict=program.seed is not None,
+        nodes=nodes_of(program),
+    )
     is_trained = payload["mode"] == "training"
     if is_trained and report.variant is None:
         check_gradients(loaded)

@@ -76,7 +76,11 @@ class GateReport:
 
 
 def check(
-    loaded: LoadedProgram, limits: Limits | None = None, *, strict: bool = False
+    loaded: LoadedProgram,
+    limits: Limits | None = None,
+    *,
+    strict: bool = False,
+    nodes: int = 0,
 ) -> GateReport:
     """Runs all gates.
 
@@ -86,26 +90,27 @@ def check(
         strict: whether inputs and parameters must matter for values as they are drawn; otherwise
             it is enough that far larger ones do. Sizes are then known to go together, as they do
             in a program that was drawn, and one set is run for all.
+        nodes: results of operators that must matter as well, drawn from all there are.
 
     Returns:
         What was learned.
 
     Raises:
         ProgramRejected: ``too_large``, ``not_tensors``, ``not_finite``, ``nondeterministic``,
-            ``constant_output``, ``ignores_input``, ``aliased_inputs``, ``mutates_attributes``, or
-            the kinds of loading where user code raises.
+            ``constant_output``, ``ignores_input``, ``idle_node``, ``aliased_inputs``,
+            ``mutates_attributes``, or the kinds of loading where user code raises.
     """
     with torch.no_grad(), dense_operators():
-        return _check(recalling(loaded), limits or Limits(), strict=strict)
+        return _check(recalling(loaded), limits or Limits(), strict=strict, nodes=nodes)
 
 
-def _check(loaded: RecallingProgram, limits: Limits, *, strict: bool) -> GateReport:
+def _check(loaded: RecallingProgram, limits: Limits, *, strict: bool, nodes: int) -> GateReport:
     fitting, cost, too_large = _fitting_sets(loaded, limits)
     probed = fitting[0]
     if cost.complete and len(fitting) > 1:
         probed = min(fitting[1:], key=lambda variant: _elements(loaded, variant))
     check_aliases(cost.aliased, set_name(fitting[0]))
-    shapes, is_random, structure = check_values(loaded, probed, cost, strict=strict)
+    shapes, is_random, structure = check_values(loaded, probed, cost, strict=strict, nodes=nodes)
     module: nn.Module | None = None
     for variant in fitting:
         if variant == fitting[0] and cost.is_real:

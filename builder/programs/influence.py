@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import inspect
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from builder.errors import ProgramRejected
 from builder.programs.tree import identical, leaves, replaced, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from torch import nn
 
     from builder.programs.load import LoadedProgram
 
@@ -29,24 +31,77 @@ _STRICT = (0.25,)
 _SEEDS = (1, 2)
 
 
-def without_influence(
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: one run of a program.
+
+    Attributes:
+        module: the program's.
+        inputs: arguments of ``forward``.
+        outputs: the tensors it gives for them.
+        strict: whether more than a few roundings have to move.
+        epsilon: of the coarsest type of the program's tensors.
+    """
+
+    module: nn.Module
+    inputs: list[Any]
+    outputs: list[torch.Tensor]
+    strict: bool
+    epsilon: float
+
+    def differs(self, outputs: list[torch.Tensor]) -> bool:
+        """Whether other outputs are not these."""
+        if len(outputs) != len(self.outputs):
+            return True
+        pairs = zip(outputs, self.outputs, strict=True)
+        if self.strict:
+            return not all(_is_close(a, b, self.epsilon) for a, b in pairs)
+        return not all(identical(a, b) for a, b in pairs)
+
+
+def subject_of(
     loaded: LoadedProgram,
     module: nn.Module,
     inputs: list[Any],
-    variant: int | None,
     outputs: list[torch.Tensor],
     *,
-    strict: bool = False,
+    strict: bool,
+) -> Subject:
+    """The run, in float32 where it is narrower and a strict look allows for the roundings anyhow.
+
+    Products of narrow types take a CPU many times as long.
+    """
+    held = [*tensors(inputs), *module.parameters()]
+    found = Subject(module, inputs, outputs, strict, _epsilon([*held, *outputs]))
+    if not strict or not any(map(_is_narrow, held)):
+        return found
+    try:
+        module, inputs = _widened(module, inputs)
+        wide = tensors(loaded.run(module, copy.deepcopy(inputs)))
+    except (ProgramRejected, RuntimeError, TypeError):
+        return found
+    if [tensor.shape for tensor in wide] != [tensor.shape for tensor in outputs]:
+        return found
+    return Subject(module, inputs, wide, strict, found.epsilon)
+
+
+def without_influence(
+    loaded: LoadedProgram,
+    subject: Subject,
+    variant: int | None,
+    *,
     varied: bool = False,
 ) -> list[str]:
     """Names of the tensor inputs and parameters that change no bit of any output.
 
     An element of a container among the inputs is named by its path, ``states[1]``.  Gradients that
     are more than a rounding settle most tensors at once; each of the others gets other values of
-    its kind, and unless it is ``strict`` far larger ones, too, for thresholds.  Where the outputs
-    are known to have ``varied`` with the inputs, a single tensor among these is why.
+    its kind, and unless the look is strict far larger ones, too, for thresholds; a strict look ends
+    with the first name.  Where the outputs are known to have ``varied`` with the inputs, a single
+    tensor among these is why.
     """
-    probe = _Probe(loaded, module, inputs, variant, outputs, strict=strict)
+    module, inputs = subject.module, subject.inputs
+    probe = _Probe(loaded, subject, variant)
     names = _input_names(module, len(inputs))
     idle_inputs = (
         f"input {_named(path, names)}"
@@ -60,32 +115,22 @@ def without_influence(
         for name, parameter in module.named_parameters()
         if not probe.parameter_matters(name, parameter)
     )
-    return list(islice(chain(idle_inputs, idle_parameters), 1 if strict else None))
+    return list(islice(chain(idle_inputs, idle_parameters), 1 if subject.strict else None))
 
 
 class _Probe:
-    def __init__(
-        self,
-        loaded: LoadedProgram,
-        module: nn.Module,
-        inputs: list[Any],
-        variant: int | None,
-        outputs: list[torch.Tensor],
-        *,
-        strict: bool,
-    ) -> None:
-        self.strict = strict
-        self.loaded, self.module, self.inputs = loaded, module, inputs
-        self.outputs = outputs
-        seeds = _SEEDS[:1] if strict else _SEEDS
+    def __init__(self, loaded: LoadedProgram, subject: Subject, variant: int | None) -> None:
+        self.loaded, self.subject = loaded, subject
+        seeds = _SEEDS[:1] if subject.strict else _SEEDS
         self.others = [dict(leaves(loaded.make_inputs(seed, variant))) for seed in seeds]
-        self.known = _with_gradients(loaded, module, inputs, strict=strict)
+        self.known = _with_gradients(loaded, subject)
 
     def input_matters(self, path: str, leaf: torch.Tensor) -> bool:
         if path in self.known:
             return True
         return any(
-            self._changes(replaced(self.inputs, path, other)) for other in self._others(path, leaf)
+            self._changes(replaced(self.subject.inputs, path, other))
+            for other in self._others(path, leaf)
         )
 
     def parameter_matters(self, name: str, parameter: nn.Parameter) -> bool:
@@ -94,8 +139,8 @@ class _Probe:
         own = parameter.detach().clone()
         try:
             return any(
-                self._changes(self.inputs)
-                for strength in (_STRICT if self.strict else _STRENGTHS)
+                self._changes(self.subject.inputs)
+                for strength in (_STRICT if self.subject.strict else _STRENGTHS)
                 if parameter.data.copy_(nudged(own, strength)) is not None
             )
         finally:
@@ -104,24 +149,22 @@ class _Probe:
     def _others(self, path: str, leaf: torch.Tensor) -> Iterator[torch.Tensor]:
         """Other draws of the input where they differ, then values made from its own."""
         drawn = [other.get(path) for other in self.others]
-        fresh = [t for t in drawn if isinstance(t, torch.Tensor) and not identical(t, leaf)]
+        alike = [t.to(leaf.dtype) for t in drawn if isinstance(t, torch.Tensor)]
+        fresh = [tensor for tensor in alike if not identical(tensor, leaf)]
         yield from fresh
-        if not (self.strict and fresh):
-            strengths = _STRICT if self.strict else _STRENGTHS
+        if not (self.subject.strict and fresh):
+            strengths = _STRICT if self.subject.strict else _STRENGTHS
             yield from (nudged(leaf, strength) for strength in strengths)
 
     def _changes(self, inputs: list[Any]) -> bool:
         try:
-            outputs = tensors(self.loaded.run(self.module, copy.deepcopy(inputs)))
+            outputs = tensors(self.loaded.run(self.subject.module, copy.deepcopy(inputs)))
         except ProgramRejected:
             return True  # it did not like the values, so it looked at them
-        same = _close if self.strict else identical
-        return len(outputs) != len(self.outputs) or not all(
-            same(a, b) for a, b in zip(outputs, self.outputs, strict=True)
-        )
+        return self.subject.differs(outputs)
 
 
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+def _is_close(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
     """Whether no element differs by more than a few roundings of it, or of what is usual."""
     if identical(a, b):
         return True
@@ -129,8 +172,8 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
         return False
     wide = b.float()
     usual = _USUAL * float(torch.linalg.vector_norm(wide)) / max(wide.numel(), 1) ** 0.5
-    bound = max(_ROUNDINGS * torch.finfo(b.dtype).eps, _CLEAR) * (wide.abs() + usual)
-    return not bool(((a.float() - wide).abs() > bound).any())
+    bound = max(_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + usual)
+    return bool(((a.float() - wide).abs() <= bound).all())  # NaN is not close
 
 
 def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
@@ -146,21 +189,17 @@ def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     return ~tensor if tensor.dtype == torch.bool else tensor + 1
 
 
-def _with_gradients(
-    loaded: LoadedProgram, module: nn.Module, inputs: list[Any], *, strict: bool
-) -> set[str]:
+def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
     """Paths and names of the floating tensors whose gradients are more than a rounding.
 
     What a tensor contributes may be so small that it is lost in a sum, though its gradient is not.
     Empty where there are few of them, or the program cannot be differentiated within the memory.
     """
-    count = sum(map(_is_float, (*tensors(inputs), *module.parameters())))
+    count = sum(map(_is_float, (*tensors(subject.inputs), *subject.module.parameters())))
     if count < _GRADIENTS_FROM:
         return set()
-    coarsest = _epsilon([*tensors(inputs), *module.parameters()])
     try:
-        # Products of float16 in a backward take many times as long on a CPU as those of float32.
-        module, own = _widened(module, inputs)
+        module, own = _widened(subject.module, subject.inputs)
     except (RuntimeError, TypeError):
         return set()
     watched = {
@@ -176,8 +215,8 @@ def _with_gradients(
             outputs = tensors(loaded.run(module, own))
             total = _weighted(outputs)
             size = float(_weighted(outputs, magnitude=True))
-            least = max(coarsest, _epsilon(outputs)) * size
-            least = max(least, _CLEAR * size) if strict else _ROUNDINGS * least
+            least = max(subject.epsilon, _epsilon(outputs)) * size
+            least = max(least, _CLEAR * size) if subject.strict else _ROUNDINGS * least
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
         return set()

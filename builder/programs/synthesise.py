@@ -31,6 +31,7 @@ RUN = 8
 those before it have used, which costs that these are drawn first, if the process has not yet.
 """
 
+_NODES = 3
 _SECONDS = 24
 """Motifs to draw until one may follow another."""
 _MOST_KNOWN = 256
@@ -54,6 +55,16 @@ def check_families(names: tuple[str, ...]) -> None:
             raise UsageError(
                 f"there is no family {name!r}; {hint}choose from: {', '.join(FAMILIES)}"
             )
+
+
+def nodes_of(program: Program) -> int:
+    """How many of a program's own results the gates are to look at.
+
+    Of a graph of operators, each should matter. Motifs have some that cancel by design: the maximum
+    that a softmax takes away.
+    """
+    family = FAMILIES.get(program.source.removeprefix("family:"))
+    return _NODES if family is not None and family.is_steered else 0
 
 
 def synthesise(

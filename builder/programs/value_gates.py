@@ -13,8 +13,9 @@ from torch import nn
 
 from builder.errors import ProgramRejected
 from builder.programs.attributes import attribute_images, changed_attributes
-from builder.programs.influence import without_influence
+from builder.programs.influence import Subject, subject_of, without_influence
 from builder.programs.load import FORWARD_SEED
+from builder.programs.node_influence import idle_nodes
 from builder.programs.recall import RecallingProgram, recalling
 from builder.programs.structure import Structure, is_quick, recorded_run
 from builder.programs.tree import aliased, identical, leaves, tensors
@@ -34,7 +35,7 @@ def set_name(variant: int | None) -> str:
 
 
 def check_values(
-    loaded: RecallingProgram, variant: int | None, cost: Cost, *, strict: bool
+    loaded: RecallingProgram, variant: int | None, cost: Cost, *, strict: bool, nodes: int = 0
 ) -> tuple[_Shapes, bool, Structure | None]:
     """The shapes of inputs and outputs, the outputs' types, whether forward is random, and the
     program's structure.
@@ -57,8 +58,12 @@ def check_values(
     if strict:
         _check_uneven(outputs)
     is_random = _check_repeats(loaded, variant, outputs, cost)
-    _check_dependence(loaded, module, inputs, variant, outputs, strict=strict)
+    _check_varies(loaded, module, variant, outputs)
     found = tensors(outputs)
+    subject = subject_of(loaded, module, inputs, found, strict=strict)
+    _check_influence(loaded, subject, variant)
+    if nodes:
+        _check_nodes(idle_nodes(loaded, subject, nodes))
     shapes = (
         tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
         tuple(tuple(tensor.shape) for tensor in found),
@@ -89,27 +94,24 @@ def check_dependence(
         outputs = run_on_copies(loaded, module, inputs)
         if strict:
             _check_uneven(outputs)
-        _check_dependence(loaded, module, inputs, variant, outputs, strict=strict)
+        _check_varies(loaded, module, variant, outputs)
+        subject = subject_of(loaded, module, inputs, tensors(outputs), strict=strict)
+        _check_influence(loaded, subject, variant)
 
 
-def _check_dependence(
-    loaded: LoadedProgram,
-    module: nn.Module,
-    inputs: list[Any],
-    variant: int | None,
-    outputs: Any,
-    *,
-    strict: bool = False,
-) -> None:
-    _check_varies(loaded, module, variant, outputs)
-    idle = without_influence(
-        loaded, module, inputs, variant, tensors(outputs), strict=strict, varied=True
-    )
+def _check_influence(loaded: LoadedProgram, subject: Subject, variant: int | None) -> None:
+    idle = without_influence(loaded, subject, variant, varied=True)
     if idle:
         raise ProgramRejected(
             "ignores_input",
             f"no output depends on {', '.join(idle)}; use it in forward or remove it",
         )
+
+
+def _check_nodes(idle: list[str]) -> None:
+    if idle:
+        message = f"no output depends on {idle[0]}; use it, or remove the operator"
+        raise ProgramRejected("idle_node", message)
 
 
 def run_on_copies(

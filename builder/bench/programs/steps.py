@@ -15,7 +15,7 @@ from builder.pipeline.steps import in_stage
 from builder.programs.gates import check
 from builder.programs.load import load_program
 from builder.programs.structure import structure_of
-from builder.programs.synthesise import synthesise
+from builder.programs.synthesise import nodes_of, synthesise
 
 STAGES = ("draw", "gates", "structure")
 
@@ -54,7 +54,7 @@ def _examined(
     found: dict[str, Any] = {"source": program.source, "level": program.level, "kind": None}
     try:
         loaded = load_program(program.python_code, program.entry_point, f"program {index}")
-        report = check(loaded, Limits(), strict=True)
+        report = check(loaded, Limits(), strict=True, nodes=nodes_of(program))
     except Rejected as error:
         return found | {"kind": error.kind, "message": error.message}
     finally:

@@ -1,0 +1,84 @@
+"""Results of operators that no output depends on, and probes in a wider type."""
+
+import pytest
+import torch
+
+from builder.errors import ProgramRejected
+from builder.programs.gates import check
+from builder.programs.influence import subject_of
+from builder.programs.load import load_program
+from builder.programs.synthesise import nodes_of, synthesise
+from builder.programs.tree import tensors
+
+TEXT = """
+import torch
+from torch import nn
+
+
+class Drowned(nn.Module):
+    def forward(self, x, y):
+        product = x @ y.t()
+        return BODY
+
+
+def get_inputs():
+    return [torch.randn(24, 16), torch.randn(24, 16)]
+
+
+def get_init_inputs():
+    return []
+"""
+BODIES = {
+    "cut off": "torch.clamp(product * 1e-3, 5.0, 6.0).sum(1, keepdim=True) * x + y",
+    "drowned": "x * y + product.sigmoid().mean() * 1e-9",
+    "its sign": "torch.clamp(product, 5.0, 6.0) * x.sum() + y.sum()",
+}
+
+
+def loaded(body, dtype="float32"):
+    text = TEXT.replace("BODY", body)
+    if dtype != "float32":
+        text = text.replace("torch.randn(24, 16)", f"torch.randn(24, 16, dtype=torch.{dtype})")
+    return load_program(text)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["cut off", "drowned"])
+def test_a_result_that_no_output_depends_on_is_refused(name, dtype):
+    program = loaded(BODIES[name], dtype)
+    assert check(program, strict=True).structure is not None
+    with pytest.raises(ProgramRejected) as found:
+        check(program, strict=True, nodes=99)
+    assert found.value.kind == "idle_node"
+    assert "no output depends on result " in found.value.message
+
+
+def test_results_that_matter_are_let_through():
+    assert check(loaded(BODIES["its sign"]), strict=True, nodes=99).flops > 0
+
+
+def test_a_strict_look_at_narrow_types_is_taken_in_float32():
+    program = loaded("product.softmax(-1)", "float16")
+    module, inputs = program.make_module(), program.make_inputs(0)
+    outputs = tensors(program.run(module, inputs))
+    subject = subject_of(program, module, inputs, outputs, strict=True)
+    assert [tensor.dtype for tensor in subject.outputs] == [torch.float32]
+    assert subject.epsilon == torch.finfo(torch.float16).eps
+    assert not subject.differs([subject.outputs[0] * (1 + subject.epsilon)])
+    assert subject.differs([subject.outputs[0] * (1 + 8 * subject.epsilon)])
+    plain = subject_of(program, module, inputs, outputs, strict=False)
+    assert plain.outputs is outputs
+
+
+def test_what_needs_its_own_type_is_looked_at_in_it():
+    asking = "product.softmax(-1) if x.dtype == torch.float16 else int('none')"
+    program = loaded(asking, "float16")
+    module, inputs = program.make_module(), program.make_inputs(0)
+    outputs = tensors(program.run(module, inputs))
+    assert subject_of(program, module, inputs, outputs, strict=True).outputs is outputs
+
+
+def test_nodes_are_looked_at_in_graphs_of_operators_only():
+    kinds = {synthesise(1, index).source: nodes_of(synthesise(1, index)) for index in range(24)}
+    assert {kinds[name] > 0 for name in kinds if "graph" in name} == {True}
+    assert {kinds[name] for name in kinds if name == "family:softmax"} <= {0}
