@@ -32,6 +32,7 @@ For instance::
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from random import Random
 
 Forms = dict[str, tuple[tuple[str, ...], str]]
+_LARGE = 1 << 17
 _ENDINGS = ("out", "in", "mid", "low", "high", "next", "alt", "mix", "res", "top")
 DTYPES = ("float32", "float32", "bfloat16", "float16")
 
@@ -165,9 +167,11 @@ class Draft:
     def vary(self, *roles: str, multiple: int = 1, chance: float = 0.75) -> None:
         """Lets ``get_shape_variants`` change these sizes: smaller, odd, and another.
 
-        They are small, because each variant is one more input set to verify.
+        They are small, because each variant is one more input set to verify. Where the sizes so far
+        make many elements, there always are some, which checks then run on.
         """
-        if self.rng.random() > chance:
+        is_large = math.prod(self.values[role] for role in self.sizes) > _LARGE
+        if self.rng.random() > chance and not is_large:
             return
         for role in roles:
             most = LARGEST_VARIANT.get(role, LARGEST_VARIANT["other"]) // multiple

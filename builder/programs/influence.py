@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import ProgramRejected
+from builder.programs.load import FORWARD_SEED
 from builder.programs.tree import identical, leaves, replaced, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from torch import nn
 
@@ -38,22 +41,40 @@ class Subject:
     Attributes:
         module: the program's.
         inputs: arguments of ``forward``.
-        outputs: the tensors it gives for them.
+        result: what it gives for them.
         strict: whether more than a few roundings have to move.
         epsilon: of the coarsest type of the program's tensors.
+        is_wide: whether narrow tensors are float32.
     """
 
     module: nn.Module
     inputs: list[Any]
-    outputs: list[torch.Tensor]
+    result: Any
     strict: bool
     epsilon: float
+    is_wide: bool = False
+
+    @property
+    def outputs(self) -> list[torch.Tensor]:
+        """The tensors in the result."""
+        return tensors(self.result)
+
+    def rerun(
+        self, loaded: LoadedProgram, module: nn.Module, inputs: list[Any], seed: int = FORWARD_SEED
+    ) -> Any:
+        """What another module, or the same, gives for other inputs; copies where that is needed."""
+        if self.is_wide:
+            module, inputs = _widened(module, inputs)
+        else:
+            inputs = copy.deepcopy(inputs)
+        return loaded.run(module, inputs, seed)
 
     def differs(self, outputs: list[torch.Tensor]) -> bool:
         """Whether other outputs are not these."""
-        if len(outputs) != len(self.outputs):
+        own = self.outputs
+        if len(outputs) != len(own):
             return True
-        pairs = zip(outputs, self.outputs, strict=True)
+        pairs = zip(outputs, own, strict=True)
         if self.strict:
             return not all(_is_close(a, b, self.epsilon) for a, b in pairs)
         return not all(identical(a, b) for a, b in pairs)
@@ -63,26 +84,36 @@ def subject_of(
     loaded: LoadedProgram,
     module: nn.Module,
     inputs: list[Any],
-    outputs: list[torch.Tensor],
+    result: Any,
     *,
     strict: bool,
+    around: AbstractContextManager[Any] | None = None,
 ) -> Subject:
     """The run, in float32 where it is narrower and a strict look allows for the roundings anyhow.
 
     Products of narrow types take a CPU many times as long.
+
+    Args:
+        loaded: the program.
+        module: its module.
+        inputs: arguments of ``forward``.
+        result: what it gives for them.
+        strict: whether more than a few roundings have to move.
+        around: entered for another run, if there is one.
     """
-    held = [*tensors(inputs), *module.parameters()]
-    found = Subject(module, inputs, outputs, strict, _epsilon([*held, *outputs]))
+    held, outputs = [*tensors(inputs), *module.parameters()], tensors(result)
+    found = Subject(module, inputs, result, strict, _epsilon([*held, *outputs]))
     if not strict or not any(map(_is_narrow, held)):
         return found
     try:
         module, inputs = _widened(module, inputs)
-        wide = tensors(loaded.run(module, copy.deepcopy(inputs)))
+        with around or nullcontext():
+            wide = loaded.run(module, copy.deepcopy(inputs))
     except (ProgramRejected, RuntimeError, TypeError):
         return found
-    if [tensor.shape for tensor in wide] != [tensor.shape for tensor in outputs]:
+    if [tensor.shape for tensor in tensors(wide)] != [tensor.shape for tensor in outputs]:
         return found
-    return Subject(module, inputs, wide, strict, found.epsilon)
+    return Subject(module, inputs, wide, strict, found.epsilon, is_wide=True)
 
 
 def without_influence(

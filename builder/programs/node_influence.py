@@ -34,31 +34,29 @@ _NO_NODES = frozenset((
 """What makes a constant, or another view or type of what there is."""
 
 
-def idle_nodes(loaded: LoadedProgram, subject: Subject, count: int) -> list[str]:
+def idle_nodes(loaded: LoadedProgram, subject: Subject, total: int, count: int) -> list[str]:
     """Results of torch functions that other values of them change no output of, the first at most.
 
     Args:
         loaded: the program.
         subject: its run; its module's buffers may be updated.
+        total: how many results there are.
         count: how many to look at, drawn by a hash of the program's text.
     """
-    seen = _Nodes()
-    with seen:
-        loaded.run(subject.module, copy.deepcopy(subject.inputs))
     rng = Random(crc32(loaded.python_code.encode()))  # noqa: S311
-    for place in rng.sample(range(seen.count), min(count, seen.count)):
-        exchange = _Nodes(place)
+    for place in rng.sample(range(total), min(count, total)):
+        exchange = Nodes(place)
         try:
             with exchange:
                 found = tensors(loaded.run(subject.module, copy.deepcopy(subject.inputs)))
         except ProgramRejected:
             continue  # it did not like the values, so it looked at them
         if not subject.differs(found):
-            return [f"result {place + 1} of {seen.count}, of {exchange.name}"]
+            return [f"result {place + 1} of {total}, of {exchange.name}"]
     return []
 
 
-class _Nodes(TorchFunctionMode):
+class Nodes(TorchFunctionMode):
     """Counts the floating results of torch functions, and may give one of them other values.
 
     These are its own in reverse, with noise: what only scales or shifts is not taken away by a norm

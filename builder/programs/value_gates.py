@@ -6,6 +6,7 @@ They are tensors, finite, the same on the same seed, and depend on what the prog
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from builder.errors import ProgramRejected
 from builder.programs.attributes import attribute_images, changed_attributes
 from builder.programs.influence import Subject, subject_of, without_influence
 from builder.programs.load import FORWARD_SEED
-from builder.programs.node_influence import idle_nodes
+from builder.programs.node_influence import Nodes, idle_nodes
 from builder.programs.recall import RecallingProgram, recalling
 from builder.programs.structure import Structure, is_quick, recorded_run
 from builder.programs.tree import aliased, identical, leaves, tensors
@@ -49,21 +50,27 @@ def check_values(
     check_aliases(aliased(inputs), set_name(variant))
     attributes = attribute_images(module)
     structure: Structure | None = None
-    if is_quick(inputs):
-        outputs, structure = recorded_run(loaded, module, copy.deepcopy(inputs))
-    else:
-        outputs = run_on_copies(loaded, module, inputs)
+    results = Nodes()
+    with results if nodes else nullcontext():
+        if is_quick(inputs):
+            outputs, structure = recorded_run(loaded, module, copy.deepcopy(inputs))
+        else:
+            outputs = run_on_copies(loaded, module, inputs)
     check_outputs(outputs, "forward")
     _check_attributes(attributes, attribute_images(module))
     if strict:
         _check_uneven(outputs)
-    is_random = _check_repeats(loaded, variant, outputs, cost)
-    _check_varies(loaded, module, variant, outputs)
     found = tensors(outputs)
-    subject = subject_of(loaded, module, inputs, found, strict=strict)
+    wide = Nodes()
+    subject = subject_of(
+        loaded, module, inputs, outputs, strict=strict, around=wide if nodes else None
+    )
+    is_random = _check_repeats(loaded, variant, subject, cost)
+    _check_varies(loaded, subject, variant)
     _check_influence(loaded, subject, variant)
     if nodes:
-        _check_nodes(idle_nodes(loaded, subject, nodes))
+        total = wide.count if subject.is_wide else results.count
+        _check_nodes(idle_nodes(loaded, subject, total, nodes))
     shapes = (
         tuple(tuple(tensor.shape) for tensor in tensors(inputs)),
         tuple(tuple(tensor.shape) for tensor in found),
@@ -94,8 +101,8 @@ def check_dependence(
         outputs = run_on_copies(loaded, module, inputs)
         if strict:
             _check_uneven(outputs)
-        _check_varies(loaded, module, variant, outputs)
-        subject = subject_of(loaded, module, inputs, tensors(outputs), strict=strict)
+        subject = subject_of(loaded, module, inputs, outputs, strict=strict)
+        _check_varies(loaded, subject, variant)
         _check_influence(loaded, subject, variant)
 
 
@@ -176,15 +183,17 @@ def _first_bad(tensor: torch.Tensor) -> str:
     return f"{kind} ({count} of {tensor.numel()} elements are not finite)"
 
 
-def _check_repeats(loaded: RecallingProgram, variant: int | None, outputs: Any, cost: Cost) -> bool:
+def _check_repeats(
+    loaded: RecallingProgram, variant: int | None, subject: Subject, cost: Cost
+) -> bool:
     """A second construction from the same seed, with the generator elsewhere during forward.
 
     Returns:
         whether forward draws random numbers, by torch's generator and nothing else.
     """
-    if _repeats(loaded, variant, outputs, FORWARD_SEED + 1):
+    if _repeats(loaded, variant, subject, FORWARD_SEED + 1):
         return False
-    if _repeats(loaded, variant, outputs, FORWARD_SEED):
+    if _repeats(loaded, variant, subject, FORWARD_SEED):
         return True
     drawn = f" (forward calls {', '.join(cost.random)})" if cost.random else ""
     raise ProgramRejected(
@@ -194,11 +203,11 @@ def _check_repeats(loaded: RecallingProgram, variant: int | None, outputs: Any, 
     )
 
 
-def _repeats(loaded: RecallingProgram, variant: int | None, outputs: Any, seed: int) -> bool:
+def _repeats(loaded: RecallingProgram, variant: int | None, subject: Subject, seed: int) -> bool:
     """Whether a forward with the generator at a seed gives these outputs once more."""
     module, inputs = loaded.make_module(), loaded.fresh_inputs(0, variant)
-    again = run_on_copies(loaded, module, inputs, seed)
-    first, second = list(leaves(outputs)), list(leaves(again))
+    again = subject.rerun(loaded, module, inputs, seed)
+    first, second = list(leaves(subject.result)), list(leaves(again))
     return [path for path, _ in first] == [path for path, _ in second] and all(
         _same(a, b) for (_, a), (_, b) in zip(first, second, strict=True)
     )
@@ -221,14 +230,13 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and (a == b or a != a)  # noqa: PLR0124 - NaN
 
 
-def _check_varies(
-    loaded: LoadedProgram, module: nn.Module, variant: int | None, outputs: Any
-) -> None:
+def _check_varies(loaded: LoadedProgram, subject: Subject, variant: int | None) -> None:
     """Every output changes with some fresh draw of the inputs."""
-    constant = [path for path, leaf in leaves(outputs) if isinstance(leaf, torch.Tensor)]
-    first = dict(leaves(outputs))
+    first = dict(leaves(subject.result))
+    constant = [path for path, leaf in first.items() if isinstance(leaf, torch.Tensor)]
     for seed in _REDRAWS:
-        fresh = dict(leaves(run_on_copies(loaded, module, loaded.make_inputs(seed, variant))))
+        inputs = loaded.make_inputs(seed, variant)
+        fresh = dict(leaves(subject.rerun(loaded, subject.module, inputs)))
         constant = [path for path in constant if path in fresh and _same(first[path], fresh[path])]
         if not constant:
             return

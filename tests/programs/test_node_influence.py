@@ -8,7 +8,6 @@ from builder.programs.gates import check
 from builder.programs.influence import subject_of
 from builder.programs.load import load_program
 from builder.programs.synthesise import nodes_of, synthesise
-from builder.programs.tree import tensors
 
 TEXT = """
 import torch
@@ -60,22 +59,26 @@ def test_results_that_matter_are_let_through():
 def test_a_strict_look_at_narrow_types_is_taken_in_float32():
     program = loaded("product.softmax(-1)", "float16")
     module, inputs = program.make_module(), program.make_inputs(0)
-    outputs = tensors(program.run(module, inputs))
-    subject = subject_of(program, module, inputs, outputs, strict=True)
+    result = program.run(module, inputs)
+    subject = subject_of(program, module, inputs, result, strict=True)
     assert [tensor.dtype for tensor in subject.outputs] == [torch.float32]
     assert subject.epsilon == torch.finfo(torch.float16).eps
     assert not subject.differs([subject.outputs[0] * (1 + subject.epsilon)])
     assert subject.differs([subject.outputs[0] * (1 + 8 * subject.epsilon)])
-    plain = subject_of(program, module, inputs, outputs, strict=False)
-    assert plain.outputs is outputs
+    again = subject.rerun(program, module, inputs)
+    assert again.dtype == torch.float32
+    assert not subject.differs([again])
+    plain = subject_of(program, module, inputs, result, strict=False)
+    assert plain.result is result
+    assert plain.rerun(program, module, inputs).dtype == torch.float16
 
 
 def test_what_needs_its_own_type_is_looked_at_in_it():
     asking = "product.softmax(-1) if x.dtype == torch.float16 else int('none')"
     program = loaded(asking, "float16")
     module, inputs = program.make_module(), program.make_inputs(0)
-    outputs = tensors(program.run(module, inputs))
-    assert subject_of(program, module, inputs, outputs, strict=True).outputs is outputs
+    result = program.run(module, inputs)
+    assert subject_of(program, module, inputs, result, strict=True).result is result
 
 
 def test_nodes_are_looked_at_in_graphs_of_operators_only():

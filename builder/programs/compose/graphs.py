@@ -29,9 +29,9 @@ _MOST_OUTPUTS = 4
 _LEVELS = ((1, 1), (6, 2), (16, 3))
 _REFUSED = 60
 COMMON = {
-    "linear": 90.0, "linear_square": 26.0, "matmul": 24.0, "bmm_nt": 30.0, "bmm_tn": 18.0,
-    "mlp": 8.0, "conv2d": 60.0, "strided_conv2d": 14.0, "depthwise_conv2d": 8.0,
-    "batch_norm": 60.0, "add": 60.0, "mul": 14.0, "sum": 36.0, "relu": 26.0, "layer_norm": 18.0,
+    "linear": 100.0, "linear_square": 30.0, "matmul": 32.0, "bmm_nt": 40.0, "bmm_tn": 24.0,
+    "mlp": 8.0, "conv2d": 70.0, "strided_conv2d": 16.0, "depthwise_conv2d": 8.0,
+    "batch_norm": 90.0, "add": 75.0, "mul": 14.0, "sum": 44.0, "relu": 26.0, "layer_norm": 26.0,
     "div": 5.0, "cat": 8.0, "gelu": 5.0, "silu": 5.0, "softmax": 8.0, "mean": 3.0, "sigmoid": 2.0,
     "leaky_relu": 2.0, "hardswish": 2.0, "max_pool2d": 3.0, "avg_pool2d": 2.0, "stack": 3.0,
     "pad": 3.0, "clone": 6.0,

@@ -167,7 +167,9 @@ def depthwise_conv(rng: Random) -> Draft:
     draft.vary("batch", "height", "width")
     x = draft.normal("images", "batch channels height width")
     draft.arguments_of("channels")
-    draft.parameter("weight", f"channels {kernel} {kernel}", 0.5)
+    # filters that broadcast over the image as they are, or when they are used
+    dims, tap = rng.choice(((" 1 1", "i, j"), (" 1 1", "i, j"), ("", "i, j, None, None")))
+    draft.parameter("weight", f"channels {kernel} {kernel}{dims}", 0.5)
     draft.parameter("bias", "channels 1 1", 0.2)
     draft.forward(
         f"height, width = {x}.shape[-2:]",
@@ -176,7 +178,7 @@ def depthwise_conv(rng: Random) -> Draft:
         f"for i in range({kernel}):",
         f"    for j in range({kernel}):",
         "        window = padded[..., i : i + height, j : j + width]",
-        "        y = y + self.weight[:, i, j, None, None] * window",
+        f"        y = y + self.weight[:, {tap}] * window",
     )
     draft.forward(f"return {activate(draft, 'y', ('silu', 'gelu', 'relu', 'hardswish'))}")
     return draft

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Uses = Mapping[tuple[str, str], int]
 NOTHING: Uses = MappingProxyType({})
 _VARY = 0.8
-_LARGE = 1 << 17
-"""Elements from which on a graph always has smaller shapes, too, on which gates are quick."""
 _OF_IMAGES = {"convolution": 3.0, "pooling": 2.5, "product": 0.5}
 _SHARE = 6
 """In each round of families; all others occur once."""
@@ -105,17 +103,12 @@ def _drawn(
     return draft
 
 
-def _vary(draft: Draft, *roles: str) -> None:
-    is_large = math.prod(draft.values[role] for role in draft.sizes) > _LARGE
-    draft.vary(*roles, chance=1.0 if is_large else _VARY)
-
-
 def _tokens(
     rng: Random, used: Uses, count: int, weights: Mapping[str, float], budget: int = 1 << 19
 ) -> Draft:
     draft = Draft(rng)
     dims = token_sizes(draft, budget=budget, multiple=2, high=1024)
-    _vary(draft, "batch", "seq")
+    draft.vary("batch", "seq", chance=_VARY)
     return _drawn(rng, used, draft, dims, count, weights)
 
 
@@ -123,7 +116,7 @@ def _rows(rng: Random, used: Uses, count: int, weights: Mapping[str, float]) -> 
     draft = Draft(rng)
     draft.size("rows", draw(rng, ROWS, high=2048))
     draft.size("hidden", draw(rng, HIDDEN, high=1024))
-    _vary(draft, "rows")
+    draft.vary("rows", chance=_VARY)
     return _drawn(rng, used, draft, "rows hidden", count, weights)
 
 
@@ -136,5 +129,5 @@ def _images(
 ) -> Draft:
     draft = Draft(rng)
     dims = image_sizes(draft, rng.choice((16, 24, 32, 64, 12)), budget=budget)
-    _vary(draft, "batch", "height", "width")
+    draft.vary("batch", "height", "width", chance=_VARY)
     return _drawn(rng, used, draft, dims, count, {**_OF_IMAGES, **weights})
