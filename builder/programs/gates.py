@@ -188,7 +188,7 @@ def _fitting_sets(
     fitting: list[tuple[int | None, Cost]] = []
     too_large: list[tuple[int | None, Cost]] = []
     for variant in (None, *range(loaded.num_variants)):
-        if fitting and fitting[0][0] is None and _is_smaller(loaded, variant, fitting[0][1]):
+        if fitting and fitting[0][0] is None and _fits(loaded, variant, fitting[0][1], limits):
             fitting.append((variant, fitting[0][1]))
             continue
         cost = measure(loaded, variant) or _cost_of_inputs(loaded, variant)
@@ -199,10 +199,18 @@ def _fitting_sets(
     return [variant for variant, _ in fitting], fitting[0][1], too_large
 
 
-def _is_smaller(loaded: LoadedProgram, variant: int | None, declared: Cost) -> bool:
-    """Whether a variant's inputs are no larger than those that are declared, which fit."""
+def _fits(loaded: LoadedProgram, variant: int | None, declared: Cost, limits: Limits) -> bool:
+    """Whether a variant is within the limits as far as its inputs tell.
+
+    It is if they are no larger than those that are declared, which fit, or by so little that even
+    squares of what these hold would, and cubes of what they take.
+    """
     elements = sum(map(math.prod, declared.input_shapes))
-    return declared.complete and _elements(loaded, variant) <= elements
+    if not declared.complete or not elements:
+        return False
+    growth = max(1.0, _elements(loaded, variant) / elements)
+    most_bytes, most_flops = declared.bytes * growth**2, declared.flops * growth**3
+    return growth == 1.0 or (most_bytes <= limits.work_bytes and most_flops <= limits.work_flops)
 
 
 def _too_large_message(cost: Cost, limits: Limits) -> str:

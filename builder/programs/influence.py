@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _GRADIENTS_FROM = 4  # floating tensors from which on one backward is cheaper than their forwards
 _ROUNDINGS = 4.0
+_CLEAR_ROUNDINGS = 16.0
 _CLEAR = 2.0**-15
 """Share of a result that a strict probe wants to see moved: what is less may be mere noise."""
 _USUAL = 0.125
@@ -203,7 +204,7 @@ def _is_close(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
         return False
     wide = b.float()
     usual = _USUAL * float(torch.linalg.vector_norm(wide)) / max(wide.numel(), 1) ** 0.5
-    bound = max(_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + usual)
+    bound = max(_CLEAR_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + usual)
     return bool(((a.float() - wide).abs() <= bound).all())  # NaN is not close
 
 
@@ -246,8 +247,8 @@ def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
             outputs = tensors(loaded.run(module, own))
             total = _weighted(outputs)
             size = float(_weighted(outputs, magnitude=True))
-            least = max(subject.epsilon, _epsilon(outputs)) * size
-            least = max(least, _CLEAR * size) if subject.strict else _ROUNDINGS * least
+            least = _ROUNDINGS * max(subject.epsilon, _epsilon(outputs)) * size
+            least = max(least, _CLEAR * size) if subject.strict else least
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
         return set()
