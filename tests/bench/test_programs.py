@@ -145,3 +145,28 @@ def test_a_report_in_a_folder_that_is_not_there_is_refused_at_once():
     run = torch2triton("bench", "programs", "--html", "/nowhere/at/all.html")
     assert run.returncode == 2
     assert "there is no folder /nowhere/at; create it first" in run.stderr
+
+
+LOOKUP = """
+import torch
+from torch import nn
+
+
+class Lookup(nn.Module):
+    def forward(self, x, positions):
+        return x[positions]
+
+
+def get_inputs():
+    return [torch.randn(2, 8), torch.randint(COUNT, (2,))]
+
+
+def get_init_inputs():
+    return []
+"""
+
+
+def test_indices_that_come_out_the_same_are_drawn_again():
+    assert faults(load_program(LOOKUP.replace("COUNT", "2"))) == []
+    same = LOOKUP.replace("torch.randint(COUNT, (2,))", "torch.tensor([1, 0])")
+    assert faults(load_program(same)) == ["insensitive input 1"]

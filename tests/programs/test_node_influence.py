@@ -63,8 +63,8 @@ def test_a_strict_look_at_narrow_types_is_taken_in_float32():
     subject = subject_of(program, module, inputs, result, strict=True)
     assert [tensor.dtype for tensor in subject.outputs] == [torch.float32]
     assert subject.epsilon == torch.finfo(torch.float16).eps
-    assert not subject.differs([subject.outputs[0] * (1 + subject.epsilon)])
-    assert subject.differs([subject.outputs[0] * (1 + 8 * subject.epsilon)])
+    assert not subject.differs([subject.outputs[0] * (1 + 8 * subject.epsilon)])
+    assert subject.differs([subject.outputs[0] * (1 + 32 * subject.epsilon)])
     again = subject.rerun(program, module, inputs)
     assert again.dtype == torch.float32
     assert not subject.differs([again])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from builder.programs.load import LoadedProgram
 
 _SEEDS = (101, 102, 103)
+_MORE_SEEDS = tuple(range(104, 112))
 
 
 def faults(loaded: LoadedProgram, variant: int | None = None) -> list[str]:
@@ -42,7 +43,7 @@ def faults(loaded: LoadedProgram, variant: int | None = None) -> list[str]:
         for place in range(len(tensors(draws[0]))):
             changed = [
                 _changes(outputs, _outputs(loaded, module, _exchanged(draws[0], other, place)))
-                for other in draws[1:]
+                for other in _others(loaded, variant, draws, place)
             ]
             reacts = [one or any(each) for one, *each in zip(reacts, *changed, strict=True)]
             if not any(map(any, changed)):
@@ -62,6 +63,16 @@ def _bad(output: torch.Tensor) -> list[str]:
         return ["not finite"]
     constant = values.numel() > 1 and bool((values == values.flatten()[0]).all())
     return ["constant"] if constant else []
+
+
+def _others(
+    loaded: LoadedProgram, variant: int | None, draws: list[list[Any]], place: int
+) -> list[list[Any]]:
+    """Draws to take a tensor from; more of them where few indices came out the same each time."""
+    first, *others = (tensors(draw)[place] for draw in draws)
+    if not all(torch.equal(other, first) for other in others):
+        return draws[1:]
+    return [loaded.make_inputs(seed, variant) for seed in _MORE_SEEDS]
 
 
 def _exchanged(inputs: list[Any], other: list[Any], place: int) -> list[Any]:

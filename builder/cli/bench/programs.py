@@ -31,7 +31,7 @@ Examples:
 @click.option(
     "--recheck",
     type=click.IntRange(min=0),
-    default=1_000,
+    default=1_250,
     show_default=True,
     help="Of the first seeds, check what passes another way.",
 )
