@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from builder.errors import VerificationRejected
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.seams import ASTSource, captured_diagnostics, compile_source, fresh_compilation
+from builder.verify.substance import computes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +85,15 @@ def compile_launches(launches: Sequence[Launch], targets: Sequence[Target]) -> C
 def distinct_launches(launches: Sequence[Launch]) -> list[Launch]:
     """The launches that differ in more than their grid, in order."""
     return list({_identity(launch): launch for launch in reversed(launches)}.values())[::-1]
+
+
+def computing(launches: Sequence[Launch], compiled: Compilation) -> frozenset[str]:
+    """Names of the kernels that compute something; of all of them if nothing was compiled."""
+    distinct = distinct_launches(launches)
+    if not compiled.ttir:
+        return frozenset(launch.kernel.__name__ for launch in distinct)
+    pairs = zip(distinct, compiled.ttir, strict=True)
+    return frozenset(launch.kernel.__name__ for launch, ttir in pairs if computes(ttir))
 
 
 def least_specialised(launches: Sequence[Launch]) -> list[Launch]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.config import DRAWS, MODES
 from builder.errors import ExecutionError, Rejected, UsageError, VerificationRejected
-from builder.verify.compile import compile_launches, distinct_launches, least_specialised
+from builder.verify.compile import compile_launches, computing, least_specialised
 from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
 from builder.verify.findings import Findings, serves_any_size
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from builder.capture.targets import Target
-    from builder.execute import Launch
-    from builder.verify.compile import Compilation
     from builder.verify.findings import Shapes
     from builder.verify.question import Question
 
@@ -189,7 +187,7 @@ def _climb(
                     every = [*findings.launches, *others, *findings.large_launches]
                     compiled = compile_launches(every, targets)
                 findings.resources = compiled.resources
-                trial.check_library(_computing(every, compiled))
+                trial.check_library(computing(every, compiled))
     except (Rejected, ExecutionError) as error:
         let_memory_failures_pass(error)
         return findings.verdict(error.kind, anonymous(str(error)))
@@ -202,15 +200,6 @@ def _climb(
     if not any(computes(ttir) for ttir in compiled.ttir):
         return findings.verdict(NO_COMPUTATION, "the kernels only fill or copy")
     return findings.verdict()
-
-
-def _computing(launches: Sequence[Launch], compiled: Compilation) -> frozenset[str]:
-    """Names of the kernels that compute; of all of them if nothing was compiled."""
-    distinct = distinct_launches(launches)
-    if not compiled.ttir:
-        return frozenset(launch.kernel.__name__ for launch in distinct)
-    pairs = zip(distinct, compiled.ttir, strict=True)
-    return frozenset(launch.kernel.__name__ for launch, ttir in pairs if computes(ttir))
 
 
 class _Trial:
