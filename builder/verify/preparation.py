@@ -175,7 +175,8 @@ class Prepared:
             VerificationRejected: ``program_error`` if the program fails on the first input set;
                 ``no_usable_draw`` if it gives nothing to compare with on any of several.
             ProgramRejected: ``constant_output`` or ``ignores_input``; its results are the same
-                whatever it is given, so that agreeing with them shows nothing.
+                whatever it is given, so that agreeing with them shows nothing. Or ``unstable``: it
+                compares or sorts numbers that are equal but for rounding.
         """
         known = self._known.get(index)
         if known is not None:
