@@ -97,8 +97,9 @@ def check(
 
     Raises:
         ProgramRejected: ``too_large``, ``not_tensors``, ``not_finite``, ``nondeterministic``,
-            ``constant_output``, ``ignores_input``, ``idle_node``, ``aliased_inputs``,
-            ``mutates_attributes``, or the kinds of loading where user code raises.
+            ``constant_output``, ``ignores_input``, ``idle_node``, ``ill_conditioned``,
+            ``aliased_inputs``, ``mutates_attributes``, or the kinds of loading where user code
+            raises.
     """
     with torch.no_grad(), dense_operators():
         return _check(recalling(loaded), limits or Limits(), strict=strict, nodes=nodes)

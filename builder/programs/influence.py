@@ -30,6 +30,7 @@ _CLEAR = 2.0**-15
 """Share of a result that a strict probe wants to see moved: what is less may be mere noise."""
 _USUAL = 0.125
 """Of the root mean square: what nearly cancels moves by much of itself, and that is noise."""
+_OFF = 0.125
 _STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
 _STRICT = (0.25,)
 _SEEDS = (1, 2)
@@ -54,6 +55,20 @@ class Subject:
     strict: bool
     epsilon: float
     is_wide: bool = False
+
+    def share_off(self, outputs: list[torch.Tensor]) -> float:
+        """The largest share of an output's elements that are an eighth or more off these."""
+        pairs = zip(outputs, self.outputs, strict=True)
+        shares = (
+            float(
+                ((a.float() - b.float()).abs() > _OFF * (b.float().abs() + _usual(b)))
+                .float()
+                .mean()
+            )
+            for a, b in pairs
+            if b.is_floating_point() and b.numel()
+        )
+        return max(shares, default=0.0)
 
     @property
     def outputs(self) -> list[torch.Tensor]:
@@ -203,9 +218,12 @@ def _is_close(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
     if a.shape != b.shape or not (a.is_floating_point() and b.is_floating_point()):
         return False
     wide = b.float()
-    usual = _USUAL * float(torch.linalg.vector_norm(wide)) / max(wide.numel(), 1) ** 0.5
-    bound = max(_CLEAR_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + usual)
+    bound = max(_CLEAR_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + _usual(b))
     return bool(((a.float() - wide).abs() <= bound).all())  # NaN is not close
+
+
+def _usual(tensor: torch.Tensor) -> float:
+    return _USUAL * float(torch.linalg.vector_norm(tensor.float())) / max(tensor.numel(), 1) ** 0.5
 
 
 def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:

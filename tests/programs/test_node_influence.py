@@ -85,3 +85,12 @@ def test_nodes_are_looked_at_in_graphs_of_operators_only():
     kinds = {synthesise(1, index).source: nodes_of(synthesise(1, index)) for index in range(24)}
     assert {kinds[name] > 0 for name in kinds if "graph" in name} == {True}
     assert {kinds[name] for name in kinds if name == "family:softmax"} <= {0}
+
+
+def test_what_rounding_decides_is_refused():
+    noise = "torch.sin(1e3 * product)"
+    assert check(loaded(noise), strict=True).flops > 0
+    with pytest.raises(ProgramRejected) as found:
+        check(loaded(noise, "bfloat16"), strict=True)
+    assert found.value.kind == "ill_conditioned"
+    assert check(loaded("torch.sin(product)", "float16"), strict=True).flops > 0
