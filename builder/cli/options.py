@@ -112,7 +112,7 @@ workers_option = click.option(
     type=click.IntRange(min=1, max=256),
     default=lambda: len(os.sched_getaffinity(0)),
     show_default="one a core",
-    help="Supervised worker processes; the data set does not depend on it.",
+    help="Supervised worker processes; results do not depend on it.",
 )
 
 

@@ -52,6 +52,7 @@ def _pair(program: Program, payload: dict[str, Any], filename: str) -> dict[str,
         Limits(**payload["limits"]),
         strict=program.seed is not None,
         nodes=nodes_of(program),
+        is_drawn=program.seed is not None and program.parent is None,
     )
     is_trained = payload["mode"] == "training"
     if is_trained and report.variant is None:

@@ -81,6 +81,7 @@ def check(
     *,
     strict: bool = False,
     nodes: int = 0,
+    is_drawn: bool = False,
 ) -> GateReport:
     """Runs all gates.
 
@@ -88,9 +89,10 @@ def check(
         loaded: the program; its code runs in this process.
         limits: ``work_bytes`` and ``work_flops`` are observed.
         strict: whether inputs and parameters must matter for values as they are drawn; otherwise
-            it is enough that far larger ones do. Sizes are then known to go together, as they do
-            in a program that was drawn, and one set is run for all.
+            it is enough that far larger ones do.
         nodes: results of operators that must matter as well, drawn from all there are.
+        is_drawn: the sizes of all input sets were drawn with the program, and go together: one is
+            run for all.
 
     Returns:
         What was learned.
@@ -102,10 +104,14 @@ def check(
             raises.
     """
     with torch.no_grad(), dense_operators():
-        return _check(recalling(loaded), limits or Limits(), strict=strict, nodes=nodes)
+        return _check(
+            recalling(loaded), limits or Limits(), strict=strict, nodes=nodes, is_drawn=is_drawn
+        )
 
 
-def _check(loaded: RecallingProgram, limits: Limits, *, strict: bool, nodes: int) -> GateReport:
+def _check(
+    loaded: RecallingProgram, limits: Limits, *, strict: bool, nodes: int, is_drawn: bool
+) -> GateReport:
     fitting, cost, too_large = _fitting_sets(loaded, limits)
     probed = fitting[0]
     if cost.complete and len(fitting) > 1:
@@ -116,7 +122,7 @@ def _check(loaded: RecallingProgram, limits: Limits, *, strict: bool, nodes: int
     for variant in fitting:
         if variant == fitting[0] and cost.is_real:
             check_outputs(cost.outputs, set_name(variant))
-        elif variant != probed and not strict and (variant is not None or cost.flops <= _QUICK):
+        elif variant != probed and not is_drawn and (variant is not None or cost.flops <= _QUICK):
             module = _check_set(loaded, variant, module)
     if probed != fitting[0]:
         shapes = cost.input_shapes, cost.output_shapes, cost.output_dtypes

@@ -237,7 +237,7 @@ class FloatComparison:
                 continue
             if decided:
                 wrong = wrong & ~self._agrees(other)
-                self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
+                self._note_unrest(other)
             else:
                 shift = gaps(other.reference, self.reference) * self._share_of_move(other)
                 reach = torch.maximum(reach, shift)
@@ -263,6 +263,9 @@ class FloatComparison:
             for theirs in self.eager
         )
 
+    def _note_unrest(self, other: Expected) -> None:
+        self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
+
     def _are_restless(self, wrong: Tensor) -> bool:
         """Whether most of the wrong elements shift, from answer to answer, by more than allowed."""
         if self.unrest is None:
@@ -275,7 +278,7 @@ class FloatComparison:
         """The errors of elements that do not follow decisions made elsewhere, as of a mean."""
         for other in answers:
             if other.eager.shape == self.actual.shape:
-                self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
+                self._note_unrest(other)
         return errors if self.unrest is None else errors.without(self._is_as_restless())
 
     def _is_as_restless(self) -> Tensor:

@@ -186,12 +186,14 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
     if plan.pattern is not None:
         moved = perturb(list(held_tensors(module, inputs).values()), plan.pattern, case.seed)
     torch.default_generator.manual_seed(0)
+    seed = derived_seed(case.seed, plan.jitter)
+    jitter = None if plan.jitter is None else Jitter(seed, narrow=plan.is_blurred)
     reference = Reference(
         own_decisions=plan.own_decisions,
         taken_apart=plan.taken_apart,
         nudge=plan.nudge,
         casts_round=plan.casts_round,
-        jitter=_jitter(plan, case.seed),
+        jitter=jitter,
     )
     calls = RandomCalls(case.random_seed, changed=plan.changed)
     differentiated = torch.set_grad_enabled(case.upstream is not None)
@@ -216,12 +218,6 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
     }
     has_ties = any(ties.are_open for ties in reference.ties.values())
     return Original(run, expected, calls.count, has_ties)
-
-
-def _jitter(plan: Plan, seed: int) -> Jitter | None:
-    if plan.jitter is None:
-        return None
-    return Jitter(derived_seed(seed, plan.jitter), narrow=plan.is_blurred)
 
 
 def _reject_unwritten(run: Run, reference: Reference) -> None:

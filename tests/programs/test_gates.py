@@ -426,3 +426,17 @@ def test_a_module_that_a_set_has_written_to_is_not_used_for_the_next():
         "    return [lambda: [torch.randn(2, 3)], lambda: [torch.randn(3, 3)]]"
     )
     assert check(load_program(program(forward, init=init, extra=extra))).probed == 0
+
+
+def test_only_of_a_drawn_program_one_input_set_stands_for_all():
+    text = program(
+        "return x * torch.arange(3.0)",
+        extra="def get_shape_variants():\n    return [lambda: [torch.randn(2, 5)]]",
+    )
+    mutant = load_program(
+        text.replace("torch.randn(2, 5)]]", "torch.randn(2, 3)], lambda: [torch.randn(9, 5)]]")
+    )
+    with pytest.raises(ProgramRejected) as caught:
+        check(mutant, strict=True)
+    assert "get_shape_variants" in str(caught.value) or caught.value.kind == "forward_error"
+    assert check(mutant, strict=True, is_drawn=True).probed == 0

@@ -54,7 +54,7 @@ def _examined(
     found: dict[str, Any] = {"source": program.source, "level": program.level, "kind": None}
     try:
         loaded = load_program(program.python_code, program.entry_point, f"program {index}")
-        report = check(loaded, Limits(), strict=True, nodes=nodes_of(program))
+        report = check(loaded, Limits(), strict=True, nodes=nodes_of(program), is_drawn=True)
     except Rejected as error:
         return found | {"kind": error.kind, "message": error.message}
     finally:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   torch2triton bench programs --seeds 500
-  torch2triton bench programs --seeds 200 --families layer_norm,rope
+  torch2triton bench programs --seeds 200 --families layer_norm,rotary_embedding
   torch2triton bench programs --format json > programs.json
   torch2triton bench programs --html programs.html
 """
