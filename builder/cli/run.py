@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from builder.cli.output import EXIT_FAILED, EXIT_OK, Output
 from builder.cli.summary import summary_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from builder.config import BuildConfig
     from builder.pipeline.build import Progress
     from builder.pipeline.streams import Stream
@@ -44,11 +47,25 @@ def run_build(config: BuildConfig, stream: Stream, output: Output, total: int) -
             name = rejection["source"].removeprefix("file:")
             output.note(f"{name}: {rejection['kind']}: {rejection['message']}")
     output.result(result, summary_tables(result), quiet=str(config.out))
+    if stream.length is None and result["pairs"] < config.pairs:
+        why = refusals(list(read_rejections(config.out)))
+        output.error(f"gave up after {result['pairs']} of {config.pairs} pairs; {why}")
+        return EXIT_FAILED
     if result["pairs"] == 0:
         output.error("no pair was verified; the rejections say why")
         return EXIT_FAILED
-    if stream.length is None and result["pairs"] < config.pairs:
-        output.warn(
-            f"gave up after {result['pairs']} of {config.pairs} pairs: nothing but rejections"
-        )
     return EXIT_OK
+
+
+def refusals(rejections: Sequence[Mapping[str, Any]]) -> str:
+    """What most of the last programs were refused for: what no pair can meet, it may be.
+
+    Args:
+        rejections: of a build, in its order.
+    """
+    from builder.pipeline.build import FRUITLESS  # noqa: PLC0415 - --help stays fast
+
+    last = rejections[-FRUITLESS:]
+    (kind, count), *_ = Counter(one["kind"] for one in last).most_common()
+    message = next(one["message"] for one in reversed(last) if one["kind"] == kind)
+    return f"of the last {len(last)} programs {count} were refused as {kind}, such as: {message}"

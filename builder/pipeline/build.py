@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from builder.pipeline.streams import Stream
 
 PRELOAD = ("torch", "triton", "builder.pipeline.warm")
-_FRUITLESS = 400
+FRUITLESS = 400
 """Items in a row without one pair after which a build gives up."""
 
 
@@ -86,7 +86,7 @@ class _Run:
         self._advance()
         if index < max(self._journal.indices, default=-1):
             return True
-        fruitless = self._prefix - self._last_row > _FRUITLESS
+        fruitless = self._prefix - self._last_row > FRUITLESS
         return self.num_pairs < self._config.pairs and not fruitless
 
     def jobs(self) -> Iterator[Job]:
@@ -143,7 +143,7 @@ class _Run:
     def _give_up_index(self) -> int:
         """Where a build that finds nothing more ends, however many items were under way."""
         self._advance()
-        return self._last_row + _FRUITLESS
+        return self._last_row + FRUITLESS
 
 
 def _no_row(error: ValueError) -> dict[str, Any]:

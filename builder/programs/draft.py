@@ -108,7 +108,7 @@ class Draft:
         self.returns = "torch.Tensor"
         self.eval_mode = False
         self.level: int | None = None
-        self.operators: list[str] = []
+        self.uses: list[tuple[str, ...]] = []
         self.values: dict[str, Any] = {}
         self.names: dict[str, str] = {}
         self.sizes: list[str] = []

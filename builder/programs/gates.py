@@ -20,7 +20,7 @@ import torch
 from builder.config import Limits
 from builder.errors import ProgramRejected
 from builder.programs.higher_order import dense_operators
-from builder.programs.measure import Cost, measure
+from builder.programs.measure import Cost, Measured
 from builder.programs.recall import RecallingProgram, recalling
 from builder.programs.tree import aliased, tensors
 from builder.programs.value_gates import (
@@ -112,10 +112,11 @@ def check(
 def _check(
     loaded: RecallingProgram, limits: Limits, *, strict: bool, nodes: int, is_drawn: bool
 ) -> GateReport:
-    fitting, cost, too_large = _fitting_sets(loaded, limits)
+    measured = Measured(loaded)
+    fitting, cost, too_large = _fitting_sets(loaded, measured, limits)
     probed = fitting[0]
     if cost.complete and len(fitting) > 1:
-        probed = min(fitting[1:], key=lambda variant: _elements(loaded, variant))
+        probed = min((v for v in fitting if v is not None), key=measured.elements)
     check_aliases(cost.aliased, set_name(fitting[0]))
     shapes, is_random, structure = check_values(loaded, probed, cost, strict=strict, nodes=nodes)
     module: nn.Module | None = None
@@ -140,11 +141,6 @@ def _check(
         probed=probed,
         structure=structure,
     )
-
-
-def _elements(loaded: LoadedProgram, variant: int | None) -> int:
-    """How many elements the tensors among the inputs of a set have."""
-    return sum(tensor.numel() for tensor in tensors(loaded.make_inputs(0, variant)))
 
 
 def _check_set(
@@ -180,14 +176,14 @@ def sets_above(loaded: LoadedProgram, limits: Limits) -> tuple[int | None, ...]:
     Raises:
         ProgramRejected: ``too_large``: all of them.
     """
-    return tuple(variant for variant, _ in _fitting_sets(loaded, limits)[2])
+    return tuple(variant for variant, _ in _fitting_sets(loaded, Measured(loaded), limits)[2])
 
 
 # --- size -----------------------------------------------------------------------------------
 
 
 def _fitting_sets(
-    loaded: LoadedProgram, limits: Limits
+    loaded: LoadedProgram, measured: Measured, limits: Limits
 ) -> tuple[list[int | None], Cost, list[tuple[int | None, Cost]]]:
     """The input sets within the limits, the cost of the first, and the sets above the limits with
     their costs.
@@ -195,10 +191,10 @@ def _fitting_sets(
     fitting: list[tuple[int | None, Cost]] = []
     too_large: list[tuple[int | None, Cost]] = []
     for variant in (None, *range(loaded.num_variants)):
-        if fitting and fitting[0][0] is None and _fits(loaded, variant, fitting[0][1], limits):
+        if fitting and _fits(measured.elements(variant), fitting[0][1], limits):
             fitting.append((variant, fitting[0][1]))
             continue
-        cost = measure(loaded, variant) or _cost_of_inputs(loaded, variant)
+        cost = measured.cost(variant) or _cost_of_inputs(loaded, variant)
         large = cost.bytes > limits.work_bytes or cost.flops > limits.work_flops
         (too_large if large else fitting).append((variant, cost))
     if not fitting:
@@ -206,17 +202,17 @@ def _fitting_sets(
     return [variant for variant, _ in fitting], fitting[0][1], too_large
 
 
-def _fits(loaded: LoadedProgram, variant: int | None, declared: Cost, limits: Limits) -> bool:
+def _fits(elements: int, known: Cost, limits: Limits) -> bool:
     """Whether a variant is within the limits as far as its inputs tell.
 
-    It is if they are no larger than those that are declared, which fit, or by so little that even
-    squares of what these hold would, and cubes of what they take.
+    It is if they are no larger than those of a set that fits, or by so little that even squares of
+    what it holds would, and cubes of what it takes.
     """
-    elements = sum(map(math.prod, declared.input_shapes))
-    if not declared.complete or not elements:
+    first = sum(map(math.prod, known.input_shapes))
+    if not known.complete or not first:
         return False
-    growth = max(1.0, _elements(loaded, variant) / elements)
-    most_bytes, most_flops = declared.bytes * growth**2, declared.flops * growth**3
+    growth = max(1.0, elements / first)
+    most_bytes, most_flops = known.bytes * growth**2, known.flops * growth**3
     return growth == 1.0 or (most_bytes <= limits.work_bytes and most_flops <= limits.work_flops)
 
 

@@ -30,7 +30,6 @@ _CLEAR = 2.0**-15
 """Share of a result that a strict probe wants to see moved: what is less may be mere noise."""
 _USUAL = 0.125
 """Of the root mean square: what nearly cancels moves by much of itself, and that is noise."""
-_OFF = 0.125
 _STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
 _STRICT = (0.25,)
 _SEEDS = (1, 2)
@@ -56,20 +55,6 @@ class Subject:
     epsilon: float
     is_wide: bool = False
 
-    def share_off(self, outputs: list[torch.Tensor]) -> float:
-        """The largest share of an output's elements that are an eighth or more off these."""
-        pairs = zip(outputs, self.outputs, strict=True)
-        shares = (
-            float(
-                ((a.float() - b.float()).abs() > _OFF * (b.float().abs() + _usual(b)))
-                .float()
-                .mean()
-            )
-            for a, b in pairs
-            if b.is_floating_point() and b.numel()
-        )
-        return max(shares, default=0.0)
-
     @property
     def outputs(self) -> list[torch.Tensor]:
         """The tensors in the result."""
@@ -80,7 +65,7 @@ class Subject:
     ) -> Any:
         """What another module, or the same, gives for other inputs; copies where that is needed."""
         if self.is_wide:
-            module, inputs = _widened(module, inputs)
+            module, inputs = widened(module, inputs)
         else:
             inputs = copy.deepcopy(inputs)
         return loaded.run(module, inputs, seed)
@@ -119,10 +104,10 @@ def subject_of(
     """
     held, outputs = [*tensors(inputs), *module.parameters()], tensors(result)
     found = Subject(module, inputs, result, strict, _epsilon([*held, *outputs]))
-    if not strict or not any(map(_is_narrow, held)):
+    if not strict or not any(map(is_narrow, held)):
         return found
     try:
-        module, inputs = _widened(module, inputs)
+        module, inputs = widened(unchanged(loaded, module), inputs)
         with around or nullcontext():
             wide = loaded.run(module, copy.deepcopy(inputs))
     except (ProgramRejected, RuntimeError, TypeError):
@@ -130,6 +115,11 @@ def subject_of(
     if [tensor.shape for tensor in tensors(wide)] != [tensor.shape for tensor in outputs]:
         return found
     return Subject(module, inputs, wide, strict, found.epsilon, is_wide=True)
+
+
+def unchanged(loaded: LoadedProgram, module: nn.Module) -> nn.Module:
+    """The program's module as it is constructed; one that has run may have written to a buffer."""
+    return loaded.make_module() if any(True for _ in module.buffers()) else module
 
 
 def without_influence(
@@ -218,11 +208,12 @@ def _is_close(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
     if a.shape != b.shape or not (a.is_floating_point() and b.is_floating_point()):
         return False
     wide = b.float()
-    bound = max(_CLEAR_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + _usual(b))
+    bound = max(_CLEAR_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + usual(b))
     return bool(((a.float() - wide).abs() <= bound).all())  # NaN is not close
 
 
-def _usual(tensor: torch.Tensor) -> float:
+def usual(tensor: torch.Tensor) -> float:
+    """A part of the root mean square: what nearly cancels moves by much of itself."""
     return _USUAL * float(torch.linalg.vector_norm(tensor.float())) / max(tensor.numel(), 1) ** 0.5
 
 
@@ -249,7 +240,7 @@ def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
     if count < _GRADIENTS_FROM:
         return set()
     try:
-        module, own = _widened(subject.module, subject.inputs)
+        module, own = widened(subject.module, subject.inputs)
     except (RuntimeError, TypeError):
         return set()
     watched = {
@@ -282,18 +273,20 @@ def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
     }
 
 
-def _widened(module: nn.Module, inputs: list[Any]) -> tuple[nn.Module, list[Any]]:
-    """Copies, of float32 where they are narrower."""
+def widened(
+    module: nn.Module, inputs: list[Any], dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, list[Any]]:
+    """Copies, of another type where they are narrower."""
     own = copy.deepcopy(inputs)
-    if not any(_is_narrow(tensor) for tensor in (*tensors(inputs), *module.parameters())):
+    if not any(is_narrow(tensor, dtype) for tensor in (*tensors(inputs), *module.parameters())):
         return module, own
     for path, leaf in leaves(own):
-        if isinstance(leaf, torch.Tensor) and _is_narrow(leaf):
-            own = replaced(own, path, leaf.float())
+        if isinstance(leaf, torch.Tensor) and is_narrow(leaf, dtype):
+            own = replaced(own, path, leaf.to(dtype))
     wide = copy.deepcopy(module)
     for tensor in (*wide.parameters(), *wide.buffers()):
-        if _is_narrow(tensor):
-            tensor.data = tensor.data.float()
+        if is_narrow(tensor, dtype):
+            tensor.data = tensor.data.to(dtype)
     return wide, own
 
 
@@ -301,8 +294,9 @@ def _is_float(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point()
 
 
-def _is_narrow(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.element_size() < torch.float32.itemsize
+def is_narrow(tensor: torch.Tensor, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether a tensor's floating type is narrower than another."""
+    return tensor.is_floating_point() and tensor.element_size() < dtype.itemsize
 
 
 def _contribution(leaf: torch.Tensor, grad: torch.Tensor) -> float:

@@ -200,6 +200,7 @@ _IMPORT_ADVICE = "the file must run by itself and may import only torch, math an
 
 
 @functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 def _compiled(text: str, filename: str) -> Any:
     try:
         return compile(text, filename, "exec", dont_inherit=True)

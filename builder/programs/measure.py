@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,11 +23,11 @@ from builder.programs.fake import fake_program, fake_tensors, meta_program
 from builder.programs.tree import aliased, tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from torch import nn
 
+    from builder.programs.fake import MetaProgram
     from builder.programs.load import LoadedProgram
 
 _SMALL = 1 << 16
@@ -73,6 +74,8 @@ class _Meter(TorchDispatchMode):
         self.peak = 0
         self.random: set[str] = set()
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.most = 0
+        """No less than what is alive: what has died since it was last counted is in it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -95,11 +98,14 @@ class _Meter(TorchDispatchMode):
         """Counts a tensor's storage for as long as it lives."""
         if tensor.layout is not torch.strided:
             return
-        self.alive = {k: held for k, held in self.alive.items() if not held[0].expired()}
         storage = tensor.untyped_storage()
         held = StorageWeakRef(storage)
         self.alive[held.cdata] = (held, storage.nbytes())
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+        self.most += storage.nbytes()
+        if self.most > self.peak:
+            self.alive = {k: held for k, held in self.alive.items() if not held[0].expired()}
+            self.most = sum(size for _, size in self.alive.values())
+            self.peak = max(self.peak, self.most)
 
 
 @dataclass(frozen=True)
@@ -117,33 +123,75 @@ class _Built:
 
 
 def measure(loaded: LoadedProgram, variant: int | None = None) -> Cost | None:
-    """The cost of the program on one input set; ``None`` where fake tensors cannot construct it.
+    """The cost of the program on one input set, see ``Measured.cost``."""
+    return Measured(loaded).cost(variant)
 
-    The text is executed once more for it, so that no fake tensor stays in the program's globals.
+
+class Measured:
+    """A program whose input sets' sizes and costs are asked for.
+
+    Its text is executed once more for it, so that no fake tensor stays in the program's globals.
+
+    Args:
+        loaded: the program.
     """
-    meta = _built(meta_program, loaded, variant)
-    if meta is not None:
-        is_small = sum(tensor.numel() for tensor in meta.held) <= _SMALL
-        real = _real(loaded, variant) if is_small else None
-        if real is not None and real.complete:
-            return real
-        found = _forward(meta, nullcontext())
-        if found.complete:
-            return found
-    fake = _built(fake_program, loaded, variant)
-    if fake is None:
-        return None
-    return _forward(fake, fake_tensors(fake.program.mode))  # type: ignore[attr-defined]
+
+    def __init__(self, loaded: LoadedProgram) -> None:
+        self._loaded = loaded
+        self._elements: dict[int | None, int] = {}
+
+    @cached_property
+    def _meta(self) -> MetaProgram | None:
+        try:
+            return meta_program(self._loaded)
+        except Exception:  # noqa: BLE001 - the real one tells whose fault it is
+            return None
+
+    def elements(self, variant: int | None) -> int:
+        """How many elements the tensors among the inputs of a set have.
+
+        Raises:
+            ProgramRejected: the kinds of drawing inputs.
+        """
+        if variant not in self._elements:
+            given = self._inputs(variant)
+            self._elements[variant] = sum(tensor.numel() for tensor in tensors(given))
+        return self._elements[variant]
+
+    def _inputs(self, variant: int | None) -> list[Any]:
+        try:
+            given = self._meta.make_inputs(0, variant) if self._meta else None
+        except Exception:  # noqa: BLE001 - it asks for values
+            given = None
+        return self._loaded.make_inputs(0, variant) if given is None else given
+
+    def cost(self, variant: int | None) -> Cost | None:
+        """The cost of the program on one input set.
+
+        ``None`` where fake tensors cannot construct it.
+        """
+        meta = _built(self._meta, variant) if self._meta else None
+        if meta is not None:
+            is_small = sum(tensor.numel() for tensor in meta.held) <= _SMALL
+            real = _real(self._loaded, variant) if is_small else None
+            if real is not None and real.complete:
+                return real
+            found = _forward(meta, nullcontext())
+            if found.complete:
+                return found
+        try:
+            fake = fake_program(self._loaded)
+        except Exception:  # noqa: BLE001 - the real one tells whose fault it is
+            return None
+        built = _built(fake, variant)
+        return _forward(built, fake_tensors(fake.mode)) if built else None
 
 
-def _built(
-    made: Callable[[LoadedProgram], LoadedProgram], loaded: LoadedProgram, variant: int | None
-) -> _Built | None:
+def _built(empty: LoadedProgram, variant: int | None) -> _Built | None:
     """Module and inputs without data, if they can be had."""
     meter = _Meter()
     try:
         with torch.no_grad(), meter:
-            empty = made(loaded)
             return _Built(empty, empty.make_module(), empty.make_inputs(0, variant), meter)
     except Exception:  # noqa: BLE001 - the real ones tell whose fault it is
         return None

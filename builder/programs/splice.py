@@ -160,12 +160,13 @@ def _gives(draft: Draft) -> tuple[int, ...] | None:
     """
     from builder.errors import Rejected  # noqa: PLC0415 - only spliced programs need torch
     from builder.programs.load import load_program  # noqa: PLC0415
-    from builder.programs.measure import measure  # noqa: PLC0415
+    from builder.programs.measure import Measured  # noqa: PLC0415
 
     try:
         loaded = load_program(render(draft), draft.class_name)
         last = loaded.num_variants - 1 if loaded.num_variants else None
-        costs = [measure(loaded, variant) for variant in dict.fromkeys((None, last))]
+        measured = Measured(loaded)
+        costs = [measured.cost(variant) for variant in dict.fromkeys((None, last))]
     except (Rejected, SyntaxError):
         return None
     if not all(cost is not None and cost.complete for cost in costs):

@@ -24,7 +24,7 @@ from builder.programs.tiers import LARGE_SHARE, enlarge
 if TYPE_CHECKING:
     from builder.programs.draft import Draft
 
-Uses = Counter[tuple[str, str]]
+Uses = Counter[tuple[str, ...]]
 BLOCK = 128
 RUN = 8
 """Of a stream's blocks of indices, and of a family's programs in one: of so many, each knows what
@@ -169,7 +169,7 @@ def _draft(name: str, root_seed: int, index: int, earlier: tuple[int, ...]) -> D
         return family.draft(rng)
     before = _used(name, root_seed, earlier)
     draft = family.draft(rng, before)
-    own = Counter((operator, draft.dtype) for operator in draft.operators)
+    own = Counter(draft.uses)
     if len(_KNOWN) >= _MOST_KNOWN:
         _KNOWN.clear()
     _KNOWN[name, root_seed, (*earlier, index)] = before + own
@@ -177,7 +177,7 @@ def _draft(name: str, root_seed: int, index: int, earlier: tuple[int, ...]) -> D
 
 
 def _used(name: str, root_seed: int, indices: tuple[int, ...]) -> Uses:
-    """How often a family's programs use each operator, in each type; draws those not yet known."""
+    """How often a family's programs use what (see ``steering``); draws those not yet known."""
     key = (name, root_seed, indices)
     if indices and key not in _KNOWN:
         _draft(name, root_seed, indices[-1], indices[:-1])

@@ -14,6 +14,7 @@ from torch import nn
 
 from builder.errors import ProgramRejected
 from builder.programs.attributes import attribute_images, changed_attributes
+from builder.programs.conditioning import check_conditioning
 from builder.programs.influence import Subject, subject_of, without_influence
 from builder.programs.load import FORWARD_SEED
 from builder.programs.node_influence import Nodes, idle_nodes
@@ -29,7 +30,6 @@ _SCALARS = (bool, int, float, complex, type(None))
 _REDRAWS = (1, 2, 3)
 _Shapes = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], tuple[str, ...]]
 _MOSTLY = 0.5
-_NOISE = 0.005
 _FEW = 64
 """Elements of an output so small that another draw may well make all of them one value."""
 _SEEDS = (11, 12, 13, 14)
@@ -71,8 +71,8 @@ def check_values(
         loaded, module, inputs, outputs, strict=strict, around=wide if nodes else None
     )
     is_random = _check_repeats(loaded, variant, subject, cost)
-    if subject.is_wide and not is_random:
-        _check_conditioning(subject, found)
+    if strict and not is_random:
+        check_conditioning(loaded, subject, found)
     _check_varies(loaded, subject, variant)
     _check_influence(loaded, subject, variant)
     if nodes:
@@ -113,17 +113,6 @@ def check_dependence(
         subject = subject_of(loaded, module, inputs, outputs, strict=strict)
         _check_varies(loaded, subject, variant)
         _check_influence(loaded, subject, variant)
-
-
-def _check_conditioning(subject: Subject, outputs: list[torch.Tensor]) -> None:
-    """The program's own type gives what float32 gives, but for roundings."""
-    share = subject.share_off(outputs)
-    if share > _NOISE:
-        message = (
-            f"{share:.2g} of an output is an eighth or more off what float32 gives; rounding "
-            "decides there, so compute in float32, or with smaller numbers"
-        )
-        raise ProgramRejected("ill_conditioned", message)
 
 
 def _check_influence(loaded: LoadedProgram, subject: Subject, variant: int | None) -> None:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from builder.bench.programs.bench import LEAST, MOST, missed
 from builder.bench.programs.diversity import (
     divergence,
     growth,
@@ -88,6 +89,18 @@ def test_variety():
     assert trigram_entropy([["a", "b", "c"], ["a", "b", "d"]]) == pytest.approx(1.0)
     assert trigram_entropy([["a", "b"]]) == 0.0
     assert growth(["a", "b", "a", "c", "c"], 2) == [2, 3]
+
+
+def test_figures_beyond_their_limits_are_named():
+    good = {**LEAST, **MOST, "rechecked": {"not finite": 0, "constant": 0, "insensitive": 0}}
+    assert missed(good) == []
+    bad = good | {"yield": 0.69, "trace_divergence": 0.26}
+    bad["rechecked"] = good["rechecked"] | {"constant": 2}
+    assert missed(bad) == [
+        "yield 0.69, at least 0.7",
+        "trace_divergence 0.26, at most 0.25",
+        "constant 2, none",
+    ]
 
 
 def test_the_command_reports_what_is_drawn():

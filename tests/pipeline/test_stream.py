@@ -67,7 +67,7 @@ def test_enough_rows_end_the_stream(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_giving_up_does_not_depend_on_the_number_of_workers(workers, tmp_path, monkeypatch):
     """Items end out of order; the one pair, at 9, is in flight when later ones are refused."""
-    monkeypatch.setattr(module, "_FRUITLESS", 10)
+    monkeypatch.setattr(module, "FRUITLESS", 10)
     journal = Journal()
     made = run(journal, 3, tmp_path)
     jobs, flying = made.jobs(), []

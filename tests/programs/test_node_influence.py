@@ -1,5 +1,7 @@
 """Results of operators that no output depends on, and probes in a wider type."""
 
+import textwrap
+
 import pytest
 import torch
 
@@ -94,3 +96,34 @@ def test_what_rounding_decides_is_refused():
         check(loaded(noise, "bfloat16"), strict=True)
     assert found.value.kind == "ill_conditioned"
     assert check(loaded("torch.sin(product)", "float16"), strict=True).flops > 0
+
+
+def test_float32_is_held_against_float64():
+    assert check(loaded("torch.sin(1e3 * product)"), strict=True).flops > 0
+    with pytest.raises(ProgramRejected, match="what float64 gives") as found:
+        check(loaded("torch.sin(1e7 * product)"), strict=True)
+    assert found.value.kind == "ill_conditioned"
+    named = "torch.sin(1e7 * product).matmul(torch.ones(product.shape[-1], 1))"
+    assert check(loaded(named), strict=True).flops > 0, "float64 and float32 do not mix there"
+
+
+def test_state_that_a_run_has_written_is_no_rounding():
+    text = """
+        import torch
+        from torch import nn
+
+        class Tracker(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("mean", torch.zeros(8))
+
+            def forward(self, x):
+                self.mean.mul_(0.5).add_(x.mean(0))
+                return x + self.mean
+
+        def get_inputs():
+            return [torch.randn(16, 8, dtype=torch.{dtype})]
+    """
+    for dtype in ("float32", "bfloat16"):
+        program = load_program(textwrap.dedent(text).replace("{dtype}", dtype))
+        assert check(program, strict=True).flops > 0

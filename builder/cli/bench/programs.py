@@ -64,7 +64,7 @@ def command(
     from builder.bench.programs.bench import (  # noqa: PLC0415 - --help stays fast
         ProgramsBench,
         measure,
-        passes,
+        missed,
     )
     from builder.bench.programs.pictures import page  # noqa: PLC0415
 
@@ -76,7 +76,10 @@ def command(
     if html is not None:
         html.write_text(page(result), encoding="utf-8")
     output.result(result, _table(result), quiet=str(result["accepted"]))
-    return EXIT_OK if passes(result) else EXIT_FAILED
+    beyond = missed(result)
+    if beyond:
+        output.error(f"beyond its limit: {'; '.join(beyond)}")
+    return EXIT_FAILED if beyond else EXIT_OK
 
 
 def _table(result: Mapping[str, Any]) -> Any:

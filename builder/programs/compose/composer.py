@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from random import Random
     from types import CodeType
 
+    from builder.programs.compose.steering import Chain
     from builder.programs.draft import Draft
     from builder.programs.operators import Operator
 
@@ -97,6 +98,7 @@ class Composer:
         self.values: list[Value] = []
         self.unused: list[Value] = []
         self.nodes: list[Node] = []
+        self._makers: dict[int, Node] = {}
 
     def enter(self, value: Value) -> Value:
         """Makes a value an operand of what follows."""
@@ -122,6 +124,13 @@ class Composer:
             return None
         return self._applied(operator, operands, _Trial())
 
+    def chain(self, operand: Value, operator: Operator) -> Chain:
+        """An operator, what makes an operand of it, and what makes the first operand of that."""
+        maker = self._makers.get(id(operand))
+        before = self._makers.get(id(maker.operands[0])) if maker else None
+        first, second = (node.operator if node else None for node in (before, maker))
+        return first, second, operator
+
     @property
     def ends(self) -> list[Value]:
         """What was computed and nothing reads."""
@@ -139,6 +148,7 @@ class Composer:
             return None
         trial.commit()
         self.nodes.append(node)
+        self._makers[id(node.value)] = node
         for operand in node.operands:
             if operand in self.unused:
                 self.unused.remove(operand)

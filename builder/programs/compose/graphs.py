@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.programs.compose.composer import Composer
-from builder.programs.compose.steering import steered
+from builder.programs.compose.steering import Steering, uses_of
 from builder.programs.compose.values import Sizes, Value
 from builder.programs.compose.writing import Writer
 from builder.programs.operators import OPERATORS
@@ -61,7 +61,7 @@ def draw_graph(
         dims: roles of the first input's dimensions.
         count: operators to apply.
         weights: of themes of operators; those that are not named have 1.
-        used: what earlier programs have used, see ``steered``.
+        used: what earlier programs have used, see ``Steering``.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.getrandbits(62))
@@ -72,7 +72,9 @@ def draw_graph(
         _grow(rng, composer, count, weights, used)
         outputs = _outputs(rng, composer)
     draft.level = level_of(len(composer.nodes))
-    draft.operators = [node.operator.name for node in composer.nodes]
+    for node in composer.nodes:
+        chains = [composer.chain(operand, node.operator) for operand in node.operands]
+        draft.uses += uses_of(chains, draft.dtype)
     _title(rng, draft, composer)
     Writer(rng, draft, composer.nodes, outputs).write()
 
@@ -102,13 +104,15 @@ def _grow(
     weights: Mapping[str, float],
     used: Mapping[Use, int],
 ) -> None:
-    names = list(OPERATORS)
-    prior = [COMMON.get(name, 1.0) * weights.get(OPERATORS[name].theme, 1.0) for name in names]
-    chances = steered(prior, names, composer.draft.dtype, used)
+    operators = list(OPERATORS.values())
+    prior = [COMMON.get(one.name, 1.0) * weights.get(one.theme, 1.0) for one in operators]
+    steering = Steering(operators, prior, composer.draft.dtype, used)
     refused = 0
     while len(composer.nodes) < count and refused < _REFUSED:
-        operator = OPERATORS[rng.choices(names, chances)[0]]
-        if composer.apply(operator, _operand(rng, composer)) is None:
+        operator, operand = rng.choices(operators, steering.weights)[0], _operand(rng, composer)
+        if rng.random() >= steering.chance(composer.chain(operand, operator)):
+            continue
+        if composer.apply(operator, operand) is None:
             refused += 1
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from random import Random
 
 
-Uses = Mapping[tuple[str, str], int]
+Uses = Mapping[tuple[str, ...], int]
 NOTHING: Uses = MappingProxyType({})
 _VARY = 0.8
 _OF_IMAGES = {"convolution": 3.0, "pooling": 2.5, "product": 0.5}
