@@ -256,7 +256,8 @@ def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
             outputs = tensors(loaded.run(module, own))
             total = _weighted(outputs)
             size = float(_weighted(outputs, magnitude=True))
-            least = _ROUNDINGS * max(subject.epsilon, _epsilon(outputs)) * size
+            roundings = _CLEAR_ROUNDINGS if subject.strict else _ROUNDINGS
+            least = roundings * max(subject.epsilon, _epsilon(outputs)) * size
             least = max(least, _CLEAR * size) if subject.strict else least
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
