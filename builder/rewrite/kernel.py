@@ -127,6 +127,16 @@ def _is_of_sizes(value: ast.expr) -> bool:
     return bool(sizes) and is_size(value, sizes)
 
 
+def _is_quotient(value: ast.expr) -> bool:
+    """Whether a value is one number of sizes divided by another, of which one may be constant."""
+    if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Div):
+        return False
+    sides = (value.left, value.right)
+    return any(map(_is_of_sizes, sides)) and all(
+        _is_of_sizes(side) or isinstance(side, ast.Constant) for side in sides
+    )
+
+
 def _spread_of_size(node: ast.Call) -> ast.Call:
     """A size that is 1 is a constant to the compiler, which cannot be broadcast."""
     value, shape = node.args[:2]
@@ -138,7 +148,7 @@ def _spread_of_size(node: ast.Call) -> ast.Call:
 
 def _cast_of_size(node: ast.Call, value: ast.expr) -> ast.Call:
     """A size that is 1 is a constant to the compiler, which has no method ``to``."""
-    if not _is_of_sizes(value):
+    if not (_is_of_sizes(value) or _is_quotient(value)):
         return node
     return ast.Call(ast.parse("tl.cast", mode="eval").body, [value, *node.args], node.keywords)
 

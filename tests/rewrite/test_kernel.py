@@ -102,7 +102,14 @@ def test_sizes_are_cast_by_a_function_that_takes_constants():
 
     assert cast("ks0.to(tl.float32)") == "tl.cast(ks0, tl.float32)"
     assert cast("(11*ks0*xnumel).to(tl.float64)") == "tl.cast(11 * ks0 * xnumel, tl.float64)"
-    for other in ("tmp0.to(tl.float32)", "(ks0 + x0).to(tl.float32)", "(3).to(tl.float32)"):
+    assert cast("(48 / ks0).to(tl.float64)") == "tl.cast(48 / ks0, tl.float64)"
+    assert cast("(ks1 / (2*ks0)).to(tl.float64)") == "tl.cast(ks1 / (2 * ks0), tl.float64)"
+    for other in (
+        "tmp0.to(tl.float32)",
+        "(48 / x0).to(tl.float32)",
+        "(ks0 + x0).to(tl.float32)",
+        "(3).to(tl.float32)",
+    ):
         assert cast(other) == ast.unparse(ast.parse(other))
 
 
