@@ -21,10 +21,11 @@ count in no quantile either.  Of very few elements that are still beyond, each m
 some roundings to the narrow types of the program take eager there: which roundings are lost to
 cancellation is a matter of luck.
 
-Behind decisions, a value must agree with an answer.  Where most of those that agree with none are
-*restless*, that is, shift from answer to answer, too many decisions hang on rounding for a list of
-answers to name them all: the input set is replaced if it can be, else such values, if they are
-few, may be as far off as the answers are.
+Behind decisions, a value must agree with an answer.  Where those that agree with none are
+*restless*, that is, shift from answer to answer, and answers, too, have about as many elements that
+agree with none of the others, too many decisions hang on rounding for a list of answers to name
+them all: the input set is replaced if it can be, else such elements, if they are few, may be as far
+off as the answers are.
 
 Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
 
@@ -47,6 +48,7 @@ from builder.verify.drift import OFTEN, can_drift, floor_of, message
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome, is_float
 from builder.verify.floors import Operation, epsilon, is_wide, median_floor
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
+from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,8 +60,6 @@ Tensor = torch.Tensor
 REACH_FACTOR = 4.0
 NEAR = 64.0
 HARDLY_ANY = 1.0 / 512.0
-MOSTLY = 15.0 / 16.0
-FEW_RESTLESS = 1.0 / 32.0
 BLURRED = 8.0
 """Epsilons that eager may be off by, on one element, and still show how elements are rounded."""
 ILL_CONDITIONED = 0.25
@@ -201,12 +201,12 @@ class FloatComparison:
             beyond = errors.values > self.tolerance
             beyond |= wrong_non_finite(self.actual, self.reference)
             wrong = self._unexplained(beyond, answers) if bool(beyond.any()) else beyond
-            if bool(wrong.any()) and self._are_restless(wrong):
-                if self.noise < ILL_CONDITIONED:
-                    message = "too many decisions hang on rounding"
-                    return self._result(self.errors, "ill_conditioned", message)
-                if int(wrong.sum()) <= FEW_RESTLESS * wrong.numel():
-                    wrong = wrong & ~self._is_as_restless()
+            loose = self._unnamed(wrong, answers)
+            if loose and loose >= MANY * int(wrong.sum()) and self.noise < ILL_CONDITIONED:
+                message = "too many decisions hang on rounding"
+                return self._result(self.errors, "ill_conditioned", message)
+            if loose and int(wrong.sum()) <= min(loose, FEW * wrong.numel()):
+                wrong = wrong & ~self._is_as_restless()
             if bool(wrong.any()) and not self._is_tail(wrong):
                 return self._wrong(wrong)
             errors = errors.without(beyond)
@@ -266,13 +266,18 @@ class FloatComparison:
     def _note_unrest(self, other: Expected) -> None:
         self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
 
-    def _are_restless(self, wrong: Tensor) -> bool:
-        """Whether most of the wrong elements shift, from answer to answer, by more than allowed."""
-        if self.unrest is None:
-            return False
-        allowed = self.tolerance * (self.reference.abs() + self.expected.yardstick.scale)
-        restless = wrong & ((self.unrest > allowed) | ~torch.isfinite(self.unrest))
-        return int(restless.sum()) >= MOSTLY * int(wrong.sum())
+    def _unnamed(self, wrong: Tensor, answers: Iterable[Expected]) -> int:
+        """How many elements of an answer agree with no other one, if wrong ones are restless."""
+        if self.unrest is None or not are_restless(
+            wrong, self.unrest, self._allowed(self.reference)
+        ):
+            return 0
+        others = (one for one in answers if one.eager.shape == self.actual.shape)
+        return unnamed([self.reference, *(one.reference for one in others)], self._allowed)
+
+    def _allowed(self, reference: Tensor) -> Tensor:
+        """How far from an answer an element may be, on the first answer's scale."""
+        return self.tolerance * (reference.abs() + self.expected.yardstick.scale)
 
     def _without_restless(self, errors: Errors, answers: Iterable[Expected]) -> Errors:
         """The errors of elements that do not follow decisions made elsewhere, as of a mean."""
@@ -288,8 +293,7 @@ class FloatComparison:
 
     def _agrees(self, other: Expected) -> Tensor:
         """Elements within the tolerance of another answer, on the first answer's scale."""
-        allowed = self.tolerance * (other.reference.abs() + self.expected.yardstick.scale)
-        close = gaps(self.actual, other.reference) <= allowed
+        close = gaps(self.actual, other.reference) <= self._allowed(other.reference)
         return close & ~wrong_non_finite(self.actual, other.reference)
 
     def _spread(self, errors: Errors) -> Outcome | None:
