@@ -90,6 +90,8 @@ SAME = [
     # 0 + x, and |a - b| squared through a swap
     (SAME_TERMS, "tmp5 = tl.sum(_tmp5, 1)", "tmp5 = tl.sum(0.0 + _tmp5 * 1.0, 1)"),
     (SAME_TERMS, "tmp4 = tmp3 * tmp2", "tmp4 = tmp2 * tmp3"),
+    # indices that come out the same
+    (SAME_TERMS, "load(in_ptr2 + r0_index", "load(in_ptr2 + tl.abs(0 - r0_index)"),
     # a guard against infinities
     (FINITE_TERMS, "tmp4 = tmp3 * tmp2",
      "tmp4 = tl.where(tl.abs(tmp3) == float('inf'), tmp2, tmp3 * tmp2)"),
@@ -103,6 +105,7 @@ DIFFERENT = [
     ("_tmp5 = tl.where(r0_mask & xmask, tmp6", "_tmp5 = tl.where(r0_index < 9, tmp6"),
     ("load(in_ptr2 + r0_index, r0_mask", "load(in_ptr2 + r0_index, r0_index < 9"),
     ("tmp2 = tl.load(in_ptr2 + r0_index", "tmp2 = tl.load(in_ptr2 + (r0_index + 1) % 10"),
+    ("load(in_ptr2 + r0_index", "load(in_ptr2 + tl.abs(1 - r0_index)"),
     ("tmp6 = _tmp5 + tmp4", "tmp6 = tmp4"),
     ("tl.store(out_ptr0 + x0, tmp5, xmask)", "tl.store(out_ptr0 + x0, tmp5, x0 < 5)"),
     ("tl.store(out_ptr0 + x0, tmp5, xmask)", "tl.store(out_ptr0 + (5 - x0), tmp5, xmask)"),

@@ -59,6 +59,7 @@ _ARITHMETIC: dict[str, Callable[[Integers, Integers], Any]] = {
     "arith.xori": np.bitwise_xor,
     "arith.maxsi": np.maximum,
     "arith.minsi": np.minimum,
+    "math.absi": np.abs,
     "arith.divsi": _divided,
     "arith.remsi": lambda a, b: a - _divided(a, b) * b,
     "arith.shli": lambda a, b: np.left_shift(a, np.clip(b, 0, 63)),
