@@ -12,6 +12,7 @@ import torch
 from builder.errors import ExecutionError
 from builder.execute import seams
 from builder.execute.arguments import Arguments
+from builder.execute.loops import repeated_loops
 from builder.execute.lower import lower
 from builder.execute.machine import Machine
 from builder.execute.options import ExecutionOptions
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from triton.runtime.jit import JITFunction
+
+    from builder.execute.lower import Program
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Launch:
         constants: path of a parameter to its value.
         attrs: path of a parameter to its attributes, such as divisibility by 16.
         options: what the launch said beyond the parameters (``num_warps``, ``num_stages``, ...).
+        numbers: the integers among its arguments.
+        program: the kernel as the executor has it, if it was asked for.
     """
 
     kernel: JITFunction
@@ -43,6 +48,14 @@ class Launch:
     constants: dict[tuple[int, ...], Any]
     attrs: dict[tuple[int, ...], Any]
     options: dict[str, Any]
+    numbers: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    program: Program | None = field(default=None, compare=False, repr=False)
+
+    def repeated_loops(self) -> frozenset[int]:
+        """Lines of the kernel's loops that go round more than once, see ``loops``."""
+        if self.program is None:
+            return frozenset()
+        return repeated_loops(self.program, self.numbers, self.grid)
 
 
 @dataclass
@@ -112,18 +125,32 @@ def launches_noted(*, addresses: bool = True) -> Iterator[Trace]:
         named = {name: seams.unread(value) for name, value in kwargs.items()}
         binding = seams.bind(kernel, given, named)
         sizes = _grid_sizes(grid, binding.arguments)
+        program = None
         if addresses:
             with seams.without_modes():
-                check_addresses(lower(kernel, binding), binding.arguments, sizes)
-        trace.launches.append(_noted(kernel, sizes, binding))
+                program = lower(kernel, binding)
+                check_addresses(program, binding.arguments, sizes)
+        trace.launches.append(_noted(kernel, sizes, binding, program))
 
     with seams.launches_go_to(note):
         yield trace
 
 
-def _noted(kernel: JITFunction, sizes: tuple[int, int, int], binding: seams.Binding) -> Launch:
+def _noted(
+    kernel: JITFunction,
+    sizes: tuple[int, int, int],
+    binding: seams.Binding,
+    program: Program | None,
+) -> Launch:
     return Launch(
-        kernel, sizes, binding.signature, binding.constants, binding.attributes, binding.options
+        kernel,
+        sizes,
+        binding.signature,
+        binding.constants,
+        binding.attributes,
+        binding.options,
+        {name: value for name, value in binding.arguments.items() if isinstance(value, int)},
+        program,
     )
 
 
@@ -154,12 +181,13 @@ def _launch(kernel: JITFunction, grid: Any, args: tuple[Any, ...], kwargs: dict[
         binding = seams.bind(kernel, args, kwargs)
         sizes = _grid_sizes(grid, binding.arguments)
         trace = _session.trace
-        if trace is not None:
-            trace.launches.append(_noted(kernel, sizes, binding))
         options = _session.options or ExecutionOptions()
-        if 0 in sizes or kernel.__name__ in options.left_out:
+        is_run = 0 not in sizes and kernel.__name__ not in options.left_out
+        program = lower(kernel, binding) if is_run else None
+        if trace is not None:
+            trace.launches.append(_noted(kernel, sizes, binding, program))
+        if program is None:
             return
-        program = lower(kernel, binding)
         given = Arguments(program, binding.arguments, _session.tracker)
         machine = Machine(program.module, program.name, sizes, given.values, given.buffers, options)
         if options.check_memory:

@@ -42,7 +42,7 @@ def check_addresses(program: Program, given: Mapping[str, Any], grid: tuple[int,
         if isinstance(given[name], int):
             known[slot] = (int(given[name]), int(given[name]))
     for op in entry.body.walk():
-        found = _interval(op, known, grid) if _is_scalar(entry, op) else None
+        found = interval_of(entry, op, known, grid)
         if found is None or op.results[0] not in wanted:
             continue
         bits = entry.type_of(op.results[0]).bits
@@ -81,10 +81,23 @@ def _in_addresses(function: Function) -> set[int]:
     return wanted
 
 
+def interval_of(
+    function: Function, op: Operation, known: Mapping[int, Interval], grid: tuple[int, int, int]
+) -> Interval | None:
+    """What a scalar operation gives, as the least and the largest; None where that is not known.
+
+    Args:
+        function: whose slots the operation names.
+        op: the operation.
+        known: intervals of its operands by slot.
+        grid: program instances along x, y and z.
+    """
+    return _interval(op, known, grid) if _is_scalar(function, op) else None
+
+
 def _interval(
     op: Operation, known: Mapping[int, Interval], grid: tuple[int, int, int]
 ) -> Interval | None:
-    """What an operation gives; None where that is not known."""
     if op.name == "arith.constant":
         value = int(op.attributes["literal"])
         return value, value

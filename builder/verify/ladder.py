@@ -30,7 +30,7 @@ from builder.verify.runner import Run, run_triton
 from builder.verify.static import check_static
 from builder.verify.structure import tensors_in
 from builder.verify.substance import computes
-from builder.verify.unrun import noted_launches
+from builder.verify.unrun import check_loops, noted_launches
 from builder.verify.verdict import NO_COMPUTATION, NOT_COMPILED, Verdict
 
 if TYPE_CHECKING:
@@ -262,6 +262,7 @@ class _Trial:
             raise VerificationRejected("too_large", message)
         with self.prepared.surroundings():
             noted = noted_launches(self.prepared.program, self.text, unrun, self.library)
+        check_loops(noted, [*self.findings.launches, *self.findings.other_launches])
         self.findings.unrun = [found.shapes for found in noted]
         self.findings.large_launches = [launch for found in noted for launch in found.launches]
 

@@ -96,6 +96,28 @@ def noted_launches(
     return result
 
 
+def check_loops(noted: Sequence[Noted], run: Sequence[Launch]) -> None:
+    """Whether each loop that goes round again on what is too large did so in some run, too.
+
+    Args:
+        noted: launches on what is too large to run.
+        run: those that were run.
+
+    Raises:
+        VerificationRejected: ``too_large``.
+    """
+    known = {(one.kernel.__name__, line) for one in run for line in one.repeated_loops()}
+    for launch in (launch for found in noted for launch in found.launches):
+        name = launch.kernel.__name__
+        lines = [line for line in launch.repeated_loops() if (name, line) not in known]
+        if lines:
+            message = (
+                f"the loop in line {min(lines)}, of {name}, goes round again on an input set that "
+                "is too large to run, and on no other; add larger ones to get_shape_variants"
+            )
+            raise VerificationRejected("too_large", message)
+
+
 def _compare(fake: FakeProgram, variant: int | None, returned: str) -> None:
     with torch.no_grad(), fake_tensors(fake.mode):
         wanted = _returned(fake.run(fake.make_module(), fake.make_inputs(0, variant)))

@@ -174,3 +174,41 @@ def test_too_few_shapes_are_no_proof():
 def test_only_pairs_of_any_size_may_leave_the_declared_inputs_out():
     with pytest.raises(UsageError, match="any size"):
         verdict_of(generic=False)
+
+
+BODY = TRITON[TRITON.index("    place = ") : TRITON.index("def launch_swapped")]
+LOOPED = changed(
+    changed(
+        TRITON,
+        BODY,
+        """    row = tl.program_id(0).to(tl.int64)
+    for start in tl.range(0, m, BLOCK):
+        column = start + tl.arange(0, BLOCK)
+        mask = column < m
+        left = tl.load(x + (row * m + column), mask)
+        right = tl.load(y + (row % n + n * column + n * m * (row // n)), mask)
+        tl.store(out + (row * m + column), left * tl.load(scale) + right, mask)
+
+
+""",
+    ),
+    "triton.cdiv(count, 256)",
+    "count // m",
+)
+
+
+def test_a_loop_that_goes_round_again_there_has_to_be_run():
+    verdict = verdict_of(LOOPED)
+    assert verdict.kind == "too_large"
+    assert "the loop in line 11, of swapped, goes round again" in verdict.reason
+    longer = changed(PROGRAM, "make_inputs(3, 8, 31)", "make_inputs(3, 8, 257)")
+    assert verdict_of(LOOPED, longer).verified
+    assert not verdict_of(
+        changed(
+            LOOPED,
+            "tl.store(out + (row * m + column)",
+            "tl.store(out + (row * m + column - start // 2)",
+        ),
+        longer,
+    ).verified
+    assert verdict_of(LOOPED, SMALL, unrun=()).verified
