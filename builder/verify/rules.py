@@ -16,7 +16,7 @@ import torch
 
 from builder.verify import bessel
 from builder.verify.allowed import names
-from builder.verify.floors import History, Operation, epsilon
+from builder.verify.floors import EIGHT_BITS, History, Operation, epsilon
 from builder.verify.norm import Yardstick
 from builder.verify.seams import (
     overload_name,
@@ -206,8 +206,13 @@ def own_history(func: Any, result: Tensor, inputs: list[Tensor]) -> History:
         finest = min((epsilon(t.dtype) for t in floating), default=0.0)
         if name not in CASTS or epsilon(result.dtype) <= finest:
             return History(decided=decided)
-        return History(result.dtype, Operation.POINTWISE, decided)
-    return History(result.dtype, _operation(func, name, inputs), decided)
+        return _rounded_to(result.dtype, Operation.POINTWISE, decided=decided)
+    return _rounded_to(result.dtype, _operation(func, name, inputs), decided=decided)
+
+
+def _rounded_to(dtype: torch.dtype, operation: Operation, *, decided: bool) -> History:
+    beside = None if epsilon(dtype) >= EIGHT_BITS else dtype
+    return History(dtype, operation, decided, beside=beside)
 
 
 def rounds(func: Any) -> bool:

@@ -306,3 +306,26 @@ def test_a_tail_is_no_longer_than_eagers():
     assert compare(actual, good, samples=[good]).kind == "wrong_values"
     actual[103], actual[100] = 1.0, 1.6
     assert compare(actual, good, samples=[good]).kind == "wrong_values"
+
+
+def test_behind_a_type_of_8_bits_few_elements_fall_the_other_way():
+    reference = torch.linspace(1.0, 2.0, 4096, dtype=torch.float64)
+    flipped = reference.float()
+    flipped[::1000] *= 1.0625
+    shifted = reference.float() * 1.0005
+    for beside, all_shift in ((torch.float32, "wrong_values"), (torch.bfloat16, None)):
+        history = History(torch.float8_e4m3fn, Operation.POINTWISE, beside=beside)
+        assert compare(flipped, expected(reference, history=history)).kind is None
+        assert compare(shifted, expected(reference, history=history)).kind == all_shift
+
+
+def test_what_is_computed_beside_a_type_of_8_bits_is_known():
+    class Quantised(nn.Module):
+        def forward(self, x):
+            return x.mul(1.7).to(torch.float8_e4m3fn).float() * 0.3
+
+    for dtype in (torch.float32, torch.bfloat16):
+        case = Case(Quantised(), [torch.randn(64, 64, dtype=dtype)], 0)
+        history = run_original(case, Plan()).expected["output 0"].history
+        assert history.rounding == torch.float8_e4m3fn
+        assert history.beside == dtype
