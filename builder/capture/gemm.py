@@ -47,6 +47,7 @@ class Product:
         itemsize: bytes of one of them.
         batch: how many products there are.
         seen: the three sizes that Inductor shrinks tiles to, where they are others.
+        loaded: bytes that are loaded for an element, where it is computed on the way.
     """
 
     m: int
@@ -55,6 +56,7 @@ class Product:
     itemsize: int
     batch: int = 1
     seen: tuple[int, int, int] | None = None
+    loaded: int = 0
 
 
 def estimated_cost(config: Any, product: Product, target: Target) -> float:
@@ -65,7 +67,8 @@ def estimated_cost(config: Any, product: Product, target: Target) -> float:
     multiply-adds and its loads, the latter hidden the better the deeper the pipeline.
     """
     block_m, block_n, block_k = _clipped(config, product)
-    shared = config.num_stages * (block_m + block_n) * block_k * product.itemsize
+    loaded = max(product.itemsize, product.loaded)
+    shared = config.num_stages * (block_m + block_n) * block_k * loaded
     lanes = target.warp_size * config.num_warps
     accumulators = block_m * block_n / lanes
     if shared > target.shared_memory or accumulators > MAX_ACCUMULATORS:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _CONVOLUTION = torch.ops.aten.convolution.default
 _GROUPS = 8  # place among a convolution's arguments
+_FUSED = 16  # operations before a product that are looked at
+_CASTS = (torch.ops.prims.convert_element_type.default, torch.ops.aten._to_copy.default)  # noqa: SLF001
 HEURISTIC: Any = template_heuristics.BaseConfigHeuristic
 
 
@@ -50,7 +52,33 @@ def _product(sizes: tuple[int, int, int], itemsize: int, node: Any) -> gemm.Prod
     shape = [V.graph.sizevars.optimization_hint(extent) for extent in map(_expression, value.shape)]
     if node.target is _CONVOLUTION:
         return _convolution(sizes, itemsize, node, shape)
-    return gemm.Product(*sizes, itemsize, batch=shape[0] if len(shape) == 3 else 1)
+    batch = shape[0] if len(shape) == 3 else 1
+    return gemm.Product(*sizes, itemsize, batch=batch, loaded=_loaded(node))
+
+
+def _loaded(node: Any) -> int:
+    """Bytes of the widest element that a product's operands are computed of, if it is as they go.
+
+    What comes before a product may be fused into it, and is then what its pipeline holds.
+    """
+    widest, ahead = 0, list(node.all_input_nodes)
+    for _ in range(_FUSED):
+        if not ahead:
+            break
+        one = ahead.pop()
+        value = one.meta.get("val")
+        if isinstance(value, torch.Tensor):
+            widest = max(widest, value.dtype.itemsize)
+        if _is_fused(one.target):
+            ahead += one.all_input_nodes
+    return widest
+
+
+def _is_fused(target: Any) -> bool:
+    """Whether an operation works element by element, or gives a view."""
+    return isinstance(target, torch._ops.OpOverload) and (  # noqa: SLF001
+        torch.Tag.pointwise in target.tags or target.is_view or target in _CASTS
+    )
 
 
 def _expression(extent: Any) -> Any:

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.capture.gemm import Product, choose
 from builder.capture.targets import TARGETS
@@ -36,6 +36,14 @@ def test_a_tile_that_does_not_fit_shared_memory_is_not_chosen():
     product = Product(4096, 4096, 4096, 4)
     for seed in range(32):
         assert choose([big, TILES[1]], product, TARGETS["cuda:86"], seed) == [TILES[1]]
+
+
+def test_what_is_loaded_is_held_in_shared_memory():
+    from_int64 = replace(LARGE, loaded=8)
+    chosen = {choose(TILES, from_int64, TARGETS["cuda:90"], seed)[0] for seed in range(32)}
+    for tile in chosen:
+        held = tile.num_stages * (tile.block_m + tile.block_n) * tile.block_k * 8
+        assert held <= TARGETS["cuda:90"].shared_memory
 
 
 def test_no_offer_gives_no_choice():

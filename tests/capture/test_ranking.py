@@ -153,6 +153,22 @@ def test_tiles_fit_other_targets(target):
             assert min(m, n) >= 64
 
 
+def test_what_is_computed_on_the_way_is_held_as_it_is_loaded():
+    def means(nodes, index):
+        member = index.long().unsqueeze(0) == torch.arange(127).unsqueeze(1)
+        return torch.mm(member.to(nodes.dtype), nodes)
+
+    def cast(a, b):
+        return torch.mm(a.sum(0, dtype=F32).half(), b)
+
+    ((_, product),) = offers(means, [(1024, 100), (1024,)], F16)
+    assert (product.itemsize, product.loaded) == (2, 8)
+    ((_, product),) = offers(cast, [(4, 512, 1024), (1024, 256)], F16)
+    assert (product.itemsize, product.loaded) == (2, 4)
+    ((_, product),) = offers(torch.mm, WHOLE, BF16)
+    assert product.loaded == 2
+
+
 def test_the_seam_is_there_and_left_as_it_was():
     heuristic = template_heuristics.BaseConfigHeuristic
     before = heuristic.preprocess_mm_configs
