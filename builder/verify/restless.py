@@ -22,6 +22,7 @@ MANY = 0.5
 FEW = 1.0 / 32.0
 OWN_ANSWERS = 5
 """The first, and those in which eager's operations round another way (``runner.other_answers``)."""
+USUAL = 0.75
 
 
 def are_restless(wrong: Tensor, unrest: Tensor, allowed: Tensor) -> bool:
@@ -37,8 +38,9 @@ def are_restless(wrong: Tensor, unrest: Tensor, allowed: Tensor) -> bool:
 
 
 def unnamed(answers: Sequence[Tensor], allowed: Callable[[Tensor], Tensor]) -> int:
-    """Elements of one of eager's own answers, in the median, that agree with no other answer.
+    """How many elements of an answer agree with no other one: of eager's own, or of the rest.
 
+    It is what three quarters of either kind have at most: a kind may take all decisions alike.
     Where there are none the list of answers is complete, and what is not on it is wrong.
 
     Args:
@@ -46,9 +48,10 @@ def unnamed(answers: Sequence[Tensor], allowed: Callable[[Tensor], Tensor]) -> i
         allowed: how far from an answer an element may be.
     """
     alone = []
-    for place, one in enumerate(answers[:OWN_ANSWERS]):
+    for place, one in enumerate(answers):
         named = torch.zeros_like(one, dtype=torch.bool)
         for other in (*answers[:place], *answers[place + 1 :]):
             named |= gaps(one, other) <= allowed(other)
         alone.append(int((~named).sum()))
-    return sorted(alone)[len(alone) // 2]
+    kinds = (sorted(alone[:OWN_ANSWERS]), sorted(alone[OWN_ANSWERS:]))
+    return max(kind[int(USUAL * (len(kind) - 1))] for kind in kinds if kind)

@@ -24,11 +24,14 @@ def test_wrong_elements_are_restless_if_half_of_them_shift():
 def test_few_decisions_are_named_by_other_answers():
     one, other = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 5.0, 1.0])
     assert unnamed([one, one, other, one, other, other], allowed) == 0
-    assert unnamed([one, one, one, one, other, other + 7], allowed) == 0, "not one of eager's own"
+    assert unnamed([one, one, one, one, other, other + 7, one, one, one, one], allowed) == 0
 
 
-def test_answers_that_all_differ_name_nothing():
-    answers = [torch.tensor([0.0, float(place), 1.0]) for place in range(7)]
+@pytest.mark.parametrize("own", [True, False])
+def test_answers_that_all_differ_name_nothing(own):
+    alike = [torch.zeros(3)] * 5
+    different = [torch.tensor([0.0, float(place), 1.0]) for place in range(1, 6)]
+    answers = different + alike if own else alike + different
     assert unnamed(answers, allowed) == 1
 
 
