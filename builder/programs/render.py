@@ -33,6 +33,8 @@ def render(draft: Draft, *, variants: bool = DECLARE_VARIANTS, differentiated: b
 
 def literal(value: Any) -> str:
     """A constant as people write it: ``1e-5``, not ``1e-05``."""
+    if isinstance(value, str):
+        return f'"{value}"'
     return re.sub(r"e([+-])0(\d)", r"e\1\2", repr(value))
 
 

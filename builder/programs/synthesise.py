@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from builder.errors import UsageError
+from builder.programs.configured import SHARE as CONFIGURED
+from builder.programs.configured import configure
 from builder.programs.families import FAMILIES
 from builder.programs.layouts import SHARE as LAYOUTS
 from builder.programs.layouts import vary_layout
@@ -137,6 +139,9 @@ def draw_program(
     rng = item_rng(root_seed, index, f"layout:{name}")
     if not is_large and rng.random() < LAYOUTS:
         vary_layout(rng, drawn)
+    rng = item_rng(root_seed, index, f"configuration:{name}")
+    if rng.random() < CONFIGURED:
+        configure(rng, drawn)
     dtypes = {item.dtype for item in drawn.inputs} | ({drawn.dtype} if drawn.init_lines else set())
     return Program(
         python_code=render(drawn, differentiated=mode == "training"),
