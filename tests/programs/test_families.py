@@ -42,6 +42,7 @@ def families_alone():
         patch.setattr(synthesis, "SURROUNDED", 0.0)
         patch.setattr(synthesis, "LARGE_SHARE", 0.0)
         patch.setattr(synthesis, "LAYOUTS", 0.0)
+        patch.setattr(synthesis, "CONFIGURED", 0.0)
         patch.setattr(synthesis, "SPLICED", 0.0)
         yield
 
