@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from builder.programs.load import LoadedProgram
+    from builder.programs.measure import Shapes
     from builder.programs.structure import Structure
 
 _QUICK = 50_000_000
@@ -191,7 +192,7 @@ def _fitting_sets(
     fitting: list[tuple[int | None, Cost]] = []
     too_large: list[tuple[int | None, Cost]] = []
     for variant in (None, *range(loaded.num_variants)):
-        if fitting and _fits(measured.elements(variant), fitting[0][1], limits):
+        if fitting and _fits(measured.shapes(variant), fitting[0][1], limits):
             fitting.append((variant, fitting[0][1]))
             continue
         cost = measured.cost(variant) or _cost_of_inputs(loaded, variant)
@@ -202,16 +203,20 @@ def _fitting_sets(
     return [variant for variant, _ in fitting], fitting[0][1], too_large
 
 
-def _fits(elements: int, known: Cost, limits: Limits) -> bool:
+def _fits(shapes: Shapes, known: Cost, limits: Limits) -> bool:
     """Whether a variant is within the limits as far as its inputs tell.
 
-    It is if they are no larger than those of a set that fits, or by so little that even squares of
-    what it holds would, and cubes of what it takes.
+    It is if no dimension is larger than in a set that fits, or by so little that even squares of
+    what that set holds would, and cubes of what it takes.
     """
-    first = sum(map(math.prod, known.input_shapes))
-    if not known.complete or not first:
+    pairs = list(zip(shapes, known.input_shapes, strict=False))
+    alike = len(shapes) == len(known.input_shapes) and all(len(a) == len(b) for a, b in pairs)
+    if not known.complete or not alike or not all(map(math.prod, known.input_shapes)):
         return False
-    growth = max(1.0, elements / first)
+    growth = max(
+        (math.prod(max(1.0, m / n) for m, n in zip(a, b, strict=True)) for a, b in pairs),
+        default=1.0,
+    )
     most_bytes, most_flops = known.bytes * growth**2, known.flops * growth**3
     return growth == 1.0 or (most_bytes <= limits.work_bytes and most_flops <= limits.work_flops)
 

@@ -9,6 +9,7 @@ What leans on private parts of torch for it is here and in ``fake``:
 from __future__ import annotations
 
 import copy
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from builder.programs.fake import MetaProgram
     from builder.programs.load import LoadedProgram
+
+Shapes = tuple[tuple[int, ...], ...]
 
 _SMALL = 1 << 16
 """Elements of parameters and inputs up to which a program is run to see what it costs."""
@@ -138,7 +141,7 @@ class Measured:
 
     def __init__(self, loaded: LoadedProgram) -> None:
         self._loaded = loaded
-        self._elements: dict[int | None, int] = {}
+        self._shapes: dict[int | None, Shapes] = {}
 
     @cached_property
     def _meta(self) -> MetaProgram | None:
@@ -147,16 +150,20 @@ class Measured:
         except Exception:  # noqa: BLE001 - the real one tells whose fault it is
             return None
 
-    def elements(self, variant: int | None) -> int:
-        """How many elements the tensors among the inputs of a set have.
+    def shapes(self, variant: int | None) -> Shapes:
+        """The shapes of the tensors among the inputs of a set.
 
         Raises:
             ProgramRejected: the kinds of drawing inputs.
         """
-        if variant not in self._elements:
-            given = self._inputs(variant)
-            self._elements[variant] = sum(tensor.numel() for tensor in tensors(given))
-        return self._elements[variant]
+        if variant not in self._shapes:
+            given = tensors(self._inputs(variant))
+            self._shapes[variant] = tuple(tuple(map(int, tensor.shape)) for tensor in given)
+        return self._shapes[variant]
+
+    def elements(self, variant: int | None) -> int:
+        """How many elements these have; raises as ``shapes``."""
+        return sum(map(math.prod, self.shapes(variant)))
 
     def _inputs(self, variant: int | None) -> list[Any]:
         try:

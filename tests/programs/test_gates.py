@@ -440,3 +440,15 @@ def test_only_of_a_drawn_program_one_input_set_stands_for_all():
         check(mutant, strict=True)
     assert "get_shape_variants" in str(caught.value) or caught.value.kind == "forward_error"
     assert check(mutant, strict=True, is_drawn=True).probed == 0
+
+
+def test_sets_of_as_many_elements_in_other_proportions_are_measured():
+    inputs = "return [torch.randn(512, 8, 16)]"
+    variants = """
+
+def get_shape_variants():
+    return [lambda: [torch.randn(1, 4096, 16)], lambda: [torch.randn(512, 8, 8)]]
+"""
+    text = program("return (x @ x.transpose(1, 2)).softmax(-1).sum(-1)", inputs=inputs) + variants
+    limits = Limits(work_bytes=16 << 20)
+    assert check(load_program(text), limits).too_large == (0,)
