@@ -13,12 +13,17 @@ from torch.utils import _pytree as pytree
 from builder.capture.inductor import compile_for
 from builder.capture.kernels import kernel_sources
 from builder.capture.targets import TARGETS
+from builder.capture.training import Differentiation
+from builder.capture.variants import resolve_variants
+from builder.config import MODES
 from builder.errors import OperationFailed, Rejected
 from builder.programs.load import load_program
 from builder.programs.synthesise import synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import nn
 
     from builder.capture.targets import Target
     from builder.programs.load import LoadedProgram
@@ -33,10 +38,14 @@ class FidelityBench:
     Attributes:
         programs: how many, the first of the seed's stream.
         seed: of the stream, and of choices among configurations.
+        variant: Inductor's configuration.
+        mode: ``forward``, or ``training``: backward's kernels are compared, too.
     """
 
     programs: int = 100
     seed: int = 0
+    variant: str = "default"
+    mode: str = MODES[0]
 
 
 def real_target() -> Target:
@@ -94,8 +103,8 @@ def _compare(bench: FidelityBench, index: int, target: Target, found: dict[str, 
     program = synthesise(bench.seed, index)
     try:
         loaded = load_program(program.python_code, program.entry_point)
-        described = kernels(loaded, target, bench.seed, described=True)
-        real = kernels(loaded, target, bench.seed, described=False)
+        described = kernels(loaded, target, bench, described=True)
+        real = kernels(loaded, target, bench, described=False)
     except (Rejected, RuntimeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         found["failures"].append({"program": index, "reason": reason})
@@ -110,18 +119,47 @@ def _compare(bench: FidelityBench, index: int, target: Target, found: dict[str, 
 
 
 def kernels(
-    program: LoadedProgram, target: Target, seed: int, *, described: bool
+    program: LoadedProgram, target: Target, bench: FidelityBench, *, described: bool
 ) -> dict[str, str]:
     """Name and text of the kernels that a program becomes."""
     module, inputs = program.make_module(), program.make_inputs(0)
     if not described:
-        module = module.cuda()
-        inputs = pytree.tree_map_only(torch.Tensor, torch.Tensor.cuda, inputs)
-    _, record = compile_for(module, inputs, target, seed, described=described)
+        module, inputs = module.cuda(), pytree.tree_map_only(torch.Tensor, as_laid_out, inputs)
+    _, record = compile_for(
+        module,
+        inputs,
+        target,
+        bench.seed,
+        resolve_variants([bench.variant])[0],
+        differentiate=_differentiation(module, inputs) if bench.mode == "training" else None,
+        described=described,
+    )
+    graphs = [record] if record.backward is None else [record, record.backward]
     texts: dict[str, str] = {}
-    for source in record.sources:
-        texts |= kernel_sources(source)
+    for number, graph in enumerate(graphs):
+        for source in graph.sources:
+            found = kernel_sources(source)
+            texts |= {f"backward {name}" if number else name: found[name] for name in found}
     return texts
+
+
+def _differentiation(module: nn.Module, inputs: list[Any]) -> Differentiation:
+    """Of the parameters and of all inputs that may have a gradient."""
+    floating = [leaf for leaf in pytree.tree_leaves(inputs) if _is_floating(leaf)]
+    leaves = [*module.parameters(), *(tensor.requires_grad_() for tensor in floating)]
+    return Differentiation((str(number), leaf) for number, leaf in enumerate(leaves))
+
+
+def _is_floating(leaf: Any) -> bool:
+    return isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+
+
+def as_laid_out(tensor: torch.Tensor, device: str = "cuda") -> torch.Tensor:
+    """A tensor on the GPU, with the strides it has; ``cuda()`` makes a part of another dense."""
+    moved = torch.empty_strided(
+        tensor.size(), tensor.stride(), dtype=tensor.dtype, device=device
+    ).copy_(tensor)
+    return moved.requires_grad_(tensor.requires_grad)
 
 
 def first_difference(described: str, real: str) -> str:

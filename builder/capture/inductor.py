@@ -15,6 +15,7 @@ from unittest import mock
 
 import torch
 import torch._dynamo.config as dynamo_config
+import torch._dynamo.utils as dynamo_utils
 import torch._functorch.config as functorch_config
 import torch._inductor.config as inductor_config
 import torch.fx
@@ -34,6 +35,7 @@ from builder.capture.constants import fill_empty, held_constants, inline_constan
 from builder.capture.control_flow import write_out_control_flow
 from builder.capture.decompose import decompositions
 from builder.capture.device import described_gpu
+from builder.capture.gpu_branches import gpu_branches
 from builder.capture.origins import Origins, origins_of
 from builder.capture.randomness import reject_unknown
 from builder.capture.ranking import one_ranked
@@ -344,6 +346,8 @@ def compile_for(
         dynamo_config.patch(
             specialize_float=True, ignore_logging_functions={warnings.warn, logging.warning}
         ),
+        # Written for nobody, and torch 2.11 cannot write the functions to be ignored.
+        mock.patch.object(dynamo_utils, "_get_dynamo_config_for_logging", return_value=None),
         # Attention in its math form stays as written: no pattern makes it a library call.
         mock.patch.object(fuse_attention, "_sfdp_init"),
         _softmax_as_written(),
@@ -352,6 +356,7 @@ def compile_for(
         symbolic_sizes(ones=ones) if dynamic else contextlib.nullcontext(),
         torch.set_grad_enabled(differentiate is not None),
         on_any_device(),
+        gpu_branches() if described else contextlib.nullcontext(),
     ):
         compiled = torch.compile(
             function,

@@ -19,9 +19,10 @@ class _Geometry:
     size: tuple[Any, ...]
     stride: tuple[Any, ...]
     dtype: torch.dtype
+    device: torch.device
 
     def empty(self) -> torch.Tensor:
-        return torch.empty_strided(self.size, self.stride, dtype=self.dtype)
+        return torch.empty_strided(self.size, self.stride, dtype=self.dtype, device=self.device)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class _Argument:
 
 
 def _geometry(value: torch.Tensor) -> _Geometry:
-    return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype)
+    return _Geometry(tuple(value.size()), tuple(value.stride()), value.dtype, value.device)
 
 
 def result_plan(gm: torch.fx.GraphModule) -> list[Any]:

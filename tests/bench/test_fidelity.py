@@ -30,7 +30,7 @@ def test_a_real_device_is_asked_itself(monkeypatch):
 def test_what_differs_is_counted_and_told(monkeypatch):
     texts = {"one": "a\nb", "two": "c\nd"}
 
-    def kernels(program, target, seed, *, described):
+    def kernels(program, target, bench, *, described):
         if program.entry_point == programs[1]:
             raise VerificationRejected("kind", "refused")
         return texts if described else texts | {"two": "c\ne", "three": "f"}
@@ -50,7 +50,24 @@ def test_what_differs_is_counted_and_told(monkeypatch):
 
 def test_the_described_capture_is_the_same_each_time():
     program = fidelity.load_program(fidelity.synthesise(0, 1).python_code)
-    first = fidelity.kernels(program, H100, 0, described=True)
+    first = fidelity.kernels(program, H100, FidelityBench(), described=True)
     assert first
-    assert fidelity.kernels(program, H100, 0, described=True) == first
+    assert fidelity.kernels(program, H100, FidelityBench(), described=True) == first
     assert first_difference("a", "a") == ""
+
+
+def test_backward_and_variants_are_compared_too():
+    program = fidelity.load_program(fidelity.synthesise(0, 1).python_code)
+    forward = fidelity.kernels(program, H100, FidelityBench(), described=True)
+    training = fidelity.kernels(program, H100, FidelityBench(mode="training"), described=True)
+    assert any(name.startswith("backward ") for name in training)
+    unfused = fidelity.kernels(program, H100, FidelityBench(variant="unfused"), described=True)
+    assert len(unfused) > len(forward)
+
+
+def test_inputs_keep_their_strides_on_the_way_to_the_gpu():
+    part = torch.randn(6, 8, requires_grad=True)[:, ::2]
+    moved = fidelity.as_laid_out(part, device="cpu")
+    assert moved.stride() == (8, 2)
+    assert torch.equal(moved, part)
+    assert moved.requires_grad

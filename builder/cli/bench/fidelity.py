@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from builder.capture.variants import DEFAULT, VARIANTS
 from builder.cli import render
+from builder.cli.options import mode_option
 from builder.cli.output import EXIT_FAILED, EXIT_OK, Output, with_output
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ REACHED = 0.99
 _EPILOG = """\b
 Examples:
   torch2triton bench fidelity
+  torch2triton bench fidelity --variant tiles --mode training
   torch2triton bench fidelity --programs 500 --format json > fidelity.json
 """
 
@@ -27,8 +30,17 @@ Examples:
     "--programs", type=click.IntRange(min=1), default=100, show_default=True, help="How many."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of them.")
+@click.option(
+    "--variant",
+    type=click.Choice(tuple(VARIANTS)),
+    default=DEFAULT.name,
+    show_default=True,
+    metavar="NAME",
+    help="Inductor's configuration.",
+)
+@mode_option
 @with_output
-def command(*, programs: int, seed: int, output: Output) -> int:
+def command(*, programs: int, seed: int, variant: str, pair_mode: str, output: Output) -> int:
     """Compare kernels captured for a described GPU with those of a real one of its kind.
 
     Needs a GPU. Exit status 1 if fewer than 99 % of the kernels are the same byte for byte.
@@ -36,7 +48,7 @@ def command(*, programs: int, seed: int, output: Output) -> int:
     from builder.bench.fidelity import FidelityBench, measure  # noqa: PLC0415
 
     with output.progress(programs, "capturing", "program") as bar:
-        result = measure(FidelityBench(programs, seed), lambda: bar.update(1))
+        result = measure(FidelityBench(programs, seed, variant, pair_mode), lambda: bar.update(1))
     different = [f"{one['program']} {one['kernel']}" for one in result["differences"]]
     output.result(result, _tables(result), quiet=different)
     return EXIT_OK if (result["share"] or 0.0) >= REACHED else EXIT_FAILED
