@@ -6,7 +6,8 @@ import copy
 import inspect
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import chain, islice
+from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ from builder.programs.load import FORWARD_SEED
 from builder.programs.tree import identical, leaves, replaced, tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from torch import nn
@@ -30,6 +31,7 @@ _CLEAR = 2.0**-15
 """Share of a result that a strict probe wants to see moved: what is less may be mere noise."""
 _USUAL = 0.125
 """Of the root mean square: what nearly cancels moves by much of itself, and that is noise."""
+_LOOKED_AT = 1024
 _STRENGTHS = (1.0, 16.0, -16.0)  # the large ones for thresholds
 _STRICT = (0.25,)
 _SEEDS = (1, 2)
@@ -55,10 +57,15 @@ class Subject:
     epsilon: float
     is_wide: bool = False
 
-    @property
+    @cached_property
     def outputs(self) -> list[torch.Tensor]:
         """The tensors in the result."""
         return tensors(self.result)
+
+    @cached_property
+    def bounds(self) -> list[float]:
+        """What counts as a usual size in each of them, see ``usual``."""
+        return [usual(output) if output.is_floating_point() else 0.0 for output in self.outputs]
 
     def rerun(
         self, loaded: LoadedProgram, module: nn.Module, inputs: list[Any], seed: int = FORWARD_SEED
@@ -75,10 +82,11 @@ class Subject:
         own = self.outputs
         if len(outputs) != len(own):
             return True
-        pairs = zip(outputs, own, strict=True)
         if self.strict:
-            return not all(_is_close(a, b, self.epsilon) for a, b in pairs)
-        return not all(identical(a, b) for a, b in pairs)
+            share = max(_CLEAR_ROUNDINGS * self.epsilon, _CLEAR)
+            known = zip(outputs, own, self.bounds, strict=True)
+            return not all(_is_close(a, b, share, size) for a, b, size in known)
+        return not all(identical(a, b) for a, b in zip(outputs, own, strict=True))
 
 
 def subject_of(
@@ -140,19 +148,20 @@ def without_influence(
     module, inputs = subject.module, subject.inputs
     probe = _Probe(loaded, subject, variant)
     names = _input_names(module, len(inputs))
-    idle_inputs = (
-        f"input {_named(path, names)}"
-        for path, leaf in leaves(inputs)
-        if isinstance(leaf, torch.Tensor)
-        and not (varied and len(tensors(inputs)) == 1)
-        and not probe.input_matters(path, leaf)
-    )
-    idle_parameters = (
-        f"parameter {name!r}"
+    given = [(path, leaf) for path, leaf in leaves(inputs) if isinstance(leaf, torch.Tensor)]
+    asked: list[tuple[str, str, Callable[[], bool]]] = [
+        (path, f"input {_named(path, names)}", partial(probe.input_matters, path, leaf))
+        for path, leaf in given
+        if not (varied and len(given) == 1)
+    ]
+    asked += [
+        (name, f"parameter {name!r}", partial(probe.parameter_matters, name, parameter))
         for name, parameter in module.named_parameters()
-        if not probe.parameter_matters(name, parameter)
-    )
-    return list(islice(chain(idle_inputs, idle_parameters), 1 if subject.strict else None))
+    ]
+    if subject.strict:  # the least likely to matter first: one that does not is enough
+        asked.sort(key=lambda one: probe.contributions.get(one[0], 0.0))
+    idle = (title for _, title, matters in asked if not matters())
+    return list(islice(idle, 1 if subject.strict else None))
 
 
 class _Probe:
@@ -160,10 +169,13 @@ class _Probe:
         self.loaded, self.subject = loaded, subject
         seeds = _SEEDS[:1] if subject.strict else _SEEDS
         self.others = [dict(leaves(loaded.make_inputs(seed, variant))) for seed in seeds]
-        self.known = _with_gradients(loaded, subject)
+        self.contributions = _contributions(loaded, subject)
+
+    def _is_known(self, name: str) -> bool:
+        return self.contributions.get(name, 0.0) > 1.0
 
     def input_matters(self, path: str, leaf: torch.Tensor) -> bool:
-        if path in self.known:
+        if self._is_known(path):
             return True
         return any(
             self._changes(replaced(self.subject.inputs, path, other))
@@ -171,7 +183,7 @@ class _Probe:
         )
 
     def parameter_matters(self, name: str, parameter: nn.Parameter) -> bool:
-        if name in self.known:
+        if self._is_known(name):
             return True
         own = parameter.detach().clone()
         try:
@@ -201,15 +213,21 @@ class _Probe:
         return self.subject.differs(outputs)
 
 
-def _is_close(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
-    """Whether no element differs by more than a few roundings of it, or of what is usual."""
-    if identical(a, b):
+def _is_close(a: torch.Tensor, b: torch.Tensor, share: float, size: float) -> bool:
+    """Whether no element differs by more than a share of it and of what is usual.
+
+    A look at a few elements tells most that differ.
+    """
+    if a.dtype == b.dtype and torch.equal(a, b):
         return True
     if a.shape != b.shape or not (a.is_floating_point() and b.is_floating_point()):
         return False
-    wide = b.float()
-    bound = max(_CLEAR_ROUNDINGS * epsilon, _CLEAR) * (wide.abs() + usual(b))
-    return bool(((a.float() - wide).abs() <= bound).all())  # NaN is not close
+    a, b = a.flatten(), b.flatten()
+    step = max(a.numel() // _LOOKED_AT, 1)
+    return all(
+        bool(((one - other).abs() <= share * (other.abs() + size)).all())  # NaN is not close
+        for one, other in ((a[::step].float(), b[::step].float()), (a.float(), b.float()))
+    )
 
 
 def usual(tensor: torch.Tensor) -> float:
@@ -220,29 +238,29 @@ def usual(tensor: torch.Tensor) -> float:
 def nudged(tensor: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """Other values of the same kind: floats are scaled and shifted unequally, others move."""
     if tensor.is_floating_point() or tensor.is_complex():
-        pattern = torch.linspace(0.25, 1.0, tensor.numel(), dtype=torch.float32) * strength
-        return tensor + (pattern.reshape(tensor.shape) * (1 + tensor.abs().float())).to(
-            tensor.dtype
-        )
+        pattern = torch.linspace(0.25, 1.0, tensor.numel(), dtype=torch.float32)
+        shift = pattern.mul_(strength).reshape(tensor.shape).mul_(tensor.abs().float().add_(1))
+        return shift.to(tensor.dtype).add_(tensor)
     rolled = tensor.flatten().roll(1).reshape(tensor.shape)
     if not identical(rolled, tensor):
         return rolled
     return ~tensor if tensor.dtype == torch.bool else tensor + 1
 
 
-def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
-    """Paths and names of the floating tensors whose gradients are more than a rounding.
+def _contributions(loaded: LoadedProgram, subject: Subject) -> dict[str, float]:
+    """How far other values of each floating tensor would move the outputs, by path or name.
 
-    What a tensor contributes may be so small that it is lost in a sum, though its gradient is not.
-    Empty where there are few of them, or the program cannot be differentiated within the memory.
+    To first order, and as a multiple of what is more than a rounding: what a tensor contributes may
+    be so small that it is lost in a sum, though its gradient is not.  Empty where there are few of
+    them, or the program cannot be differentiated within the memory.
     """
     count = sum(map(_is_float, (*tensors(subject.inputs), *subject.module.parameters())))
     if count < _GRADIENTS_FROM:
-        return set()
+        return {}
     try:
         module, own = widened(subject.module, subject.inputs)
     except (RuntimeError, TypeError):
-        return set()
+        return {}
     watched = {
         path: leaf
         for path, leaf in (*leaves(own), *module.named_parameters())
@@ -261,16 +279,16 @@ def _with_gradients(loaded: LoadedProgram, subject: Subject) -> set[str]:
             least = max(least, _CLEAR * size) if subject.strict else least
             given = torch.autograd.grad(total, list(watched.values()), allow_unused=True)
     except (ProgramRejected, RuntimeError, MemoryError):
-        return set()
+        return {}
     finally:
         for leaf in frozen:
             if leaf.is_leaf:
                 leaf.requires_grad = False
     found = zip(watched.items(), given, strict=True)
     return {
-        name
+        name: _contribution(leaf, grad) / least
         for (name, leaf), grad in found
-        if grad is not None and _contribution(leaf, grad) > least
+        if grad is not None and least > 0
     }
 
 

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from builder.programs.fake import fake_program, fake_tensors, meta_program
+from builder.programs.quick_meta import result_of
 from builder.programs.tree import aliased, tensors
 
 if TYPE_CHECKING:
@@ -82,19 +83,20 @@ class _Meter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        result = result_of(func, args, kwargs)
         self._count(func, args, kwargs, result)
         return result
 
     def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         if torch.Tag.nondeterministic_seeded in func.tags:
             self.random.add(func.overloadpacket.__name__)
+        found = [result] if isinstance(result, torch.Tensor) else tensors(result)
         counter = flop_registry.get(func.overloadpacket)
         if counter is not None:
             self.flops += int(counter(*args, **kwargs, out_val=result))
         elif not func.is_view:
-            self.flops += sum(tensor.numel() for tensor in tensors(result))
-        for tensor in tensors(result):
+            self.flops += sum(tensor.numel() for tensor in found)
+        for tensor in found:
             self.hold(tensor)
 
     def hold(self, tensor: torch.Tensor) -> None:

@@ -17,6 +17,7 @@ from builder.programs.attributes import attribute_images, changed_attributes
 from builder.programs.conditioning import check_conditioning
 from builder.programs.influence import Subject, subject_of, without_influence
 from builder.programs.load import FORWARD_SEED
+from builder.programs.narrow import quick_products
 from builder.programs.node_influence import Nodes, idle_nodes
 from builder.programs.recall import RecallingProgram, recalling
 from builder.programs.structure import Structure, is_quick, recorded_run
@@ -53,6 +54,20 @@ def check_values(
             "get_inputs returns no tensor; return the tensors that forward computes on",
         )
     check_aliases(aliased(inputs), set_name(variant))
+    with quick_products((*tensors(inputs), *module.parameters())):
+        return _check_values(loaded, variant, cost, module, inputs, strict=strict, nodes=nodes)
+
+
+def _check_values(
+    loaded: RecallingProgram,
+    variant: int | None,
+    cost: Cost,
+    module: nn.Module,
+    inputs: list[Any],
+    *,
+    strict: bool,
+    nodes: int,
+) -> tuple[_Shapes, bool, Structure | None]:
     attributes = attribute_images(module)
     structure: Structure | None = None
     results = Nodes()
@@ -70,11 +85,12 @@ def check_values(
     subject = subject_of(
         loaded, module, inputs, outputs, strict=strict, around=wide if nodes else None
     )
+    # What most programs fail at comes first.
+    _check_varies(loaded, subject, variant)
+    _check_influence(loaded, subject, variant)
     is_random = _check_repeats(loaded, variant, subject, cost)
     if strict and not is_random:
         check_conditioning(loaded, subject, found)
-    _check_varies(loaded, subject, variant)
-    _check_influence(loaded, subject, variant)
     if nodes:
         total = wide.count if subject.is_wide else results.count
         _check_nodes(idle_nodes(loaded, subject, total, nodes))
