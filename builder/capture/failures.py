@@ -44,7 +44,7 @@ def _known(text: str) -> CaptureRejected | None:
             f"{_user_line(text)}{operation} needs real values, for a shape or a decision that "
             "depends on data perhaps; write it with fixed shapes (a mask and torch.where)",
         )
-    if NO_FAKE in text:
+    if any(sign in text for sign in NO_FAKE):
         return CaptureRejected(
             "untraceable",
             f"{_user_line(text)}{operation} can only be run, by a library, and not be traced; "

@@ -26,6 +26,8 @@ _GROUPS = 8  # place among a convolution's arguments
 _FUSED = 16  # operations before a product that are looked at
 _CASTS = (torch.ops.prims.convert_element_type.default, torch.ops.aten._to_copy.default)  # noqa: SLF001
 HEURISTIC: Any = template_heuristics.BaseConfigHeuristic
+_SUM_OF_TWO: Any = template_heuristics.MMPlusMMTemplateConfigMixin
+"""Takes blocks alone that are shorter than the dimension that is summed over."""
 
 
 def one_ranked(target: Target, seed: int, rank: int) -> AbstractContextManager[Any]:
@@ -36,6 +38,9 @@ def one_ranked(target: Target, seed: int, rank: int) -> AbstractContextManager[A
         self: Any, m: Any, n: Any, k: Any, configs: list[Any], **kwargs: Any
     ) -> Any:
         hint = V.graph.sizevars.optimization_hint
+        if isinstance(self, _SUM_OF_TWO):  # torch 2.11 and 2.12 leave the others out afterwards
+            shorter = V.graph.sizevars.statically_known_lt
+            configs = [one for one in configs if shorter(one.block_k, k)]
         itemsize = kwargs.get("dtype_size") or 4
         product = _product((hint(m), hint(n), hint(k)), itemsize, V.graph.current_node)
         chosen = gemm.choose(configs, product, target, seed, rank)

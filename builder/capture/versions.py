@@ -37,5 +37,7 @@ NEEDS_VALUES = (
 SPARSE = "wrap sparse Tensor"
 """What Dynamo says of a tensor that is not dense."""
 
-NO_FAKE = "Torch not compiled with CUDA enabled"
-"""What PyTorch says where tracing would have to run an operation on the described GPU."""
+NO_FAKE = ("Torch not compiled with CUDA enabled", "Found no NVIDIA driver")
+"""What PyTorch says where tracing would have to run an operation on the described GPU, built
+without CUDA and with it.
+"""

@@ -101,6 +101,7 @@ def test_what_is_saved_lies_as_the_backward_graph_takes_it():
     assert "(2, 16, 14, 14), (3200, 196, 14, 1), 'input'" in record.backward.sources[0]
 
 
+@has_backward_templates
 def test_a_copy_that_forward_made_is_what_backward_takes():
     """Inductor convolves with channels last; forward's copies of the operands are saved."""
     module = nn.Conv2d(104, 96, 3, stride=2, padding=1)
