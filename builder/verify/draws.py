@@ -187,6 +187,10 @@ def _sided(tensor: Tensor, domain: Domain) -> Tensor:
 def _put(tensor: Tensor, domain: Domain, values: Tensor) -> None:
     if domain.is_unit:
         values = values.clamp(-1.0, 1.0)
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        # Torch 2.11 and 2.12 make NaN of what is above the largest.
+        largest = torch.finfo(tensor.dtype).max
+        values = values.clamp(-largest, largest)
     with torch.no_grad():
         tensor.copy_(values)
 
