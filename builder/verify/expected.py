@@ -86,6 +86,8 @@ class Outcome:
         tolerance: what it was allowed.
         floor: the part of it that the table gives.
         unexplained: mask of elements that no answer allows; None if it passes.
+        is_beyond: whether an element is more than twice as far off as eager's worst in its first
+            run; None where that says little.
     """
 
     kind: str | None
@@ -94,6 +96,7 @@ class Outcome:
     tolerance: float
     floor: float
     unexplained: Tensor | None = None
+    is_beyond: bool | None = None
 
 
 def is_float(dtype: torch.dtype) -> bool:

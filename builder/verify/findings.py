@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from builder.verify.exactness import Exactness
 from builder.verify.norm import rounded_up
 from builder.verify.verdict import Verdict
 
@@ -37,6 +38,7 @@ class Findings:
     unrun: list[Shapes] = field(default_factory=list)
     generic: bool = False
     resources: dict[str, dict[str, int]] = field(default_factory=dict)
+    exactness: Exactness = field(default_factory=Exactness)
 
     def verdict(self, kind: str | None = None, reason: str | None = None) -> Verdict:
         names = dict.fromkeys(launch.kernel.__name__ for launch in self.launches)

@@ -27,6 +27,10 @@ agree with none of the others, too many decisions hang on rounding for a list of
 them all: the input set is replaced if it can be, else such elements, if they are few, may be as far
 off as the answers are.
 
+That eager has to run again is rare for a right module. One whose output, if it has ``TELLING``
+elements, no decisions before it and no cancellation, is beyond eager's first run on many of its
+input sets is less exact than eager, however far off eager may be at its worst (``exactness``).
+
 Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
@@ -60,6 +64,8 @@ Tensor = torch.Tensor
 REACH_FACTOR = 4.0
 NEAR = 64.0
 HARDLY_ANY = 1.0 / 512.0
+TELLING = 1024
+"""Elements from which on the worst of eager's first run is no matter of luck."""
 BLURRED = 8.0
 """Epsilons that eager may be off by, on one element, and still show how elements are rounded."""
 ILL_CONDITIONED = 0.25
@@ -138,6 +144,7 @@ class FloatComparison:
         self.excess = 1.0
         self.wrong_share = 1.0
         self._set_tolerance()
+        self.is_beyond = self.errors.worst > self.tolerance if self._is_telling() else None
 
     def outcome(self, answers: Iterable[Expected], samples: Iterable[Expected] = ()) -> Outcome:
         """The comparison's result.
@@ -157,6 +164,11 @@ class FloatComparison:
             if found.kind != "wrong_values":
                 break
         return found
+
+    def _is_telling(self) -> bool:
+        """Whether eager's first run says how exact a right module is."""
+        is_decided = self.expected.history.decided
+        return self.actual.numel() >= TELLING and not is_decided and not self.is_inflated
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck on inputs that would be replaced if it were not."""
@@ -218,7 +230,9 @@ class FloatComparison:
     def _result(
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
     ) -> Outcome:
-        return Outcome(kind, message, errors.worst, self.tolerance, self.floor, wrong)
+        return Outcome(
+            kind, message, errors.worst, self.tolerance, self.floor, wrong, self.is_beyond
+        )
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""

@@ -181,6 +181,7 @@ def _climb(
                 trial.uses_atomics = "atomic_" in triton_code
                 trial.compare_all()
                 trial.compare_others()
+                findings.exactness.check()
                 trial.note_unrun()
                 with costs.of("compilation"):
                     others = least_specialised(findings.other_launches)
@@ -362,6 +363,7 @@ class _Trial:
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)
         self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
+        self.findings.exactness.note(matched.beyond)
 
     def _differing(self, first: Run, second: Run) -> str | None:
         with self.costs.of("comparison"):

@@ -30,11 +30,15 @@ SCALAR_TOLERANCE = 2.0**-18
 
 @dataclass(frozen=True)
 class Matched:
-    """Figures of a match: the largest error of a value, floor and tolerance."""
+    """Figures of a match: the largest error of a value, floor and tolerance.
+
+    And of each value that is telling, whether it is beyond eager's first run, see ``Outcome``.
+    """
 
     error: float
     floor: float
     tolerance: float
+    beyond: dict[str, bool]
 
 
 def match(
@@ -66,7 +70,7 @@ def match(
     _match_structure(original.run, run)
     _match_aliasing(original.run, run)
     match_gradients(original.run.gradients, run.gradients)
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, Outcome] = {}
     for name in _names_to_compare(original.run, run, before):
         outcome = compare(
             run.values[name],
@@ -85,11 +89,12 @@ def match(
             continue
         if outcome.kind is not None:
             raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
-        outcomes.append(outcome)
+        outcomes[name] = outcome
     return Matched(
-        max((outcome.error for outcome in outcomes), default=0.0),
-        max((outcome.floor for outcome in outcomes), default=0.0),
-        max((outcome.tolerance for outcome in outcomes), default=0.0),
+        max((outcome.error for outcome in outcomes.values()), default=0.0),
+        max((outcome.floor for outcome in outcomes.values()), default=0.0),
+        max((outcome.tolerance for outcome in outcomes.values()), default=0.0),
+        {name: found.is_beyond for name, found in outcomes.items() if found.is_beyond is not None},
     )
 
 

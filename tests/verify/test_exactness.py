@@ -1,0 +1,90 @@
+"""What is less exact than eager on many input sets is refused, though each alone would pass."""
+
+import pytest
+import torch
+
+from builder.errors import VerificationRejected
+from builder.verify import judge, prepare
+from builder.verify.compare import compare
+from builder.verify.exactness import Exactness
+from builder.verify.expected import Expected
+from builder.verify.floats import TELLING
+from builder.verify.floors import History, Operation
+
+PROGRAM = """
+import torch
+from torch import nn
+
+class Centre(nn.Module):
+    def forward(self, x):
+        return (x - x.mean(-1, keepdim=True)).tanh()
+
+def get_inputs():
+    return [torch.randn(1024, 128, dtype=torch.bfloat16)]
+"""
+TRITON = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+@triton.jit
+def centre_kernel(x_ptr, out_ptr, COLS: tl.constexpr):
+    offsets = tl.program_id(0) * COLS + tl.arange(0, COLS)
+    x = tl.load(x_ptr + offsets).to(tl.float32)
+    centred = x - tl.sum(x, 0) / COLS
+    tl.store(out_ptr + offsets, 2 / (1 + tl.exp(-2 * centred)) - 1)
+
+def launch_centre(x, out):
+    centre_kernel[(x.shape[0],)](x, out, COLS=128)
+
+class CentreNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty_like(x)
+        launch_centre(x, out)
+        return out
+"""
+NARROW_SUM = TRITON.replace(
+    "tl.sum(x, 0)", "tl.sum(x.to(tl.bfloat16), 0, dtype=tl.bfloat16).to(tl.float32)"
+)
+
+
+def counted(*sets):
+    exactness = Exactness()
+    for beyond in sets:
+        exactness.note(beyond)
+    return exactness
+
+
+def test_a_few_input_sets_are_luck():
+    counted({"output 0": True}, {"output 0": True}).check()
+    counted(*[{"output 0": True}] * 4, *[{"output 0": False}] * 8).check()
+    counted(*[{"output 0": True, "output 1": False}] * 2, *[{}] * 9).check()
+
+
+def test_many_are_not():
+    many = counted(*[{"output 0": True}] * 5, *[{"output 0": False}] * 8)
+    with pytest.raises(VerificationRejected, match=r"output 0: on 5 of 13 input sets") as caught:
+        many.check()
+    assert caught.value.kind == "wrong_values"
+
+
+def test_a_sum_kept_in_bfloat16_is_wrong():
+    prepared = prepare(PROGRAM, "Centre", draws=6)
+    assert judge(prepared, TRITON, targets=()).agrees
+    found = judge(prepared, NARROW_SUM, targets=())
+    assert found.kind == "wrong_values"
+    assert "of 6 input sets" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("size", "decided", "beyond"),
+    [(TELLING, False, True), (TELLING - 1, False, None), (TELLING, True, None)],
+)
+def test_what_says_little_is_not_counted(size, decided, beyond):
+    reference = torch.linspace(1, 2, size, dtype=torch.float64)
+    eager = reference.float()
+    history = History(torch.float32, Operation.REDUCTION, decided=decided, is_rounded=True)
+    ours = eager * (1 + 2.0**-16)
+    outcome = compare(ours, Expected(eager, reference, history))
+    assert outcome.is_beyond is beyond
