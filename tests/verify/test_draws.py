@@ -340,6 +340,15 @@ def test_tiny_state_shrinks_biases_and_variances_but_no_weights():
     assert gentle.bias.abs().max() > 0.01
 
 
+def test_most_rows_of_a_table_are_empty_in_tiny_state():
+    full, gentle = nn.Embedding(40, 6), nn.EmbeddingBag(40, 6)
+    reshape_state(full, "tiny", 3)
+    reshape_state(gentle, "tiny", 3, Strength.GENTLE)
+    assert (full.weight == 0).all(1).sum() == 30
+    assert full.weight[::4].abs().min() > 0
+    assert gentle.weight.abs().min() > 0
+
+
 @pytest.mark.parametrize("strength", [Strength.FULL, Strength.GENTLE])
 def test_sparse_state_lies_on_a_grid_and_keeps_its_signs(strength):
     module = nn.Linear(64, 32)
