@@ -66,6 +66,21 @@ def verdict_of(text, python_code=BLEND, name="Blend"):
     return verify(python_code, text, name, targets=[H100], draws=1, generic=True)
 
 
+FIRST_ROWS = BLEND.replace(
+    "scores = torch.softmax(x @ self.weight, dim=1) + y",
+    "scores = sum(torch.unbind(x[:, :3], 1)) @ self.weight + y.mean()",
+)
+
+
+def test_of_the_first_rows_of_any_number_each_has_a_dimension_fewer():
+    """Their number is an expression to the compiler."""
+    captured, triton = made(FIRST_ROWS)
+    assert captured.static_reason is None
+    verdict = verdict_of(triton.text, FIRST_ROWS)
+    assert verdict.verified, verdict
+    assert verdict.shape_generic
+
+
 def test_a_program_with_variants_becomes_a_pair_for_any_size(blend):
     verdict = verdict_of(blend)
     assert verdict.verified, verdict.reason

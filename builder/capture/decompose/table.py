@@ -21,6 +21,7 @@ from builder.capture.decompose import (
     random,
     scatter,
     special,
+    views,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _MODULES = (
     random,
     scatter,
     special,
+    views,
 )
 
 
