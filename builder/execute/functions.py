@@ -12,6 +12,28 @@ Tensor = torch.Tensor
 Function = Callable[..., Tensor]
 
 
+_WIDTH = 64
+"""A multiple of how many elements a vector unit takes at once, and of loops over them."""
+
+
+def alike_everywhere(function: Function) -> Function:
+    """A function whose result of an element does not depend on where it stands.
+
+    Torch computes what is left of a tensor after whole vectors in another way, and rounds some
+    functions otherwise there (2.13: ``sinh``, ``cosh``, ``atanh``, ``exp2``, ``pow``, ``atan2``);
+    on a device every element goes the same way.
+    """
+
+    def of_whole_vectors(*operands: Tensor) -> Tensor:
+        given = torch.broadcast_tensors(*operands)
+        count, shape = given[0].numel(), given[0].shape
+        spare = (0, -count % _WIDTH)
+        flat = [torch.nn.functional.pad(one.flatten(), spare) for one in given]
+        return function(*flat)[:count].reshape(shape)
+
+    return of_whole_vectors
+
+
 def round_half_away(value: Tensor) -> Tensor:
     whole = torch.trunc(value)
     return torch.where((value - whole).abs() >= 0.5, whole + torch.sign(value), whole)
@@ -31,7 +53,7 @@ def square_root(value: Tensor) -> Tensor:
 
 
 def cube_root(value: Tensor) -> Tensor:
-    return torch.from_numpy(np.cbrt(value.double().numpy())).to(value.dtype)
+    return torch.from_numpy(np.asarray(np.cbrt(value.double().numpy()))).to(value.dtype)
 
 
 def count_leading_zeros(value: Tensor) -> Tensor:
@@ -103,7 +125,10 @@ def power(base: Tensor, exponent: Tensor) -> Tensor:
     if exponent.dtype in (torch.int32, torch.int64):
         exponent = exponent.to(torch.float64)
         return torch.pow(base.double(), exponent).to(base.dtype)
-    return torch.pow(base, exponent)
+    return _power_of_floats(base, exponent)
+
+
+_power_of_floats = alike_everywhere(torch.pow)
 
 
 def sign_bit(value: Tensor) -> Tensor:

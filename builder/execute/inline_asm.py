@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.errors import UnsupportedOperation
-from builder.execute.functions import square_root
+from builder.execute.functions import alike_everywhere, square_root
 from builder.execute.registry import operation
 from builder.execute.rounding import fused_multiply_add
 from builder.execute.seams import FROM_E4M3B15, TO_E4M3B15
@@ -43,7 +43,7 @@ _PTX: dict[str, Function] = {
     "add": torch.add,
     "cos": torch.cos,
     "div": torch.div,
-    "ex2": torch.exp2,
+    "ex2": alike_everywhere(torch.exp2),
     "fma": fused_multiply_add,
     "lg2": torch.log2,
     "max": torch.fmax,

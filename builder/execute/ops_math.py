@@ -9,6 +9,7 @@ import torch
 from builder.execute.functions import (
     Function,
     Tensor,
+    alike_everywhere,
     count_leading_zeros,
     count_trailing_zeros,
     population_count,
@@ -29,7 +30,7 @@ _MATH: dict[str, Function] = {
     "cos": torch.cos,
     "erf": torch.erf,
     "exp": torch.exp,
-    "exp2": torch.exp2,
+    "exp2": alike_everywhere(torch.exp2),
     "expm1": torch.expm1,
     "floor": torch.floor,
     "fma": fused_multiply_add,
@@ -57,7 +58,7 @@ _MATH |= {
     "ctlz": count_leading_zeros,
     "cttz": count_trailing_zeros,
     "copysign": torch.copysign,
-    "atan2": torch.atan2,
+    "atan2": alike_everywhere(torch.atan2),
 }
 
 
