@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from builder.bench.verifier import VerifierBench, measure, passes
 from builder.bench.verifier_steps import in_fork, judge_mutants, verify_untouched
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAYLOAD = rows()[0] | {"draws": 2, "seed": 0, "mode": "forward", "generic": False, "unrun": False}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As workers have: a fork of a process whose threads add up tensors may wait for them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def judged(*changes: tuple[str, str], category: str = "any") -> list[dict[str, Any]]:
