@@ -3,8 +3,7 @@
 It passes if ``error(triton, r) <= max(2 * error(eager, r), floor)`` in the norm of ``norm``, and if
 the same holds for the 0.99, 0.9 and 0.5 quantiles of the elements' errors where there are elements
 enough (the median's floor is lower, see ``floors``): one element on which eager is far off excuses
-no other.  Infinities and NaN must stand where the reference, rounded to the output's type, has
-them.
+no other.  Infinities and NaN must stand where the reference, in the output's type, has them.
 
 Eager's error is one sample of what rounding does. Where results hang on cancellation, few elements
 decide, and another right computation may be several times as far off. So before an output that is
@@ -27,17 +26,15 @@ agree with none of the others, too many decisions hang on rounding for a list of
 them all: the input set is replaced if it can be, else such elements, if they are few, may be as far
 off as the answers are.
 
-That eager has to run again is rare for a right module. One whose output, if it has ``TELLING``
-elements, no decisions before it and no cancellation, is beyond eager's first run on many of its
-input sets is less exact than eager, however far off eager may be at its worst (``exactness``).
-
-Where the type is narrow, how elements are rounded is held to eager as well (``drift``).
+A right module rarely needs eager to run again; on how many input sets one does is counted, where
+an output has elements enough and no decisions or cancellation before it (``exactness``). Where the
+type is narrow, how elements are rounded is held to eager as well (``drift``).
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
 twice as far off as eager is there or as one ulp of an input moves the reference there, unless eager
-has as many such elements, and as far off.  If the bulk, too, is far off, the output is rounding
-noise and shows nothing: the input set is replaced if it can be.
+has as many such elements, and as far off.  If the bulk is far off, too, the output is noise: the
+input set is replaced if it can be.
 """
 
 from __future__ import annotations
@@ -167,11 +164,11 @@ class FloatComparison:
 
     def _is_telling(self) -> bool:
         """Whether eager's first run says how exact a right module is."""
-        is_decided = self.expected.history.decided
-        return self.actual.numel() >= TELLING and not is_decided and not self.is_inflated
+        hangs = self.expected.history.decided or self.is_inflated
+        return not hangs and self.actual.numel() >= TELLING
 
     def _may_be_luck(self) -> bool:
-        """Whether eager may be near by luck on inputs that would be replaced if it were not."""
+        """Whether eager may be near by luck, on inputs that would else be replaced."""
         return self.noise < ILL_CONDITIONED and not self.errors.shares()
 
     def _set_tolerance(self) -> None:
@@ -230,9 +227,8 @@ class FloatComparison:
     def _result(
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
     ) -> Outcome:
-        return Outcome(
-            kind, message, errors.worst, self.tolerance, self.floor, wrong, self.is_beyond
-        )
+        lowest, beyond = self.floor, self.is_beyond
+        return Outcome(kind, message, errors.worst, self.tolerance, lowest, wrong, beyond)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""
