@@ -10,6 +10,8 @@ import torch
 import triton
 from torch.utils import _pytree as pytree
 
+from builder.capture import binding
+from builder.capture.dynamic import marked_varying, order_of_hints, varying_sizes
 from builder.capture.inductor import compile_for
 from builder.capture.kernels import kernel_sources
 from builder.capture.targets import TARGETS
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from builder.capture.dynamic import Varying
     from builder.capture.targets import Target
     from builder.programs.load import LoadedProgram
 
@@ -40,12 +43,14 @@ class FidelityBench:
         seed: of the stream, and of choices among configurations.
         variant: Inductor's configuration.
         mode: ``forward``, or ``training``: backward's kernels are compared, too.
+        any_size: sizes that a program's shape variants change become arguments of the kernels.
     """
 
     programs: int = 100
     seed: int = 0
     variant: str = "default"
     mode: str = MODES[0]
+    any_size: bool = False
 
 
 def real_target() -> Target:
@@ -122,18 +127,23 @@ def kernels(
     program: LoadedProgram, target: Target, bench: FidelityBench, *, described: bool
 ) -> dict[str, str]:
     """Name and text of the kernels that a program becomes."""
-    module, inputs = program.make_module(), program.make_inputs(0)
+    module = program.make_module()
+    inputs, varying = _inputs(program, module) if bench.any_size else (program.make_inputs(0), ())
     if not described:
         module, inputs = module.cuda(), pytree.tree_map_only(torch.Tensor, as_laid_out, inputs)
-    _, record = compile_for(
-        module,
-        inputs,
-        target,
-        bench.seed,
-        resolve_variants([bench.variant])[0],
-        differentiate=_differentiation(module, inputs) if bench.mode == "training" else None,
-        described=described,
-    )
+    given = binding.bound_arguments(module.forward, inputs)
+    named = [leaf for name in given for leaf in binding.leaves(given[name], name)]
+    with marked_varying(named, varying):
+        _, record = compile_for(
+            module,
+            inputs,
+            target,
+            bench.seed,
+            resolve_variants([bench.variant])[0],
+            dynamic=bool(varying),
+            differentiate=_differentiation(module, inputs) if bench.mode == "training" else None,
+            described=described,
+        )
     graphs = [record] if record.backward is None else [record, record.backward]
     texts: dict[str, str] = {}
     for number, graph in enumerate(graphs):
@@ -141,6 +151,14 @@ def kernels(
             found = kernel_sources(source)
             texts |= {f"backward {name}" if number else name: found[name] for name in found}
     return texts
+
+
+def _inputs(program: LoadedProgram, module: nn.Module) -> tuple[list[Any], tuple[Varying, ...]]:
+    """The input set to trace on, and the sizes in which the program's sets differ."""
+    variants = (None, *range(program.num_variants))
+    sets = [program.make_inputs(0, variant) for variant in variants]
+    varying = varying_sizes(module.forward, sets)
+    return (sets[order_of_hints(varying)[0]] if varying else sets[0]), varying
 
 
 def _differentiation(module: nn.Module, inputs: list[Any]) -> Differentiation:

@@ -65,6 +65,14 @@ def test_backward_and_variants_are_compared_too():
     assert len(unfused) > len(forward)
 
 
+def test_kernels_of_any_size_are_compared_too():
+    program = fidelity.load_program(fidelity.synthesise(0, 1).python_code)
+    fixed = fidelity.kernels(program, H100, FidelityBench(), described=True)
+    any_size = fidelity.kernels(program, H100, FidelityBench(any_size=True), described=True)
+    assert any_size
+    assert any(fixed.get(name) != text for name, text in any_size.items())
+
+
 def test_inputs_keep_their_strides_on_the_way_to_the_gpu():
     part = torch.randn(6, 8, requires_grad=True)[:, ::2]
     moved = fidelity.as_laid_out(part, device="cpu")

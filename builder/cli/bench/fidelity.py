@@ -21,6 +21,7 @@ _EPILOG = """\b
 Examples:
   torch2triton bench fidelity
   torch2triton bench fidelity --variant tiles --mode training
+  torch2triton bench fidelity --any-size
   torch2triton bench fidelity --programs 500 --format json > fidelity.json
 """
 
@@ -38,9 +39,14 @@ Examples:
     metavar="NAME",
     help="Inductor's configuration.",
 )
+@click.option(
+    "--any-size", is_flag=True, help="Sizes that shape variants change are arguments of kernels."
+)
 @mode_option
 @with_output
-def command(*, programs: int, seed: int, variant: str, pair_mode: str, output: Output) -> int:
+def command(
+    *, programs: int, seed: int, variant: str, any_size: bool, pair_mode: str, output: Output
+) -> int:
     """Compare kernels captured for a described GPU with those of a real one of its kind.
 
     Needs a GPU. With --mode training every floating input gets a gradient. Exit status 1 if fewer
@@ -48,8 +54,9 @@ def command(*, programs: int, seed: int, variant: str, pair_mode: str, output: O
     """
     from builder.bench.fidelity import FidelityBench, measure  # noqa: PLC0415
 
+    bench = FidelityBench(programs, seed, variant, pair_mode, any_size)
     with output.progress(programs, "capturing", "program") as bar:
-        result = measure(FidelityBench(programs, seed, variant, pair_mode), lambda: bar.update(1))
+        result = measure(bench, lambda: bar.update(1))
     different = [f"{one['program']} {one['kernel']}" for one in result["differences"]]
     output.result(result, _tables(result), quiet=different)
     return EXIT_OK if (result["share"] or 0.0) >= REACHED else EXIT_FAILED
