@@ -187,12 +187,15 @@ class Machine:
         """Run a block up to its terminator; that, and the values it passes on."""
         values = frame.values
         for op in block.operations:
-            args = [frame.get(slot) for slot in op.operands]
+            try:
+                args = [values[slot] for slot in op.operands]
+            except KeyError:
+                args = [frame.get(slot) for slot in op.operands]
             if op.name in _TERMINATORS:
                 self._count(op, None)
                 return op, args
             result = self._perform(frame, op, args)
-            if isinstance(result, tuple):
+            if type(result) is tuple:
                 values.update(zip(op.results, result, strict=True))
             elif op.results:
                 values[op.results[0]] = result
@@ -223,9 +226,9 @@ class Machine:
 
     def _count(self, op: Operation, result: Any) -> None:
         self.steps += 1
-        if isinstance(result, Poisoned):
+        if type(result) is Poisoned:
             result = result.value
-        if isinstance(result, torch.Tensor):
+        if type(result) is torch.Tensor:
             self.steps += result.numel() // _ELEMENTS_PER_STEP
         if self.steps > self.options.instruction_budget:
             raise ExecutionError(

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from builder.execute.words import WORDS, Array, Selection, gather
+from builder.execute.words import WORDS, Array, Selection
 
 if TYPE_CHECKING:
     from builder.execute.races import Races
     from builder.execute.written import Written
-
-__all__ = ["Array", "Buffer", "Selection", "define", "gather", "undefined_lane"]
 
 ADDRESS_SHIFT = 40
 _MIDDLE = 1 << (ADDRESS_SHIFT - 1)

@@ -10,7 +10,7 @@ import torch
 from builder.errors import UnsupportedOperation
 from builder.execute.ir import BITS, Operation, Type
 from builder.execute.registry import operation
-from builder.execute.values import Poisoned, Value, choose
+from builder.execute.values import Poisoned, Value, choose, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def as_unsigned(value: Tensor) -> Tensor:
 
 def _pick(order: Callable[[Tensor], Tensor], take_left: Callable[..., Tensor]) -> Any:
     def run(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(take_left(order(a), order(b)), a, b)
+        return where(take_left(order(a), order(b)), a, b)
 
     return run
 
@@ -113,25 +113,44 @@ def _pick(order: Callable[[Tensor], Tensor], take_left: Callable[..., Tensor]) -
 def _safe(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Operands of a signed division that cannot trap: x/0 becomes x/1, MIN/-1 becomes MIN/1."""
     bad = b == 0
-    if a.numel() and bool((a == torch.iinfo(a.dtype).min).any()):
-        bad = bad | ((b == -1) & (a == torch.iinfo(a.dtype).min))
+    minus_one = b == -1
+    if bool(minus_one.any()):
+        bad = bad | (minus_one & (a == torch.iinfo(a.dtype).min))
     return a, torch.where(bad, torch.ones_like(b), b) if bool(bad.any()) else b
 
 
 def _divide_signed(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.bool:
         return a
+    plain = _plain_division(a, b)
+    if plain is not None:
+        numbers, divisor = plain
+        return torch.from_numpy(numbers // divisor)
     left, right = _safe(a, b)
     return torch.div(left, right, rounding_mode="trunc")
+
+
+def _plain_division(a: Tensor, b: Tensor) -> tuple[np.ndarray[Any, Any], Any] | None:
+    """Numbers, none of them negative, and the one positive number that divides them.
+
+    For these numpy multiplies by the inverse, which is several times faster than to divide.
+    """
+    if b.numel() != 1 or not a.numel():
+        return None
+    numbers, divisor = a.numpy(), b.numpy().reshape(-1)[0]
+    return (numbers, divisor) if divisor > 0 and numbers.min() >= 0 else None
 
 
 def _remainder_signed(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.bool:
         return torch.zeros_like(a)
-    minimum = torch.iinfo(a.dtype).min
-    left, right = _safe(a, b)
-    result = torch.fmod(left, right)
-    return torch.where((b == -1) & (a == minimum), torch.zeros_like(result), result)
+    plain = _plain_division(a, b)
+    if plain is not None:
+        numbers, divisor = plain
+        whole = numbers // divisor
+        whole *= divisor
+        return torch.from_numpy(np.subtract(numbers, whole, out=whole))
+    return torch.fmod(*_safe(a, b))
 
 
 def _unsigned64(function: Callable[[Any, Any], Any], a: Tensor, b: Tensor) -> Tensor:

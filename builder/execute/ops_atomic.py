@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from builder.errors import UnsupportedOperation
-from builder.execute.memory import Array, Selection, define, gather, undefined_lane
+from builder.execute.access import Access, accesses
+from builder.execute.memory import define, undefined_lane
 from builder.execute.ops_arith import unsigned_order
-from builder.execute.ops_memory import Access, accesses, from_words, to_words
+from builder.execute.ops_memory import from_words, to_words
 from builder.execute.registry import operation
 from builder.execute.sync import semantics_of
+from builder.execute.words import Array, Selection, gather, is_distinct, numbers_of, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,9 +53,10 @@ _UPDATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _turns(selection: Selection) -> Iterator[Array | None]:
     """Positions that meet no other, group by group; None for all at once."""
-    if isinstance(selection, slice):
+    if is_distinct(selection):
         yield None
         return
+    selection = numbers_of(selection)
     order = np.argsort(selection, kind="stable")
     ordered = selection[order]
     fresh = np.ones(ordered.size, dtype=bool)
@@ -70,9 +73,7 @@ def _turns(selection: Selection) -> Iterator[Array | None]:
 
 
 def _picked(selection: Selection, positions: Array | None) -> Selection:
-    if positions is None or isinstance(selection, slice):
-        return selection
-    return selection[positions]
+    return selection if positions is None else numbers_of(selection)[positions]
 
 
 def _full_shape(frame: Frame, op: Operation, number: int) -> tuple[int, ...]:
@@ -102,8 +103,7 @@ def _synchronise(access: Access) -> None:
     if order is None or len(access.shape) > 1 or semantics == "relaxed":
         return
     chosen = access.selection
-    elements = range(chosen.start, chosen.stop) if isinstance(chosen, slice) else chosen.tolist()
-    for element, owner in zip(elements, access.ids().tolist(), strict=True):
+    for element, owner in zip(numbers_of(chosen).tolist(), access.ids().tolist(), strict=True):
         order.meet((access.buffer.number, element * access.itemsize), owner - 1, semantics)
 
 
@@ -123,11 +123,11 @@ def atomic_rmw(frame: Frame, op: Operation, args: list[Any]) -> Tensor | None:
     mask = args[2] if len(args) > 2 else None
     for access in accesses(frame, op, pointer, mask, shape):
         _checked(access)
-        given = words if access.lanes is None else words.take(access.lanes)
+        given = access.active(words)
         if unused and _accumulate(access, name, kind, given):
             continue
         found = _take_turns(access, kind, given, update)
-        old[slice(None) if access.lanes is None else access.lanes] = found
+        old[access.positions()] = found
     return from_words(old, kind, shape)
 
 
@@ -138,12 +138,8 @@ def _accumulate(access: Access, name: str, kind: Type, given: Array) -> bool:
         return False
     number_type: Any = _NUMPY.get(kind.element, given.dtype)
     memory = access.buffer.words(kind.itemsize).view(number_type)
-    selection = access.selection
-    index = (
-        np.arange(selection.start, selection.stop) if isinstance(selection, slice) else selection
-    )
     with np.errstate(all="ignore"):
-        function.at(memory, index, given.view(number_type))
+        function.at(memory, numbers_of(access.selection), given.view(number_type))
     return True
 
 
@@ -161,7 +157,7 @@ def _take_turns(
             from_words(before, kind, before.shape),
             from_words(given[chosen].copy(), kind, before.shape),
         )
-        memory[where] = to_words(after, tuple(before.shape), kind.itemsize)
+        put(memory, where, to_words(after, tuple(before.shape), kind.itemsize))
     return found
 
 
@@ -175,11 +171,11 @@ def atomic_cas(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
     for access in accesses(frame, op, pointer, None, shape):
         _checked(access)
         memory = access.buffer.words(kind.itemsize)
-        lanes = np.arange(compared.size) if access.lanes is None else access.lanes
+        lanes = access.positions()
         for positions in _turns(access.selection):
             where = _picked(access.selection, positions)
             mine = lanes if positions is None else lanes[positions]
             before = gather(memory, where).copy()
             old[mine] = before
-            memory[where] = np.where(before == compared[mine], stored[mine], before)
+            put(memory, where, np.where(before == compared[mine], stored[mine], before))
     return from_words(old, kind, shape)

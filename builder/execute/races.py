@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.execute.memory import Array, Selection, gather
+from builder.execute.words import (
+    are_same,
+    gather,
+    is_distinct,
+    numbers_of,
+    put,
+    span,
+    widened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from builder.execute.memory import Buffer
     from builder.execute.provenance import ArgumentUse
     from builder.execute.sync import Order
+    from builder.execute.words import Array, Selection
 
 MANY = -1
 _MOST_PENDING = 1024
@@ -54,7 +63,7 @@ class Shadow:
         """Whether it is plain, without a look at the elements, that another instance has none."""
         if self._owners is not None or self._order is not None:
             return False
-        low, high = _span(selection)
+        low, high = span(selection)
         return all(
             high <= entry.low or entry.high <= low or entry.is_by(selection, ids)
             for entry in self._pending
@@ -75,7 +84,7 @@ class Shadow:
     def enter(self, selection: Selection, ids: Array) -> None:
         """Add ids.  An instance that came before now gives way, others become MANY."""
         if self._owners is None and self._order is None and len(self._pending) < _MOST_PENDING:
-            low, high = _span(selection)
+            low, high = span(selection)
             if any(entry.is_by(selection, ids) for entry in self._pending):
                 return
             if all(high <= entry.low or entry.high <= low for entry in self._pending):
@@ -90,13 +99,13 @@ class Shadow:
         if self._order is not None and mixed.any():
             mixed &= self.conflicts(selection, ids)
         after = np.where(mixed, np.int32(MANY), ids)
-        shadow[selection] = after
-        if not isinstance(selection, slice):
+        put(shadow, selection, after)
+        if not is_distinct(selection):
             lost = gather(shadow, selection) != after
             if lost.any():
-                shadow[selection[lost]] = MANY
+                shadow[numbers_of(selection)[lost]] = MANY
         if self.times is not None and self._order is not None:
-            self.times[selection] = self._order.now
+            put(self.times, selection, self._order.now)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,19 +119,10 @@ class _Entry:
 
     def is_by(self, selection: Selection, ids: Array) -> bool:
         """Whether it is the same elements of the same instances, each element of one."""
-        if not (isinstance(selection, slice) and isinstance(self.selection, slice)):
-            return False
-        if selection != self.selection:
+        if not (is_distinct(selection) and are_same(selection, self.selection)):
             return False
         same = ids is self.ids or np.array_equal(ids, self.ids)
         return same and not (ids == MANY).any()
-
-
-def _span(selection: Selection) -> tuple[int, int]:
-    """The smallest element number and one above the largest."""
-    if isinstance(selection, slice):
-        return selection.start, selection.stop
-    return int(selection.min()), int(selection.max()) + 1
 
 
 class Races:
@@ -152,11 +152,7 @@ class Races:
         factor = itemsize // self._granule
         if factor == 1:
             return selection, ids, 1
-        ids = np.repeat(ids, factor)
-        if isinstance(selection, slice):
-            return slice(selection.start * factor, selection.stop * factor), ids, factor
-        wide = selection.astype(np.int64)[:, None] * factor + np.arange(factor)
-        return wide.reshape(-1), ids, factor
+        return widened(selection, factor), np.repeat(ids, factor), factor
 
     def read(self, selection: Selection, itemsize: int, ids: Array) -> int | None:
         """Enter a read; the first lane that reads what another instance writes."""
@@ -179,15 +175,15 @@ class Races:
         """
         memory = self._buffer.words(itemsize)
         if self._writers is None:
-            memory[selection] = words
+            put(memory, selection, words)
             return None
         entries, wide, factor = self._spread(selection, itemsize, ids)
         wrong: Array | None = None
         if not _all_clear((self._writers, self._readers, self._atomics), entries, wide):
             wrong = self._overwritten(entries, wide, factor, gather(memory, selection) != words)
-        memory[selection] = words
+        put(memory, selection, words)
         self._writers.enter(entries, wide)
-        if not isinstance(selection, slice):
+        if not is_distinct(selection):
             lost = gather(memory, selection) != words
             wrong = lost if wrong is None else wrong | lost
         return None if wrong is None else _first(wrong, 1)

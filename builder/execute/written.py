@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from builder.execute.words import WORDS, gather
+from builder.execute.words import WORDS, gather, is_whole, put, span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,19 +41,20 @@ class Written:
 
     def missing(self, selection: Selection, itemsize: int) -> int | None:
         """The first of the elements that is not written, as a position in the selection."""
-        if self._shadow is None and isinstance(selection, slice):
-            start, stop = selection.start * itemsize, selection.stop * itemsize
-            if self._covers(start, stop):
+        if self._shadow is None:
+            start, stop = span(selection)
+            if self._covers(start * itemsize, stop * itemsize):
                 return None
         wrong = np.flatnonzero(gather(self._words(itemsize), selection) != _whole(itemsize))
         return int(wrong[0]) if wrong.size else None
 
     def mark(self, selection: Selection, itemsize: int) -> None:
         """Note that the elements are written."""
-        if self._shadow is None and isinstance(selection, slice):
-            self._add(selection.start * itemsize, selection.stop * itemsize)
+        if self._shadow is None and is_whole(selection):
+            start, stop = span(selection)
+            self._add(start * itemsize, stop * itemsize)
         else:
-            self._words(itemsize)[selection] = _whole(itemsize)
+            put(self._words(itemsize), selection, _whole(itemsize))
 
     def mark_strided(self, shape: Sequence[int], strides: Sequence[int], place: int) -> None:
         """Note that the bytes of a strided view are written; strides and place in bytes."""
