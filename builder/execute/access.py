@@ -129,46 +129,60 @@ def accesses(
 ) -> Iterator[Access]:
     """The accesses of an operation, one a buffer; none where no lane is active."""
     if pointer.buffer is None:
-        lanes = _active_lanes(mask, shape)
+        lanes = _active_lanes(frame, mask, shape)
         index = _active(_flat(pointer.offsets(), shape).numpy(), lanes)
         if index.size:
             yield from _scattered(frame, op, pointer, index, lanes, shape)
         return
-    plan = _planned(frame, op, pointer, mask, shape)
+    plan = _planned(frame, pointer, mask, shape)
     if plan is not _NOTHING:
         yield _bounded(frame, op, pointer.buffer, pointer.itemsize, plan, shape)
 
 
 def _planned(
-    frame: Frame, op: Operation, pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]
+    frame: Frame, pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]
 ) -> Plan:
-    """The plan, from an earlier launch where offsets and mask depend on no data."""
-    memo = frame.machine.memo
-    if memo is None:
-        return _plan(pointer, mask, shape)
-    named = (pointer.index, mask, frame.instances)
-    key = (id(op), *map(id, named), pointer.start, shape)
-    plan: Plan | None = memo.get(key)
+    """The plan, from an earlier launch where offsets and mask depend on no data.
+
+    Or from an earlier access of this launch, whatever it was of.
+    """
+    machine, memo = frame.machine, frame.machine.memo
+    named, rest = (pointer.index, mask, frame.instances), (pointer.start, pointer.rank, shape)
+    is_kept = memo is not None and memo.has(*named)
+    key = (*map(id, named), *rest)
+    plan: Plan | None = (
+        memo.get(key) if memo is not None and is_kept else machine.plans.get(named, rest)
+    )
     if plan is None:
-        plan = _plan(pointer, mask, shape)
-        if memo.has(*named):
+        plan = _plan(frame, pointer, mask, shape)
+        if memo is not None and is_kept:
             memo.put(key, plan, None, plan.nbytes)
+        else:
+            machine.plans.put(named, rest, plan)
     return plan
 
 
-def _plan(pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]) -> Plan:
-    lanes = _active_lanes(mask, shape)
+def _plan(
+    frame: Frame, pointer: Pointer, mask: torch.Tensor | None, shape: tuple[int, ...]
+) -> Plan:
+    lanes = _active_lanes(frame, mask, shape)
     index = _active(_flat(pointer.offsets(), shape).numpy(), lanes)
     if not index.size:
         return _NOTHING
     return _selected(index, pointer.start, lanes, shape[-1])
 
 
-def _active_lanes(mask: torch.Tensor | None, shape: tuple[int, ...]) -> Selection | None:
+def _active_lanes(
+    frame: Frame, mask: torch.Tensor | None, shape: tuple[int, ...]
+) -> Selection | None:
     if mask is None or (mask.numel() and bool(mask.view(torch.uint8).min())):
         return None
-    found = np.flatnonzero(_flat(mask, shape).numpy())
-    return words.selected(found) if found.size else found
+    found: Selection | None = frame.machine.lanes.get((mask,), shape)
+    if found is None:
+        numbers = np.flatnonzero(_flat(mask, shape).numpy())
+        found = words.selected(numbers) if numbers.size else numbers
+        frame.machine.lanes.put((mask,), shape, found)
+    return found
 
 
 def _active(every: Array, lanes: Selection | None) -> Array:

@@ -28,7 +28,7 @@ from builder.execute import (  # noqa: F401  (they fill the table of operations)
 )
 from builder.execute.baton import Baton
 from builder.execute.frame import Frame
-from builder.execute.memo import Memo, kept_arguments, memo_of, remembering
+from builder.execute.memo import Memo, Recent, kept_arguments, memo_of, remembering
 from builder.execute.registry import HANDLERS
 from builder.execute.sync import Order, synchronises
 from builder.execute.values import Poisoned, Value, merge
@@ -80,7 +80,9 @@ class Machine:
         self.steps = 0
         self.memo: Memo | None = None
         self.poisoned = False
-        self.inverted: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.inverted = Recent(4)
+        self.lanes = Recent(4)
+        self.plans = Recent(8)
         self.order = Order() if synchronises(module) else None
         self._baton: Baton | None = None
 

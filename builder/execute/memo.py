@@ -8,7 +8,8 @@ so that their identity names their value and a look-up costs less than the cheap
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import operator
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,27 @@ class Memo:
             if self.has(left, right):
                 self.put(key, found, found)
         return found
+
+
+class Recent:
+    """What was last computed of a few tensors, by their identity.
+
+    Args:
+        most: entries; each keeps its tensors alive, so that their identity stays theirs.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._entries: deque[tuple[tuple[Any, ...], Any, Any]] = deque(maxlen=most)
+
+    def get(self, tensors: tuple[Any, ...], rest: Any) -> Any:
+        """What was put for these very tensors and a rest equal to this one, or None."""
+        for known, known_rest, value in self._entries:
+            if known_rest == rest and all(map(operator.is_, known, tensors)):
+                return value
+        return None
+
+    def put(self, tensors: tuple[Any, ...], rest: Any, value: Any) -> None:
+        self._entries.appendleft((tensors, rest, value))
 
 
 _memos: OrderedDict[tuple[Module, tuple[int, ...], int], Memo] = OrderedDict()

@@ -100,14 +100,11 @@ def decided(frame: Frame, op: Operation, value: Any) -> Any:
 
 def inactive(frame: Frame, mask: Tensor) -> Tensor:
     """The lanes that a mask leaves out; one tensor for one mask, so that unions stay cheap."""
-    known = frame.machine.inverted
-    for given, inverse in known:
-        if given is mask:
-            found: Tensor = inverse
-            return found
-    known.append((mask, ~mask))
-    del known[:-4]
-    return known[-1][1]
+    found: Tensor | None = frame.machine.inverted.get((mask,), None)
+    if found is None:
+        found = ~mask
+        frame.machine.inverted.put((mask,), None, found)
+    return found
 
 
 def _wrapped(result: Any, mask: Tensor | list[Tensor]) -> Any:
