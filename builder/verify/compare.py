@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.verify.expected import Expected, Outcome, is_float
-from builder.verify.floats import ILL_CONDITIONED, FloatComparison, item, place
+from builder.verify.floats import FloatComparison, item, place
 from builder.verify.floors import floor
+from builder.verify.noise import ILL_CONDITIONED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -46,15 +46,15 @@ import torch
 
 from builder.verify.bits import bits_equal
 from builder.verify.drift import OFTEN, can_drift, floor_of, message
-from builder.verify.expected import EAGER_FACTOR, Expected, Outcome, is_float
-from builder.verify.floors import Operation, epsilon, is_wide, median_floor
+from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
+from builder.verify.floors import Operation, epsilon, median_floor
+from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_noise
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.verify.floors import History
 
 Tensor = torch.Tensor
 
@@ -65,49 +65,6 @@ TELLING = 1024
 """Elements from which on the worst of eager's first run is no matter of luck."""
 BLURRED = 8.0
 """Epsilons that eager may be off by, on one element, and still show how elements are rounded."""
-ILL_CONDITIONED = 0.25
-USABLE = (2.0**-8, ILL_CONDITIONED)
-SHARP = (2.0**-11, 8.0)
-
-
-def usable(history: History, *, plain: bool = False) -> float:
-    """The largest error of eager with which an input set that can be replaced is not.
-
-    Args:
-        history: of the output; narrow types have limits of their own.
-        plain: the inputs are as drawn; those of another distribution can be replaced by plain
-            ones, and should show more.
-    """
-    wide, narrow = USABLE if plain else SHARP
-    if is_wide(history.rounding):
-        return wide
-    return narrow if plain else min(ILL_CONDITIONED, narrow * epsilon(history.rounding))
-
-
-def shows_nothing(expected: Expected, *, plain: bool = False, sharp: bool = False) -> bool:
-    """Whether eager is so far from the reference that a draw is better replaced.
-
-    Args:
-        expected: of an output.
-        plain: the inputs are as drawn.
-        sharp: no element may be far off.
-    """
-    if expected.history.rounding is None or not is_float(expected.eager.dtype):
-        return False
-    worst = USABLE[0] if is_wide(expected.history.rounding) else ILL_CONDITIONED
-    if sharp and expected.eager_errors.worst > worst:
-        return True
-    return _is_noise(expected.eager_errors, usable(expected.history, plain=plain))
-
-
-def _is_noise(errors: Errors, limit: float) -> bool:
-    return _bulk(errors, limit) > limit
-
-
-def _bulk(errors: Errors, limit: float = ILL_CONDITIONED) -> float:
-    """The largest error if it is small, else the highest quantile that has elements enough."""
-    shares = errors.shares()
-    return errors.quantile(shares[0]) if errors.worst > limit and shares else errors.worst
 
 
 class FloatComparison:
@@ -172,7 +129,7 @@ class FloatComparison:
         return self.noise < ILL_CONDITIONED and not self.errors.shares()
 
     def _set_tolerance(self) -> None:
-        self.tolerance = max(EAGER_FACTOR * max(map(_bulk, self.eager)), self.floor)
+        self.tolerance = max(EAGER_FACTOR * max(map(bulk_of, self.eager)), self.floor)
 
     def _hear(self, sample: Expected) -> None:
         """Takes another run of eager into account."""
@@ -201,8 +158,8 @@ class FloatComparison:
         return min(1.0, finest / other.moved) if other.moved else 1.0
 
     def _judged(self, answers: Iterable[Expected]) -> Outcome:
-        if any(_is_noise(errors, self.noise) for errors in self.eager):
-            bulk = max(map(_bulk, self.eager))
+        if any(is_noise(errors, self.noise) for errors in self.eager):
+            bulk = max(map(bulk_of, self.eager))
             message = f"eager itself is {bulk:.2g} away from float64: rounding noise"
             return self._result(self.errors, "ill_conditioned", message)
         errors = self.errors

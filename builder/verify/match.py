@@ -12,7 +12,7 @@ import torch
 from builder.errors import VerificationRejected
 from builder.verify.bits import bits_equal
 from builder.verify.compare import compare
-from builder.verify.floats import ILL_CONDITIONED
+from builder.verify.noise import ILL_CONDITIONED
 from builder.verify.structure import significant_strides
 from builder.verify.vanishing import is_noise
 

@@ -26,10 +26,10 @@ from builder.verify.draws import (
     has_gentle,
     reshape_inputs,
 )
-from builder.verify.floats import shows_nothing
 from builder.verify.gradients import Upstream, upstream_of
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import original_module, own_default_dtype
+from builder.verify.noise import shows_nothing
 from builder.verify.question import Question, asked, check_decisions, filled, is_finite, run_program
 from builder.verify.randomness import check_randomness
 from builder.verify.runner import (

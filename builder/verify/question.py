@@ -11,11 +11,11 @@ import torch
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
 from builder.verify.bits import all_finite
 from builder.verify.expected import is_float
-from builder.verify.floats import ILL_CONDITIONED, usable
 from builder.verify.floors import is_wide
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.missing import with_missing
 from builder.verify.modules import summary
+from builder.verify.noise import ILL_CONDITIONED, usable
 from builder.verify.runner import (
     Case,
     Original,

@@ -161,9 +161,9 @@ def twin_rule(
 
 
 def deciding_operand(func: Any) -> int | None:
-    """Which argument decides, of an operation that rounds to integers, compares or has a kink."""
+    """Which argument decides, of an operation that rounds to integers, compares or jumps."""
     name = name_of(func)
-    if name in DECISIONS:
+    if name in DECISIONS or name in SAWTOOTH:
         return 0
     return KINKS[name][0] if name in KINKS else None
 

@@ -9,8 +9,9 @@ from torch import nn
 
 from builder.verify.compare import compare
 from builder.verify.expected import Expected
-from builder.verify.floats import NEAR, SHARP, shows_nothing, usable
+from builder.verify.floats import NEAR
 from builder.verify.floors import History, Operation, floor
+from builder.verify.noise import SHARP, shows_nothing, usable
 from builder.verify.runner import Case, Plan, run_original
 
 FLOAT = History(torch.float32, Operation.POINTWISE)
@@ -107,6 +108,14 @@ def test_reshaped_inputs_must_show_more_than_plain_ones():
     assert shows_nothing(dull)
     assert not shows_nothing(dull, plain=True)
     assert not shows_nothing(Expected(dull.eager, dull.reference, History()))
+
+
+def test_eager_that_is_finite_by_luck_shows_nothing():
+    history = History(torch.float32, Operation.POINTWISE)
+    reference = torch.ones(64, dtype=torch.float64)
+    reference[5] = torch.nan
+    assert shows_nothing(Expected(torch.ones(64), reference, history), plain=True)
+    assert not shows_nothing(Expected(reference.float(), reference, history), plain=True)
 
 
 class Layers(nn.Module):

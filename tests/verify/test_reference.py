@@ -283,6 +283,21 @@ def test_a_number_that_is_exact_by_luck_is_open_to_rounding():
     assert [original.expected[f"output {i}"].history.decided for i in range(2)] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("sawtooth", "tooth"), [(torch.frac, 1.0), (lambda x: torch.remainder(x, 0.5), 0.5)]
+)
+def test_a_nudge_moves_which_tooth_a_value_is_in_and_not_the_value(sawtooth, tooth):
+    x = torch.tensor([3.0 - 2.0**-22, 3.0 + 2.0**-22, 2.7], dtype=torch.float32)
+    out, reference = run(lambda x: sawtooth(x * 1.0), x, own_decisions=True, nudge=4.0)
+    wide = x.double()
+    below, above = wide[0] - 3.0, wide[1] - 3.0
+    expected = [float(below), float(above), float(sawtooth(wide[2]))]
+    assert reference.twin(out).tolist() == pytest.approx(expected, abs=1e-12)
+    out, reference = run(lambda x: sawtooth(x * 1.0), x, own_decisions=True, nudge=-4.0)
+    expected[:2] = [float(below) + tooth, float(above) + tooth]
+    assert reference.twin(out).tolist() == pytest.approx(expected, abs=1e-12)
+
+
 JUMPS = {
     "threshold": (lambda x: F.threshold(x, 1.0, -5.0), 1.0),
     "hardshrink": (lambda x: F.hardshrink(x, 1.0), 1.0),

@@ -66,7 +66,7 @@ def jensen_shannon(rng: Random) -> Draft:
         draft.forward(f"loss = (loss * {keep}).sum() / {keep}.sum().clamp(min=1)")
         draft.forward(f"return {draft.pick('loss', '0.5 * loss')}")
     else:
-        endings = ["loss", "loss.mean()", "loss.sum(dim=-1)", "loss.sqrt()"]
+        endings = ["loss", "loss.mean()", "loss.sum(dim=-1)", "loss.clamp(min=0).sqrt()"]
         draft.forward(f"return {draft.pick(*endings)}")
     return draft
 
