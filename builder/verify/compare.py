@@ -48,7 +48,8 @@ def compare(
         is_last = noise >= ILL_CONDITIONED
         return _compare_discrete(actual, expected, answers, dot_precision, is_last=is_last)
     lowest = floor(expected.history, dot_precision)
-    comparison = FloatComparison(actual, expected, lowest, noise)
+    like_eager = lowest <= floor(expected.history)
+    comparison = FloatComparison(actual, expected, lowest, noise, like_eager=like_eager)
     return comparison.outcome(answers, samples)
 
 

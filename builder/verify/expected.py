@@ -88,6 +88,7 @@ class Outcome:
         unexplained: mask of elements that no answer allows; None if it passes.
         is_beyond: whether an element is more than twice as far off as eager's worst in its first
             run; None where that says little.
+        ratio: of the root mean square of the errors to that of eager's first run; None likewise.
     """
 
     kind: str | None
@@ -97,6 +98,7 @@ class Outcome:
     floor: float
     unexplained: Tensor | None = None
     is_beyond: bool | None = None
+    ratio: float | None = None
 
 
 def is_float(dtype: torch.dtype) -> bool:

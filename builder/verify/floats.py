@@ -63,6 +63,9 @@ NEAR = 64.0
 HARDLY_ANY = 1.0 / 512.0
 TELLING = 1024
 """Elements from which on the worst of eager's first run is no matter of luck."""
+TYPICAL = 64
+"""Elements from which on the root mean square of eager's errors is not."""
+FEW_ROUNDINGS = 2.0**-22
 BLURRED = 8.0
 """Epsilons that eager may be off by, on one element, and still show how elements are rounded."""
 
@@ -75,10 +78,17 @@ class FloatComparison:
         expected: eager and reference.
         lowest: the floor.
         noise: the largest error of eager that does not drown the result.
+        like_eager: products are meant to be as exact as eager's.
     """
 
     def __init__(
-        self, actual: Tensor, expected: Expected, lowest: float, noise: float = ILL_CONDITIONED
+        self,
+        actual: Tensor,
+        expected: Expected,
+        lowest: float,
+        noise: float = ILL_CONDITIONED,
+        *,
+        like_eager: bool = True,
     ) -> None:
         self.actual = actual
         self.expected = expected
@@ -99,6 +109,8 @@ class FloatComparison:
         self.wrong_share = 1.0
         self._set_tolerance()
         self.is_beyond = self.errors.worst > self.tolerance if self._is_telling() else None
+        is_typical = like_eager and not self.is_inflated and actual.numel() >= TYPICAL
+        self.ratio = self._ratio() if is_typical else None
 
     def outcome(self, answers: Iterable[Expected], samples: Iterable[Expected] = ()) -> Outcome:
         """The comparison's result.
@@ -123,6 +135,10 @@ class FloatComparison:
         """Whether eager's first run says how exact a right module is."""
         hangs = self.expected.history.decided or self.is_inflated
         return not hangs and self.actual.numel() >= TELLING
+
+    def _ratio(self) -> float:
+        """Of the root mean square of the errors to eager's, or to a few roundings to float32."""
+        return self.errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS)
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""
@@ -185,7 +201,8 @@ class FloatComparison:
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
     ) -> Outcome:
         lowest, beyond = self.floor, self.is_beyond
-        return Outcome(kind, message, errors.worst, self.tolerance, lowest, wrong, beyond)
+        worst, ratio = errors.worst, self.ratio
+        return Outcome(kind, message, worst, self.tolerance, lowest, wrong, beyond, ratio)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""

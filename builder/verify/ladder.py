@@ -363,7 +363,7 @@ class _Trial:
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)
         self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
-        self.findings.exactness.note(matched.beyond)
+        self.findings.exactness.note(matched.beyond, matched.ratios)
 
     def _differing(self, first: Run, second: Run) -> str | None:
         with self.costs.of("comparison"):

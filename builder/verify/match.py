@@ -32,13 +32,15 @@ SCALAR_TOLERANCE = 2.0**-18
 class Matched:
     """Figures of a match: the largest error of a value, floor and tolerance.
 
-    And of each value that is telling, whether it is beyond eager's first run, see ``Outcome``.
+    And of each value that is telling, whether it is beyond eager's first run, and the ratio of its
+    errors to eager's, see ``Outcome``.
     """
 
     error: float
     floor: float
     tolerance: float
     beyond: dict[str, bool]
+    ratios: dict[str, float]
 
 
 def match(
@@ -95,6 +97,7 @@ def match(
         max((outcome.floor for outcome in outcomes.values()), default=0.0),
         max((outcome.tolerance for outcome in outcomes.values()), default=0.0),
         {name: found.is_beyond for name, found in outcomes.items() if found.is_beyond is not None},
+        {name: found.ratio for name, found in outcomes.items() if found.ratio is not None},
     )
 
 

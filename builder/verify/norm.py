@@ -11,6 +11,7 @@ element nearest to zero, and two right computations differ in it by large factor
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -79,6 +80,12 @@ class Errors:
         self.worst = largest(values)
         self.all_finite = all_finite and math.isfinite(self.worst)
         self._quantiles: dict[float, float] = {}
+
+    @cached_property
+    def mean(self) -> float:
+        """The root of their mean square."""
+        count = self.values.numel()
+        return float(torch.linalg.vector_norm(self.values)) / math.sqrt(count) if count else 0.0
 
     def without(self, mask: Tensor) -> Errors:
         """The same with no error where a mask is set."""

@@ -52,7 +52,14 @@ NARROW_SUM = TRITON.replace(
 def counted(*sets):
     exactness = Exactness()
     for beyond in sets:
-        exactness.note(beyond)
+        exactness.note(beyond, {})
+    return exactness
+
+
+def weighed(*ratios):
+    exactness = Exactness()
+    for ratio in ratios:
+        exactness.note({}, {"output 0": ratio, "output 1": 1.0})
     return exactness
 
 
@@ -67,6 +74,37 @@ def test_many_are_not():
     with pytest.raises(VerificationRejected, match=r"output 0: on 5 of 13 input sets") as caught:
         many.check()
     assert caught.value.kind == "wrong_values"
+
+
+def test_errors_are_weighed_over_many_input_sets():
+    weighed(1.0, 1.0, 1.2, 30.0, 30.0).check()
+    weighed(30.0, 30.0).check()  # too few to tell
+    with pytest.raises(VerificationRejected, match=r"output 0: .* is 30 times eager's"):
+        weighed(1.0, 0.5, 30.0, 30.0, 31.0).check()
+
+
+SIZES = PROGRAM.replace("(x - x.mean(-1, keepdim=True)).tanh()", "(x * 1.5).abs().float().mean(-1)")
+MEAN = (
+    TRITON.replace(
+        "tl.store(out_ptr + offsets, 2 / (1 + tl.exp(-2 * centred)) - 1)",
+        "tl.store(out_ptr + tl.program_id(0), mean)",
+    )
+    .replace(
+        "centred = x - tl.sum(x, 0) / COLS",
+        "mean = tl.sum(tl.abs((x * 1.5).to(tl.bfloat16).to(tl.float32)), 0) / COLS",
+    )
+    .replace("torch.empty_like(x)", "torch.empty(1024, dtype=torch.float32, device=x.device)")
+)
+
+
+def test_a_result_rounded_on_its_way_to_float32_is_wrong():
+    """Below the floor of a program that rounds to bfloat16 elsewhere."""
+    prepared = prepare(SIZES, "Centre", draws=6)
+    assert judge(prepared, MEAN, targets=()).agrees
+    rounded = MEAN.replace(", mean)", ", mean.to(tl.bfloat16).to(tl.float32))")
+    found = judge(prepared, rounded, targets=())
+    assert found.kind == "wrong_values"
+    assert "times eager's on half of 6 input sets" in found.reason
 
 
 def test_a_sum_kept_in_bfloat16_is_wrong():
