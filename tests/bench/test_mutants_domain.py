@@ -177,6 +177,24 @@ def test_proofs_for_finite_numbers(peak: Prepared, old: str, new: str, proof: st
     assert proven_equivalent(peak, PEAK, PEAK.replace(old, new)) == proof
 
 
+@pytest.mark.parametrize(
+    ("new", "is_proven"),
+    [
+        ("x * x < -1.0", True),
+        ("-3.0 >= x * x", True),
+        ("tl.abs(x) < 0.0", True),
+        ("x * x <= 0.0", False),
+        ("x * x < 0.5", False),
+        ("x < -1.0", False),
+        ("x * slope < 0.0", False),
+    ],
+)
+def test_a_square_is_never_below_zero(peak: Prepared, new: str, is_proven: bool) -> None:
+    square = PEAK.replace("(x - x) * total", "tl.where(x * x < 0.0, 7.0, 0.0)")
+    proof = proven_equivalent(peak, square, square.replace("x * x < 0.0", new))
+    assert (proof is not None) is is_proven
+
+
 def test_a_constant_slope_needs_no_such_assumption(peak: Prepared) -> None:
     fixed = PEAK.replace("x * slope)", "x * 0.1 + 0.0 * slope)")
     constant = PEAK.replace("x > 0, x, x * slope", "x > 0, x, x * 0.1")

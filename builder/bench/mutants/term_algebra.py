@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.mutants.term_bounds import joined_bounds
+from builder.bench.mutants.term_bounds import joined_bounds, never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
 from builder.bench.mutants.term_softplus import softplus_of, softplus_words
@@ -208,6 +208,9 @@ def _settled(
     if op.name == "arith.cmpi":
         return _with_itself(function, op, words)
     if op.name == "arith.cmpf":
+        never = never_below_zero(op, args)
+        if never is not None:
+            return never
         found = _finite_comparison(function, op, args, words) if finite else None
         return found or _zero_comparison(function, op, args, words)
     return None

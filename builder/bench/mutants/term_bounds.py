@@ -1,7 +1,7 @@
 """Integers of which only bounds are known: loaded from an input, computed from such, or places.
 
 What a comparison with them gives may be the same for all that they can be, such as the test that an
-index is negative.
+index is negative.  Of floats it is known at times that none is below zero.
 """
 
 from __future__ import annotations
@@ -89,6 +89,21 @@ def settled_comparison(function: Function, op: Operation, args: list[Value]) -> 
         return None
     shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
     return Known(np.full(shape, int(answer), dtype=np.int64))
+
+
+def never_below_zero(op: Operation, args: list[Value]) -> Known | None:
+    """A comparison that holds for no float: that a square, say, or a NaN is below zero."""
+    predicate = op.attributes["words"][0]
+    if predicate not in ("olt", "ole", "ogt", "oge"):
+        return None
+    low, high = args if predicate in ("olt", "ole") else args[::-1]
+    if not (isinstance(low, Term) and low.positive and low.finite and isinstance(high, Term)):
+        return None
+    below = np.less_equal if predicate in ("olt", "ogt") else np.less
+    if high.constant is None or not below(high.constant, 0.0).all():
+        return None
+    shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
+    return Known(np.zeros(shape, dtype=np.int64))
 
 
 def _answer(word: str, first: Bounds, second: Bounds) -> bool | None:
