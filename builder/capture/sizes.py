@@ -246,7 +246,9 @@ class SizeReader:
 
 
 def _is_dominated(small: sympy.Expr, large: sympy.Expr) -> bool:
-    """Whether a product of sizes, each at least 1, divides another."""
+    """Whether a product of sizes, each at least 1, divides another; or is zero beside it."""
+    if small.is_zero:
+        return bool(large.is_nonnegative)
     quotient = sympy.cancel(large / small)
     powers = quotient.as_powers_dict()
     factors = [base for base in powers if base.is_number]

@@ -129,6 +129,25 @@ def test_transposed_inputs_have_strides_of_their_sizes():
     ]
 
 
+def test_a_part_of_a_part_with_a_declared_size_of_one_is_refused_and_breaks_nothing():
+    """The guards of its strides hold a product that is zero."""
+    torch.manual_seed(0)
+    conv = nn.Conv1d(64, 64, 3, padding=2, dilation=2)
+
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x):
+            return x + torch.sigmoid(self.conv(x))
+
+    sets = [[torch.randn(n, 64, 3 * m)[..., :m]] for n, m in ((1, 64), (2, 24), (3, 47))]
+    with pytest.raises(CaptureRejected) as caught:
+        capture_any_size(Gate, sets, H100)
+    assert caught.value.kind == "fixed_size"
+
+
 def test_nothing_of_it_stays_with_the_inputs():
     inputs = [torch.randn(33, 64)]
     captured(lambda self, x: x * 2, inputs, [torch.randn(8, 64)])
