@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from builder.errors import BuilderError, ExecutionError, MemoryFault, UnsupportedOperation
+from builder.errors import ExecutionError, MemoryFault, UnsupportedOperation
 from builder.execute import (  # noqa: F401  (they fill the table of operations)
     hints,
     inline_asm,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from builder.execute.ir import Block, Module, Operation, Region
     from builder.execute.memory import Buffer
     from builder.execute.options import ExecutionOptions
+    from builder.execute.registry import Handler
 
 _TERMINATORS = frozenset(
     {
@@ -194,44 +195,43 @@ class Machine:
             except KeyError:
                 args = [frame.get(slot) for slot in op.operands]
             if op.name in _TERMINATORS:
-                self._count(op, None)
+                self._count(op, 1)
                 return op, args
-            result = self._perform(frame, op, args)
+            handler = op.handler or self._handler(frame, op)
+            try:
+                if self.poisoned and any(type(value) is Poisoned for value in args):
+                    result = poison.perform(frame, op, args)
+                else:
+                    result = handler(frame, op, args)
+            except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
+                raise self._failure(op, error) from error
             if type(result) is tuple:
                 values.update(zip(op.results, result, strict=True))
             elif op.results:
                 values[op.results[0]] = result
             for slot in op.dead:
                 values.pop(slot, None)
-            self._count(op, result)
+            self._count(op, 1 + _size(result) // _ELEMENTS_PER_STEP)
         return None, []
 
-    def _perform(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
-        if op.handler is None:
-            handler = hints.guarded(op, HANDLERS.get(op.name))
-            if handler is None:
-                raise UnsupportedOperation(op.name, kernel=self.kernel_name, line=op.line)
-            op.handler = remembering(op, frame.function, handler)
-        try:
-            if self.poisoned and any(isinstance(value, Poisoned) for value in args):
-                return poison.perform(frame, op, args)
-            return op.handler(frame, op, args)
-        except BuilderError:
-            raise
-        except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
-            raise ExecutionError(
-                "operation_failed",
-                f"{op.name} could not be run: {type(error).__name__}: {error}",
-                kernel=self.kernel_name,
-                line=op.line,
-            ) from error
+    def _handler(self, frame: Frame, op: Operation) -> Handler:
+        """The operation's handler, which is looked up once."""
+        handler = hints.guarded(op, HANDLERS.get(op.name))
+        if handler is None:
+            raise UnsupportedOperation(op.name, kernel=self.kernel_name, line=op.line)
+        op.handler = remembering(op, frame.function, handler)
+        return op.handler
 
-    def _count(self, op: Operation, result: Any) -> None:
-        self.steps += 1
-        if type(result) is Poisoned:
-            result = result.value
-        if type(result) is torch.Tensor:
-            self.steps += result.numel() // _ELEMENTS_PER_STEP
+    def _failure(self, op: Operation, error: Exception) -> ExecutionError:
+        return ExecutionError(
+            "operation_failed",
+            f"{op.name} could not be run: {type(error).__name__}: {error}",
+            kernel=self.kernel_name,
+            line=op.line,
+        )
+
+    def _count(self, op: Operation, steps: int) -> None:
+        self.steps += steps
         if self.steps > self.options.instruction_budget:
             raise ExecutionError(
                 "budget",
@@ -266,6 +266,13 @@ class Machine:
                 kernel=self.kernel_name,
             )
         return found
+
+
+def _size(result: Any) -> int:
+    """Elements of a result of one block."""
+    if type(result) is Poisoned:
+        result = result.value
+    return result.numel() if type(result) is torch.Tensor else 0
 
 
 def _polls(op: Operation) -> bool:

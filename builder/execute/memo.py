@@ -149,11 +149,15 @@ def remembering(op: Operation, function: Function, handler: Handler) -> Handler:
         return handler
     kinds = [function.types[slot] for slot in op.operands]
     pointers = any(kind.is_pointer for kind in kinds)
-    if op.name == _PROGRAM_ID or op.name in _ROOTS:
+    if op.name == _PROGRAM_ID:
+        return _RememberedId(handler)
+    if op.name in _ROOTS:
         return _Remembered(handler)
     if op.name in _REARRANGE:
         hinted = any(name.startswith("tt.") for name in op.attributes)
-        return handler if pointers and hinted else _Remembered(handler)
+        if not pointers:
+            return _Remembered(handler)
+        return handler if hinted else _RememberedPointer(handler)
     plain = op.name.startswith("arith.") and not pointers
     if plain and not any(kind.is_float for kind in kinds):
         return _Remembered(handler)
@@ -162,17 +166,47 @@ def remembering(op: Operation, function: Function, handler: Handler) -> Handler:
 
 @dataclass(frozen=True, eq=False)
 class _Remembered:
-    """A handler that looks its operands up first."""
+    """A handler of tensors that looks its operands up first."""
 
     inner: Handler
 
     def __call__(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
         memo = frame.machine.memo
-        if memo is None or (args and type(args[0]) is Pointer and args[0].buffer is None):
+        if memo is None:
             return self.inner(frame, op, args)
-        named: list[Any] = [v.index if type(v) is Pointer else v for v in args]
-        if op.name == _PROGRAM_ID:
-            named.append(frame.instances)
+        key = (id(op), *map(id, args))
+        found = memo.get(key)
+        if found is None:
+            found = self.inner(frame, op, args)
+            if memo.has(*args) and isinstance(found, torch.Tensor):
+                memo.put(key, found, found)
+        return found
+
+
+class _RememberedId(_Remembered):
+    """Likewise, of what follows from which instances run."""
+
+    def __call__(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
+        memo = frame.machine.memo
+        if memo is None:
+            return self.inner(frame, op, args)
+        key = (id(op), id(frame.instances))
+        found = memo.get(key)
+        if found is None:
+            found = self.inner(frame, op, args)
+            if memo.has(frame.instances):
+                memo.put(key, found, found)
+        return found
+
+
+class _RememberedPointer(_Remembered):
+    """Likewise, of pointers."""
+
+    def __call__(self, frame: Frame, op: Operation, args: list[Any]) -> Any:
+        memo = frame.machine.memo
+        if memo is None or (type(args[0]) is Pointer and args[0].buffer is None):
+            return self.inner(frame, op, args)
+        named = [value.index if type(value) is Pointer else value for value in args]
         key = (id(op), *map(id, named))
         found = memo.get(key)
         if found is not None:
