@@ -323,12 +323,13 @@ class _Draw:
         shares = (turns * GOLDEN + start) % 1.0  # spread over any few rows
         shares[1::6] = shares[1::6] * _END  # what a loop is likely to miss: where it starts
         shares[2::6] = 1.0 - shares[2::6] * _END  # and where it ends
-        shares[1::12], shares[2::12] = 0.0, 1.0  # or the very first and last
         is_spiked = torch.ones(rows.shape[0], dtype=torch.bool)
         if rows.shape[0] > 1:
             taken = (turn == 1) | ((turn == 2) & (not cancels))
             is_spiked = taken.expand(*values.shape[:-1], 1).reshape(-1)
-        shares[is_spiked.nonzero()[-1:]] = 1.0  # the highest
+        if self.side < 0.0:  # not of all inputs, whose spikes would meet
+            shares[1::12], shares[2::12] = 0.0, 1.0  # the very first and last
+            shares[is_spiked.nonzero()[-1:]] = 1.0
         places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
         is_spike = (is_spike & is_spiked.unsqueeze(1)).reshape(values.shape)
