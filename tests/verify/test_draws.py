@@ -316,6 +316,8 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     assert (spikes[2::4] == 1).all()
     assert (spikes[3::4] == 0).all()
     assert torch.equal((negative <= -1024).sum(1), spikes)
+    assert x[1, 0] >= 1024  # what a loop may miss: the very first and, highest, the very last
+    assert (x == 2048).nonzero().tolist() == [[37, 49]]
     assert torch.equal((x == 4096).sum(1), (x == -4096).sum(1))
     assert (positive == positive.flatten().mode().values).double().mean() > 0.8
     assert positive.min() >= 1
