@@ -48,7 +48,7 @@ from builder.verify.bits import bits_equal
 from builder.verify.drift import OFTEN, can_drift, floor_of, message
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import Operation, epsilon, median_floor
-from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_noise
+from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
 from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
@@ -174,7 +174,7 @@ class FloatComparison:
         return min(1.0, finest / other.moved) if other.moved else 1.0
 
     def _judged(self, answers: Iterable[Expected]) -> Outcome:
-        if any(is_noise(errors, self.noise) for errors in self.eager):
+        if any(is_drowned(errors, self.noise) for errors in self.eager):
             bulk = max(map(bulk_of, self.eager))
             message = f"eager itself is {bulk:.2g} away from float64: rounding noise"
             return self._result(self.errors, "ill_conditioned", message)

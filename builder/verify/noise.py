@@ -46,7 +46,7 @@ def shows_nothing(expected: Expected, *, plain: bool = False, sharp: bool = Fals
     worst = USABLE[0] if is_wide(expected.history.rounding) else ILL_CONDITIONED
     if sharp and expected.eager_errors.worst > worst:
         return True
-    return is_noise(expected.eager_errors, usable(expected.history, plain=plain))
+    return is_drowned(expected.eager_errors, usable(expected.history, plain=plain))
 
 
 def _is_finite_by_luck(expected: Expected) -> bool:
@@ -56,7 +56,7 @@ def _is_finite_by_luck(expected: Expected) -> bool:
     return bool(wrong_non_finite(expected.eager, expected.reference).any())
 
 
-def is_noise(errors: Errors, limit: float) -> bool:
+def is_drowned(errors: Errors, limit: float) -> bool:
     """Whether the bulk of eager's errors is beyond a limit."""
     return bulk_of(errors, limit) > limit
 

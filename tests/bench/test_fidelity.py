@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from builder.bench import fidelity
 from builder.bench.fidelity import FidelityBench, first_difference, measure, real_target
 from builder.capture.inductor import compile_for
 from builder.capture.targets import TARGETS
+from builder.cli import group
 from builder.errors import OperationFailed, VerificationRejected
 
 H100 = TARGETS["cuda:90"]
@@ -71,6 +73,13 @@ def test_kernels_of_any_size_are_compared_too():
     any_size = fidelity.kernels(program, H100, FidelityBench(any_size=True), described=True)
     assert any_size
     assert any(fixed.get(name) != text for name, text in any_size.items())
+
+
+def test_gradients_of_any_size_are_refused():
+    words = ["bench", "fidelity", "--any-size", "--mode", "training"]
+    refused = CliRunner().invoke(group, words)
+    assert refused.exit_code == 2
+    assert "leave --any-size or --mode out" in refused.stderr
 
 
 def test_inputs_keep_their_strides_on_the_way_to_the_gpu():

@@ -10,6 +10,8 @@ from builder.capture.variants import DEFAULT, VARIANTS
 from builder.cli import render
 from builder.cli.options import mode_option
 from builder.cli.output import EXIT_FAILED, EXIT_OK, Output, with_output
+from builder.config import MODES
+from builder.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +56,8 @@ def command(
     """
     from builder.bench.fidelity import FidelityBench, measure  # noqa: PLC0415
 
+    if any_size and pair_mode != MODES[0]:
+        raise UsageError("gradients are captured for one size; leave --any-size or --mode out")
     bench = FidelityBench(programs, seed, variant, pair_mode, any_size)
     with output.progress(programs, "capturing", "program") as bar:
         result = measure(bench, lambda: bar.update(1))
