@@ -4,7 +4,8 @@ Libraries round once; a compiler that writes the operation itself may round in b
 interpolation weights or variances by another formula, and divides by a constant as a product.
 What is added up at an index has no order, so here another is taken: draws may alternate, and sums
 in their order be too good.  Libraries also add up with more care than a kernel, in trees; here sums
-and products go from block to block, as a kernel's loop does.
+and products go from block to block, as a kernel's loop does, and sums in two halves, as what is
+split among program instances: each rounds at its own size, though they may cancel.
 """
 
 from __future__ import annotations
@@ -145,12 +146,19 @@ def _sum_in_blocks(func: Any, x: Tensor, dims: Any = None, *rest: Any, **kwargs:
     if whole.dtype != x.dtype or count < 2 * BLOCK or not x.numel():
         return whole
     kept = [dim for dim in range(x.dim()) if dim not in summed]
-    first, *others = x.permute(*kept, *summed).reshape(-1, count).split(_block(count), 1)
+    halves = x.permute(*kept, *summed).reshape(-1, count).split(math.ceil(count / 2), 1)
+    left, right = (_lanes_summed(half).sum(1) for half in halves)
+    result = (left + right).reshape(whole.shape)
+    return result / count if name_of(func) == "mean" else result
+
+
+def _lanes_summed(rows: Tensor) -> Tensor:
+    """The sum of the blocks of each row."""
+    first, *others = rows.split(_block(rows.shape[1]), 1)
     total = first.clone()
     for part in others:
         total[:, : part.shape[1]] += part
-    result = total.sum(1).reshape(whole.shape)
-    return result / count if name_of(func) == "mean" else result
+    return total
 
 
 def _block(count: int, most: int = MOST_BLOCKS) -> int:

@@ -19,7 +19,8 @@ of the floating inputs:
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
   all it pads is below zero); the first input has the one where the others have the other, and
-  parameters have no sign, so that products of them keep to one side as well;
+  parameters have no sign, so that products of them keep to one side as well.  The first input's
+  very first element is beyond all others: a maximum that forgets where it began misses it;
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
   zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
@@ -73,6 +74,7 @@ FLIPPED_SHARES = (1.0, 0.4)
 LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
 FAR = (1024.0, 128.0)
+FARTHEST = 4096.0
 TINY = 2.0**-10
 AWAY = 1.0  # from zero, before it is made tiny: what is below zero has a maximum that is not zero
 VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
@@ -88,6 +90,7 @@ OFFSETS = (16.0, 4.0, 0.0)
 """By strength; so near that bfloat16 still holds the grid there, and twice the offset's."""
 STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
+_FIRST = torch.zeros(1, dtype=torch.int64)
 _ROW = 8
 _IMAGE = 4
 _END = 1.0 / 32.0
@@ -295,7 +298,10 @@ class _Draw:
         if self.mild or not self.domain.has_signs:
             return values
         far, turn = self.side * (values.abs() + FAR[self.strength]), _turn(values, 3)
-        return torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
+        values = torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
+        if self.side < 0.0 and self.strength is Strength.FULL and values.numel():
+            values = values.flatten().index_fill(0, _FIRST, FARTHEST).reshape(values.shape)
+        return values
 
     def _sparse(self) -> Tensor:
         """A grid that keeps to the domain: a value that it would leave stays as it is."""

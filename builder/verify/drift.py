@@ -9,7 +9,9 @@ show them, both from how far the elements are from the correctly rounded referen
 * the share of elements that are *misrounded*.
 
 A right module that rounds once, at the end, has hardly any of either (where float32 lies near a
-tie); one that rounds as often as eager has eager's. Each may be twice eager's, or a floor.
+tie); one that rounds as often as eager has eager's. Each may be twice eager's, or a floor.  One
+number of a narrow type that goes into all elements (a mean) shifts the whole by how it happens to
+be rounded, in each run of eager alike; the whole may drift as far as moving it by an ulp takes it.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ NARROW = (torch.float16, torch.bfloat16)
 DRIFT = 1.0 / 64.0
 DRIFT_OF_SEVERAL = 1.0 / 8.0
 OFTEN = 1.0 / 16.0
-MISROUNDED = 1.0 / 128.0
+MISROUNDED_SHARE = 1.0 / 128.0
 LEAST = 256
+DISTINCT = 16
+MISROUNDED = "misrounded"
+WHOLE = "whole"
 _CHANCE = 4.0
-_DISTINCT = 16
 _MOST_ROWS = 64
 
 
@@ -45,7 +49,9 @@ def can_drift(expected: Expected) -> bool:
     return dtype in NARROW and history.rounding == dtype and not history.decided
 
 
-def roundings(actual: Tensor, reference: Tensor, scale: float) -> dict[str, float]:
+def roundings(
+    actual: Tensor, reference: Tensor, scale: float, *, distinct: int = DISTINCT
+) -> dict[str, float]:
     """The drift of a ``row``, at most, and of the ``whole``, and the share ``misrounded``.
 
     Rows are left out where they are short, and all is where the whole is.
@@ -54,27 +60,34 @@ def roundings(actual: Tensor, reference: Tensor, scale: float) -> dict[str, floa
         actual: float16 or bfloat16, finite.
         reference: float64.
         scale: the absolute part of the norm's denominators (``norm``).
+        distinct: values that misrounded elements have at least, or they say nothing: equal ones
+            are all rounded to the same side.
     """
     if actual.numel() < LEAST:
         return {}
     has_rows = actual.shape[-1] >= LEAST
     wanted = reference.to(actual.dtype)
     is_off = actual != wanted
-    found = {"misrounded": 0.0, "whole": 0.0} | ({"row": 0.0} if has_rows else {})
+    found = {MISROUNDED: 0.0, WHOLE: 0.0} | ({"row": 0.0} if has_rows else {})
     off = wanted[is_off]
-    if not _vary(off):
+    if not _vary(off, distinct):
         return found
-    found["misrounded"] = off.numel() / actual.numel()
+    found[MISROUNDED] = off.numel() / actual.numel()
     away = actual[is_off].to(torch.float64) - off.to(torch.float64)
     sizes = _sizes(torch.linalg.vector_norm(reference, 1), actual.numel(), scale, actual.dtype)
-    found["whole"] = float(away.sum().abs() / sizes)
+    found[WHOLE] = float(away.sum().abs() / sizes)
     if has_rows:
-        found["row"] = _worst_row(actual, wanted, reference, scale, is_off)
+        found["row"] = _worst_row(actual, wanted, reference, scale, is_off, distinct)
     return found
 
 
 def _worst_row(
-    actual: Tensor, wanted: Tensor, reference: Tensor, scale: float, is_off: Tensor
+    actual: Tensor,
+    wanted: Tensor,
+    reference: Tensor,
+    scale: float,
+    is_off: Tensor,
+    distinct: int,
 ) -> float:
     """The largest drift of a row, of those whose roundings vary."""
     rows = is_off.any(-1)
@@ -84,7 +97,7 @@ def _worst_row(
     sizes = _sizes(lengths, actual.shape[-1], scale, actual.dtype)
     ratios, order = (away / sizes).flatten().sort(descending=True)
     for ratio, place in zip(ratios[:_MOST_ROWS].tolist(), order.tolist(), strict=False):
-        if _vary(wanted[place][is_off[place]]):
+        if _vary(wanted[place][is_off[place]], distinct):
             return float(ratio)
     return 0.0
 
@@ -94,9 +107,9 @@ def _sizes(lengths: Tensor, count: int, scale: float, dtype: torch.dtype) -> Ten
     return torch.clamp(lengths + scale * count, min=count * torch.finfo(dtype).tiny)
 
 
-def _vary(off: Tensor) -> bool:
-    """Whether elements are off at several values: equal ones are all rounded to the same side."""
-    return off.numel() >= _DISTINCT and off.unique().numel() >= _DISTINCT
+def _vary(off: Tensor, distinct: int) -> bool:
+    """Whether elements are off at several values."""
+    return off.numel() >= distinct and (distinct < 2 or off.unique().numel() >= distinct)
 
 
 def floor_of(figure: str, actual: Tensor, *, often: bool = False) -> float:
@@ -106,8 +119,8 @@ def floor_of(figure: str, actual: Tensor, *, often: bool = False) -> float:
     ``often``, roundings that follow one another may lean to one side (a small bias added to large
     elements is lost in all of them).
     """
-    if figure == "misrounded":
-        return MISROUNDED + _CHANCE * math.sqrt(MISROUNDED / actual.numel())
+    if figure == MISROUNDED:
+        return MISROUNDED_SHARE + _CHANCE * math.sqrt(MISROUNDED_SHARE / actual.numel())
     count = actual.shape[-1] if figure == "row" else actual.numel()
     drift = DRIFT_OF_SEVERAL if often else DRIFT
     return torch.finfo(actual.dtype).eps * (drift + 0.29 * _CHANCE / math.sqrt(count))
@@ -116,7 +129,7 @@ def floor_of(figure: str, actual: Tensor, *, often: bool = False) -> float:
 def message(figure: str, ours: float, theirs: float, allowed: float) -> str:
     """What is wrong, for people."""
     held = f"eager's by {theirs:.3g}, allowed {allowed:.3g}"
-    if figure == "misrounded":
+    if figure == MISROUNDED:
         return f"{ours:.3g} of the elements are not the rounded result; of {held}"
     which = "a row" if figure == "row" else "all rows"
     return f"the elements of {which} are off to one side by {ours:.3g} of their size; {held}"

@@ -71,8 +71,8 @@ class Expected:
 
     @cached_property
     def eager_roundings(self) -> dict[str, float]:
-        """How eager's elements are rounded, see ``drift``."""
-        return self.roundings(self.eager)
+        """How eager's elements are rounded, few as they may be, see ``drift``."""
+        return roundings(self.eager, self.reference, self.yardstick.scale, distinct=1)
 
 
 @dataclass(frozen=True)

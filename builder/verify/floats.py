@@ -26,6 +26,9 @@ agree with none of the others, too many decisions hang on rounding for a list of
 them all: the input set is replaced if it can be, else such elements, if they are few, may be as far
 off as the answers are.
 
+A result that is still beyond, by less than twice, where rounding is amplified to many floors, says
+little of an input set that can be replaced, and that is replaced.
+
 A right module rarely needs eager to run again; on how many input sets one does is counted, where
 an output has elements enough and no decisions or cancellation before it (``exactness``). Where the
 type is narrow, how elements are rounded is held to eager as well (``drift``).
@@ -33,7 +36,7 @@ type is narrow, how elements are rounded is held to eager as well (``drift``).
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
 twice as far off as eager is there or as one ulp of an input moves the reference there, unless eager
-has as many such elements, and as far off.  If the bulk is far off, too, the output is noise: the
+has as many such elements, and one that is half as far off.  If the bulk is far off, too, the output is noise: the
 input set is replaced if it can be.
 """
 
@@ -45,7 +48,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from builder.verify.bits import bits_equal
-from builder.verify.drift import OFTEN, can_drift, floor_of, message
+from builder.verify.drift import MISROUNDED, OFTEN, WHOLE, can_drift, floor_of, message
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import Operation, epsilon, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
@@ -66,6 +69,8 @@ TELLING = 1024
 TYPICAL = 64
 """Elements from which on the root mean square of eager's errors is not."""
 FEW_ROUNDINGS = 2.0**-22
+AMPLIFIED = 16.0
+"""Floors that are allowed where cancellation makes eager's errors a matter of luck."""
 BLURRED = 8.0
 """Epsilons that eager may be off by, on one element, and still show how elements are rounded."""
 
@@ -104,6 +109,7 @@ class FloatComparison:
         self.is_inflated = expected.eager_errors.worst > ILL_CONDITIONED
         self.reach: Tensor | None = None
         self.blur: Tensor | None = None
+        self.blurred_drift = 0.0
         self.unrest: Tensor | None = None
         self.excess = 1.0
         self.wrong_share = 1.0
@@ -129,7 +135,19 @@ class FloatComparison:
             found = self._judged(answers)
             if found.kind != "wrong_values":
                 break
+        if found.kind == "wrong_values" and self._is_amplified_miss():
+            message = "rounding is amplified, and the result is hardly beyond eager's"
+            return self._result(self.errors, "ill_conditioned", message)
         return found
+
+    def _is_amplified_miss(self) -> bool:
+        """Whether an input set that can be replaced leaves open if a result is wrong.
+
+        Where all of a result hangs on one number that cancels (a mean), samples are few.
+        """
+        is_replaceable = self.noise < ILL_CONDITIONED
+        is_amplified = self.tolerance > AMPLIFIED * self.floor
+        return is_replaceable and is_amplified and self.excess <= EAGER_FACTOR
 
     def _is_telling(self) -> bool:
         """Whether eager's first run says how exact a right module is."""
@@ -154,6 +172,8 @@ class FloatComparison:
             return
         if sample.is_blurred:
             self.blur = _farther(self.blur, gaps(sample.eager, sample.reference))
+            if can_drift(self.expected):
+                self.blurred_drift = max(self.blurred_drift, sample.eager_roundings.get(WHOLE, 0.0))
             return
         self.samples.append(sample)
         self.eager.append(sample.eager_errors)
@@ -237,12 +257,12 @@ class FloatComparison:
         return _within(gaps(self.actual, self.reference), factor * self.reach)
 
     def _is_tail(self, wrong: Tensor) -> bool:
-        """Whether eager, inflated, has as many elements beyond what is allowed, and as far off."""
+        """Whether eager, inflated, has as many elements beyond what is allowed, one half as far."""
         if not self.is_inflated or bool(wrong_non_finite(self.actual, self.reference).any()):
             return False
         ours = self.errors.values[wrong]
         return any(
-            float(ours.max()) <= theirs.worst
+            float(ours.max()) <= EAGER_FACTOR * theirs.worst
             and ours.numel() <= int((theirs.values > self.tolerance).sum())
             for theirs in self.eager
         )
@@ -317,10 +337,12 @@ class FloatComparison:
             if ours <= floor_of(figure, self.actual):
                 continue
             eager = [sample.eager_roundings for sample in (*self.samples, *self._moved_casts)]
-            often = max(one["misrounded"] for one in eager) > OFTEN
+            often = max(one[MISROUNDED] for one in eager) > OFTEN
             lowest = floor_of(figure, self.actual, often=often)
             theirs = max(one[figure] for one in eager)
             allowed = max(EAGER_FACTOR * theirs, lowest)
+            if figure != MISROUNDED:
+                allowed = max(allowed, lowest + self.blurred_drift)
             if ours > allowed:
                 self.excess = NEAR  # however many: a reference without casts may have none
                 text = message(figure, ours, theirs, allowed)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 Attempt = Strength | None
 Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
-PLAIN: tuple[Attempt, ...] = (None, None)
+PLAIN: tuple[Attempt, ...] = (None,) * 4
 OF_OTHERS = ("sparse", "large", "mixed", "large")
 """The distributions of shapes that no input set has: ones, the largest, odd ones, odd again."""
 

@@ -30,6 +30,17 @@ def test_sums_go_from_block_to_block(name):
     torch.testing.assert_close(ours.double(), exact, rtol=1e-5, atol=1e-4)
 
 
+def test_halves_of_a_sum_that_cancel_are_rounded_at_their_own_size():
+    generator = torch.Generator().manual_seed(5)
+    half = 1000 + torch.randn(40, 512, generator=generator)
+    x = torch.cat((half, -half.flip(-1) + 2.0**-6 * torch.randn(40, 512, generator=generator)), 1)
+    exact = x.double().mean(1)
+    args = (x, [1])
+    worst = float((taken_apart(aten.mean.dim, args)(*args) - exact).abs().max())
+    assert worst > float((x.mean(1) - exact).abs().max())
+    assert worst < 1e-4
+
+
 def test_sums_of_narrow_types_are_left_whole():
     x = X.bfloat16()
     parts = taken_apart(aten.sum.default, (x,))

@@ -1,5 +1,7 @@
 """Narrow results that are off to one side, or rounded twice, and those that are not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -54,6 +56,34 @@ def test_rounding_as_often_as_eager_passes(exact):
     eager = third * 3
     other = ((exact * 2 / 3).to(torch.bfloat16).double() * 1.5).to(torch.bfloat16)
     assert compare(other, expected_of(exact, torch.bfloat16, eager=eager)).kind is None
+
+
+def test_a_mean_that_goes_into_all_elements_may_be_rounded_as_luck_has_it():
+    generator = torch.Generator().manual_seed(3)
+    product = 2 + 2 * torch.rand(ROWS, generator=generator, dtype=torch.float64)
+    step = 2.0**-9
+
+    def less(mean):
+        return product.half() - mean * step
+
+    reference = product - 0.499 * step
+    expected = expected_of(reference, torch.float16, eager=less(0.5))  # ties fall to both sides
+    blurred = replace(expected_of(reference, torch.float16, eager=less(0.3)), is_blurred=True)
+    assert compare(less(0.499), expected).kind == "wrong_values"
+    assert compare(less(0.499), expected, samples=[blurred]).kind is None
+    assert compare(less(-1.0), expected, samples=[blurred]).kind == "wrong_values"
+
+
+def test_eager_that_is_misrounded_at_few_values_counts(exact):
+    values = exact.to(torch.bfloat16).double()
+    near = torch.linspace(1.0, 1.1, 8, dtype=torch.bfloat16).double()
+    values[:6] = (near + 2.0**-8 - 2.0**-20).repeat(96)
+    eager, ours = values.to(torch.bfloat16), values.to(torch.bfloat16)
+    eager[:6] += 2.0**-7
+    ours[:6] += 2.0**-7
+    expected = expected_of(values, torch.bfloat16, eager=eager)
+    assert roundings(eager, values, 0.1)["misrounded"] == 0.0
+    assert expected.eager_roundings["misrounded"] == pytest.approx(6 / 64)
 
 
 def test_decisions_and_wide_types_are_left_to_other_rules(exact):

@@ -313,7 +313,9 @@ def test_a_tail_is_no_longer_than_eagers():
     assert compare(actual, good, samples=[good]).kind is None
     actual[103] = 1.4
     assert compare(actual, good, samples=[good]).kind == "wrong_values"
-    actual[103], actual[100] = 1.0, 1.6
+    actual[103], actual[100] = 1.0, 1.9
+    assert compare(actual, good, samples=[good]).kind is None
+    actual[100] = 2.2
     assert compare(actual, good, samples=[good]).kind == "wrong_values"
 
 
@@ -338,3 +340,20 @@ def test_what_is_computed_beside_a_type_of_8_bits_is_known():
         history = run_original(case, Plan()).expected["output 0"].history
         assert history.rounding == torch.float8_e4m3fn
         assert history.beside == dtype
+
+
+def test_what_is_hardly_beyond_amplified_rounding_shows_nothing_of_a_draw_that_can_be_replaced():
+    reference = torch.ones(64, dtype=torch.float64)
+    amplified = expected(reference, reference + 40 * FLOOR)
+    noise = usable(FLOAT)
+
+    def kind(away, **options):
+        actual = (reference + away * FLOOR).float()
+        return compare(actual, amplified, samples=[amplified], **options).kind
+
+    assert kind(120, noise=noise) == "ill_conditioned"
+    assert kind(120) == "wrong_values"
+    assert kind(200, noise=noise) == "wrong_values"
+    sharp = expected(reference, reference + 2 * FLOOR)
+    actual = (reference + 6 * FLOOR).float()
+    assert compare(actual, sharp, samples=[sharp], noise=noise).kind == "wrong_values"
