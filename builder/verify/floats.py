@@ -36,8 +36,8 @@ type is narrow, how elements are rounded is held to eager as well (``drift``).
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
 twice as far off as eager is there or as one ulp of an input moves the reference there, unless eager
-has as many such elements, and one that is half as far off.  If the bulk is far off, too, the output is noise: the
-input set is replaced if it can be.
+has as many such elements, and one that is half as far off.  If the bulk is far off, too, the output
+is noise: the input set is replaced if it can be.
 """
 
 from __future__ import annotations
