@@ -1,29 +1,24 @@
 """The algebra of terms: what is taken for equal besides equal expressions.
 
 Operands of commutative operations have no order; maxima and the like are sets (``term_sets``);
-``x + 0`` and ``x * 1`` are ``x`` (the sign of zero aside); the greater of two may be told by ``>``
-or by ``>=``; ``|a - b|`` is ``|b - a|``, and so are their squares; a float extended and rounded
-back is itself, for an extension is exact; a selection by a known condition is the operand
-selected, lane by lane.
+``x + 0`` and ``x * 1`` are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are
+their squares; a float extended and rounded back is itself, for an extension is exact.  Selections
+are in ``term_choice``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.mutants.term_bounds import joined_bounds, never_below_zero
+from builder.bench.mutants.term_bounds import never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
-from builder.bench.mutants.term_sets import IDEMPOTENT, chosen_parts, extended, united
-from builder.bench.mutants.term_softplus import softplus_of, softplus_words
+from builder.bench.mutants.term_sets import IDEMPOTENT, extended, united
 from builder.bench.mutants.terms import (
-    Address,
     Known,
     Term,
-    Unprovable,
     Value,
     Words,
     as_words,
@@ -52,7 +47,6 @@ _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
-_FLOATS = ("f32", "f16", "bf16", "f64")
 _REVERSED, _NEGATED = np.uint64(1 << 63), np.uint64(1 << 62)
 _SIZE = np.uint64((1 << 62) - 1)
 
@@ -300,119 +294,3 @@ def operation_name(function: Function, op: Operation) -> np.uint64:
     attributes["words"] = [_MIRRORED.get(word, word) for word in words]
     types = [function.types[slot].element for slot in (*op.operands, *op.results)]
     return name_hash(op.name, repr(sorted(attributes.items(), key=lambda kv: kv[0])), *types)
-
-
-def select(condition: Value, left: Value, right: Value) -> Value:
-    """One of two values, lane by lane.
-
-    Raises:
-        Unprovable: a selection between addresses in different storages.
-    """
-    if isinstance(left, Address) and isinstance(right, Address):
-        if (left.storage, left.itemsize) != (right.storage, right.itemsize):
-            raise Unprovable("a selection between addresses")
-        chosen = select(condition, left.offset, right.offset)
-        assert not isinstance(chosen, Address)
-        return left.with_offset(chosen)
-    if isinstance(condition, Known):
-        takes = condition.data != 0
-        if isinstance(left, Known) and isinstance(right, Known):
-            return Known(np.where(takes, left.data, right.data))
-        words = np.where(takes, as_words(left), as_words(right))
-        return replace(
-            _joined(words, left, right),
-            parts=chosen_parts(takes, left, right),
-            exact=_chosen_exact(takes, left, right),
-            constant=_chosen_constant(takes, left, right),
-        )
-    ours, theirs, given = as_words(left), as_words(right), as_words(condition)
-    given = _strict_at_zero(_strict(given, ours, theirs), left, right)
-    chosen_words = combined(name_hash("select"), [given, ours, theirs])
-    for number, side, value in ((0, theirs, right), (1, ours, left)):
-        settled = given == constant_words(np.full(1, number, dtype=np.int64))
-        if bool(settled.all()) and isinstance(value, Term) and side.shape == chosen_words.shape:
-            return value
-        chosen_words = np.where(settled, side, chosen_words)
-    chosen_words = softplus_words(condition, left, right, chosen_words)
-    chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
-    chosen = replace(chosen, exponent=softplus_of(condition, left, right))
-    # a maximum of it cannot see whether it is the infinity, which data chose
-    return replace(chosen, positive=chosen.positive and chosen.finite, masked=False)
-
-
-def _chosen_exact(takes: np.ndarray, left: Value, right: Value) -> tuple[str, Words] | None:
-    if not isinstance(left, Term) or not isinstance(right, Term):
-        return None
-    if left.exact is None or right.exact is None or left.exact[0] != right.exact[0]:
-        return None
-    return left.exact[0], np.where(takes, left.exact[1], right.exact[1])
-
-
-def _chosen_constant(takes: np.ndarray, left: Value, right: Value) -> np.ndarray | None:
-    if not isinstance(left, Term) or not isinstance(right, Term):
-        return None
-    if left.constant is None or right.constant is None:
-        return None
-    return np.where(takes, left.constant, right.constant)
-
-
-def _strict(given: Words, left: Words, right: Words) -> Words:
-    """The condition of a selection; ``left > right`` does as well as ``left >= right``."""
-    for element in _FLOATS:
-        for first, second in ((left, right), (right, left)):
-            loose, tight = (
-                combined(_comparison(predicate, element), [first, second])
-                for predicate in ("ole", "olt")
-            )
-            given = np.where(given == loose, tight, given)
-    return given
-
-
-def _strict_at_zero(given: Words, left: Value, right: Value) -> Words:
-    """Likewise ``x > 0`` and ``x >= 0`` where both sides are zero if ``x`` is."""
-    candidates = [words for side in (left, right) for words in _zeros(side)]
-    for words in candidates:
-        vanishes = _vanishes(left, words) & _vanishes(right, words)
-        if not bool(vanishes.any()):
-            continue
-        for element in _FLOATS:
-            zero = np.full(1, float_constant(element, 0.0))
-            for first, second in ((zero, words), (words, zero)):
-                loose, tight = (
-                    combined(_comparison(predicate, element), [first, second])
-                    for predicate in ("ole", "olt")
-                )
-                given = np.where(vanishes & (given == loose), tight, given)
-    return given
-
-
-def _zeros(value: Value) -> tuple[Words, ...]:
-    """Terms that make a value zero where they are: itself, and its factors."""
-    return (value.hashes, *value.factors) if isinstance(value, Term) else ()
-
-
-def _vanishes(value: Value, words: Words) -> np.ndarray:
-    """Where a value is zero if the term of those words is."""
-    found = np.zeros(1, dtype=bool)
-    for one in _zeros(value):
-        found = found | (one == words)
-    for element in _FLOATS:
-        found = found | (as_words(value) == float_constant(element, 0.0))
-    return found
-
-
-def _comparison(predicate: str, element: str) -> np.uint64:
-    attributes = repr([("words", [predicate])])
-    return name_hash("arith.cmpf", attributes, element, element, "i1")
-
-
-def _joined(words: Words, left: Value, right: Value) -> Term:
-    sides = [value for value in (left, right) if isinstance(value, Term)]
-    return Term(
-        words,
-        all(side.finite for side in sides),
-        positive=all(side.positive for side in sides),
-        numbers=all(side.numbers for side in sides),
-        bounds=joined_bounds(left, right),
-        masked=all(side.is_masked for side in sides),
-    )

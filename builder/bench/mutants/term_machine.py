@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.mutants.term_algebra import select
 from builder.bench.mutants.term_axes import along_axis
+from builder.bench.mutants.term_choice import select
 from builder.bench.mutants.term_ops import pure
 from builder.bench.mutants.terms import (
     Address,

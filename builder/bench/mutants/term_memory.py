@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.mutants.term_algebra import select
 from builder.bench.mutants.term_bounds import bounds_of
+from builder.bench.mutants.term_choice import select
 from builder.bench.mutants.terms import (
     Address,
     Known,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from builder.bench.mutants.term_algebra import select, term
+from builder.bench.mutants.term_algebra import term
 from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
+from builder.bench.mutants.term_choice import select
 from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_reach import with_reach
