@@ -1,8 +1,11 @@
 """The same surroundings for every test, whatever the terminal or the account it is run from."""
 
 import os
+import signal
 
 import pytest
+
+DEADLINE_S = 300
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -11,3 +14,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def plain_environment(monkeypatch):
     for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "HF_TOKEN", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def deadline():
+    """A test that hangs fails, and holds up no other."""
+
+    def late(*_):
+        raise TimeoutError(f"no end after {DEADLINE_S} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(DEADLINE_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
