@@ -33,6 +33,7 @@ of the floating inputs:
   Images too small for a spike have such a pair in their midst, a quarter of them.  Parameters lie
   on grids too, and every other row and column of a matrix is one number, so that what cancels in an
   input cancels in products with them: sums and products are exact, and tie;
+* ``vanishing``: all is a millionth: what keeps a divisor from being zero is what divides.
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
 except in ``large``, where they have slices of only the lower value, of only the higher, and with
@@ -68,8 +69,8 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large", "sparse")
-SMALL = ("mixed", "tiny")
+DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large", "sparse", "vanishing")
+SMALL = ("mixed", "tiny", "vanishing")
 FLIPPED_SHARES = (1.0, 0.4)
 LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
@@ -138,7 +139,7 @@ def reshape_inputs(
     known = [(tensor, domain) for tensor, domain in pairs if domain.frees(tensor)]
     free = [(tensor, domain) for tensor, domain in known if domain.is_free]
     several = any(_rows(tensor) > 1 for tensor, _ in free)
-    vanishing = _vanishing([domain for _, domain in free], seed)
+    vanishing = _one_to_vanish([domain for _, domain in free], seed)
     for place, (tensor, domain) in enumerate(free):
         draw = _Draw(
             computable(tensor),
@@ -169,7 +170,7 @@ def _rows(tensor: Tensor) -> int:
     return tensor.numel() // length if length >= _ROW else 0
 
 
-def _vanishing(free: Sequence[Domain], seed: int) -> int | None:
+def _one_to_vanish(free: Sequence[Domain], seed: int) -> int | None:
     """Which of several tensors vanishes as a whole: one that is of one sign."""
     able = [place for place, domain in enumerate(free) if not domain.has_signs]
     return able[seed % len(able)] if able and len(free) > 1 else None
@@ -287,6 +288,9 @@ class _Draw:
         if sizes.numel() > 1:
             sizes[sizes.numel() // 4 * 2] = smallest  # not a negative one
         return values * sizes.reshape(-1, *[1] * (values.dim() - 1))
+
+    def _vanishing(self) -> Tensor:
+        return self.values * (TINY if self.mild else self._held(VANISHING[1]))
 
     def _held(self, size: float) -> float:
         """A size, or the smallest whose square the type can hold."""

@@ -115,8 +115,7 @@ class FloatComparison:
         self.wrong_share = 1.0
         self._set_tolerance()
         self.is_beyond = self.errors.worst > self.tolerance if self._is_telling() else None
-        is_typical = like_eager and not self.is_inflated and actual.numel() >= TYPICAL
-        self.ratio = self._ratio() if is_typical else None
+        self.is_typical = like_eager and not self.is_inflated and actual.numel() >= TYPICAL
 
     def outcome(self, answers: Iterable[Expected], samples: Iterable[Expected] = ()) -> Outcome:
         """The comparison's result.
@@ -154,9 +153,11 @@ class FloatComparison:
         hangs = self.expected.history.decided or self.is_inflated
         return not hangs and self.actual.numel() >= TELLING
 
-    def _ratio(self) -> float:
+    def _ratio(self, errors: Errors) -> float | None:
         """Of the root mean square of the errors to eager's, or to a few roundings to float32."""
-        return self.errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS)
+        if not self.is_typical:
+            return None
+        return errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS)
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""
@@ -220,8 +221,9 @@ class FloatComparison:
     def _result(
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
     ) -> Outcome:
-        lowest, beyond = self.floor, self.is_beyond
-        worst, ratio = errors.worst, self.ratio
+        lowest, beyond, worst = self.floor, self.is_beyond, errors.worst
+        # behind a decision, what another answer explains is no error
+        ratio = self._ratio(errors if self.expected.history.decided else self.errors)
         return Outcome(kind, message, worst, self.tolerance, lowest, wrong, beyond, ratio)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:

@@ -68,7 +68,8 @@ def verify(
         targets: every kernel must compile for each of them, within its limits.
         draws: input sets of ``get_inputs`` to compare.
         seed: of the draws; the same seed gives the same verdict.
-        variants: indices into ``get_shape_variants``, each compared once more.
+        variants: indices into ``get_shape_variants``, an input set each, of which the first take
+            draws from ``get_inputs``.
         mode: ``forward``, or ``training`` for a pair whose gradients are compared, too.
         generic: the text is meant for any size: it is compared on all shape variants, and on shapes
             that the program does not declare but takes, where it may refuse with ``ValueError``.
@@ -230,10 +231,10 @@ class _Trial:
 
         What makes a result depend on the order of instances is a race, memory that nobody wrote, or
         an atomic; the executor watches every run for the first two.  So the second run, which is a
-        check on that check, is taken on the inputs that the program declares, and on every input
-        set if the text uses atomics.  The others run once, the first draw and the first shape
-        variant among them in an order that nobody would choose, the rest as launched, for an order
-        of one's own takes the executor a third longer.
+        check on that check, is taken on the first shape variant, which is small, or else on the
+        inputs that the program declares, and on every input set if the text uses atomics.  The
+        others run once, the first draw in an order that nobody would choose, the rest as launched,
+        for an order of one's own takes the executor a third longer.
         """
         for index in range(len(self.prepared)):
             question = self.prepared.question(index, self.costs)
@@ -311,8 +312,10 @@ class _Trial:
 
     def _is_compared(self, index: int, question: Question) -> bool:
         """False if the input set showed nothing and another may."""
-        is_repeated = self.uses_atomics or index == 0
-        is_permuted = index in (1, self.prepared.draws) and not is_repeated
+        first_variant = self.prepared.draws
+        repeated = first_variant if first_variant < len(self.prepared) else 0
+        is_repeated = self.uses_atomics or index == repeated
+        is_permuted = index == 1 and not is_repeated
         order = _order(question) if is_permuted else None
         try:
             self._compare(question, order, is_repeated=is_repeated)

@@ -50,7 +50,9 @@ Attempt = Strength | None
 Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 PLAIN: tuple[Attempt, ...] = (None,) * 4
-OF_OTHERS = ("sparse", "large", "mixed", "large")
+AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
+"""Draws that shape variants take, if there are any; what is large, or far out, needs size."""
+OF_OTHERS = ("sparse", "large", "mixed", "vanishing")
 """The distributions of shapes that no input set has: ones, the largest, odd ones, odd again."""
 
 
@@ -74,7 +76,7 @@ def prepare(
     Args:
         python_code: the program file.
         entry_point: its class.
-        draws: input sets of ``get_inputs``.
+        draws: input sets of ``get_inputs``, some of which shape variants take.
         seed: of the draws; the same seed gives the same input sets.
         variants: indices into ``get_shape_variants``, an input set each.
         must_depend: a program whose outputs are constant, or ignore an input, is rejected.
@@ -107,7 +109,7 @@ class Prepared:
         seed: of the draws.
         base: the input set that draws are taken of: ``None``, for ``get_inputs``, if it can be run.
         unrun: input sets that are too large to run.
-        draws: input sets that ``base`` gave.
+        draws: input sets that ``base`` gives.
         must_depend: whether a program is rejected whose results do not depend on what it is given.
         mode: ``forward`` or ``training``.
         generic: there are questions beside those of the input sets, see ``others``.
@@ -127,7 +129,6 @@ class Prepared:
     ) -> None:
         self.seed = seed
         self.mode = mode
-        self.draws = draws
         self.generic = variants is None
         self.keeps = True
         self.must_depend = True
@@ -143,8 +144,8 @@ class Prepared:
             self.base, *others = _runnable(self.program, variants, unrun)
             self._first_inputs = self._inputs(seed, self.base)
             self._domains = domains(self._first_inputs)
-        self._sets: list[tuple[int, Shape]] = [(draw, self.base) for draw in range(draws)]
-        self._sets += [(0, variant) for variant in others]
+        self._sets = _input_sets(draws, self.base, others)
+        self.draws = sum(shape == self.base for _, shape in self._sets)
 
     def __len__(self) -> int:
         """Input sets, draws first, then shape variants."""
@@ -352,6 +353,19 @@ def _runnable(
     if not found:
         raise VerificationRejected("too_large", "every input set is too large to run")
     return found
+
+
+def _input_sets(
+    draws: int, base: int | None, variants: Sequence[int | None]
+) -> list[tuple[int, Shape]]:
+    """The draw and the shape of each input set, those of the declared shape first.
+
+    A variant takes a draw from the declared shape, which most variants are smaller than.
+    """
+    away = [draw for draw in AWAY_FROM_BASE if draw < draws]
+    taken = dict(zip(variants, away, strict=False))
+    kept = [draw for draw in range(draws) if draw not in taken.values()]
+    return [(draw, base) for draw in kept] + [(taken.get(one, 0), one) for one in variants]
 
 
 def _put_ends(

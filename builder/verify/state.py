@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 VANISHED = TINY**2
+SHRINKING = ("tiny", "vanishing")
 MOST_NUMBERS = 8
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
 """What is looked up may be nothing: then a norm of it is what is added to it."""
@@ -34,7 +35,8 @@ def reshape_state(
     Args:
         module: whose state it is.
         distribution: ``large`` takes signs away, ``sparse`` rounds to grids, ``tiny`` shrinks
-            what is added and what a norm divides by, and empties three of four rows of a table.
+            what is added and what a norm divides by, and empties three of four rows of a table,
+            and ``vanishing`` shrinks the same to less.
         seed: of the values.
         strength: ``MILD`` keeps signs; only ``FULL`` shrinks, and evens out matrices.
     """
@@ -56,21 +58,22 @@ def reshape_state(
             if distribution == "sparse":
                 moved = _on_a_grid(moved)
                 moved = _alternating(moved) if strength is Strength.FULL else moved
-            if distribution == "tiny" and strength is Strength.FULL:
-                moved = moved * _shrunk(moved, is_buffer=name in buffers)
-                if id(tensor) in tables:
+            if distribution in SHRINKING and strength is Strength.FULL:
+                least = TINY if distribution == "tiny" else VANISHED
+                moved = moved * _shrunk(moved, least, is_buffer=name in buffers)
+                if distribution == "tiny" and id(tensor) in tables:
                     moved[torch.arange(len(moved)) % 4 != 0] = 0.0
             tensor.copy_(moved)
 
 
-def _shrunk(values: Tensor, *, is_buffer: bool) -> float:
+def _shrunk(values: Tensor, least: float, *, is_buffer: bool) -> float:
     """The factor for a vector: biases would drown small inputs, variances a norm's epsilon."""
     if values.dim() != 1 or values.numel() < 2:
         return 1.0
     is_positive = bool((values >= 0).all())
     if is_buffer:
-        return VANISHED if is_positive else TINY
-    return 1.0 if is_positive else TINY
+        return VANISHED if is_positive else least
+    return 1.0 if is_positive else least
 
 
 def _on_a_grid(values: Tensor) -> Tensor:

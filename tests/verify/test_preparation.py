@@ -176,7 +176,7 @@ def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
     assert (verdict.verified, verdict.kind, verdict.replaced_draws) == (False, "ill_conditioned", 0)
 
 
-@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 2 + 3 + 1), (True, 10)])
+@pytest.mark.parametrize(("uses_atomics", "runs"), [(False, 3 + 2), (True, 8)])
 def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics, runs):
     orders = []
 
@@ -191,7 +191,19 @@ def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics,
     assert len(orders) == runs
     if not uses_atomics:
         plain, again, permuted = (False, False), (True, True), (True, False)
-        assert orders == [plain, again, permuted, plain, plain, permuted]
+        assert orders == [plain, permuted, plain, plain, again]
+
+
+def test_shape_variants_take_draws_of_the_declared_shape():
+    def sets(**options):
+        prepared = prepare(loss.PYTHON + VARIANTS, "Loss", **options)
+        return prepared._sets, prepared.draws
+
+    plain, tied, mixed, tiny, large, sparse = range(6)
+    variants = [(tied, 0), (mixed, 1)]
+    assert sets(generic=True) == ([(d, None) for d in (plain, tiny, large, sparse)] + variants, 4)
+    assert sets() == ([(d, None) for d in range(6)], 6)
+    assert sets(draws=1, variants=(0,)) == ([(plain, None), (plain, 0)], 1)
 
 
 GAIN = "        self.gain = nn.Parameter(torch.ones(50))\n"
