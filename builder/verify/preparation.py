@@ -355,9 +355,7 @@ def _runnable(
     return found
 
 
-def _input_sets(
-    draws: int, base: int | None, variants: Sequence[int | None]
-) -> list[tuple[int, Shape]]:
+def _input_sets(draws: int, base: int | None, variants: Sequence[Shape]) -> list[tuple[int, Shape]]:
     """The draw and the shape of each input set, those of the declared shape first.
 
     A variant takes a draw from the declared shape, which most variants are smaller than.

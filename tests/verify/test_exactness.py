@@ -126,3 +126,19 @@ def test_what_says_little_is_not_counted(size, decided, beyond):
     ours = eager * (1 + 2.0**-16)
     outcome = compare(ours, Expected(eager, reference, history))
     assert outcome.is_beyond is beyond
+
+
+def test_what_another_answer_explains_is_no_error():
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(4096, generator=generator, dtype=torch.float64)
+    eager = reference.float()
+    history = History(torch.float32, Operation.POINTWISE, decided=True)
+    flipped = reference.clone()
+    flipped[7] += 1.0
+    answer = Expected(flipped.float(), flipped, history)
+    expected = Expected(eager, reference, history)
+    outcome = compare(flipped.float(), expected, [answer])
+    assert outcome.kind is None
+    assert outcome.ratio < 1.0
+    coarse = (reference * (1 + 2.0**-19)).float()
+    assert compare(coarse, expected, [answer]).ratio > 3.0
