@@ -31,6 +31,7 @@ DRIFT = 1.0 / 64.0
 DRIFT_OF_SEVERAL = 1.0 / 8.0
 OFTEN = 1.0 / 16.0
 MISROUNDED_SHARE = 1.0 / 128.0
+NEAR_TIE = 2.0**-19  # a few roundings to float32
 LEAST = 256
 DISTINCT = 16
 MISROUNDED = "misrounded"
@@ -67,7 +68,7 @@ def roundings(
         return {}
     has_rows = actual.shape[-1] >= LEAST
     wanted = reference.to(actual.dtype)
-    is_off = actual != wanted
+    is_off = _misrounded(actual, wanted, reference)
     found = {MISROUNDED: 0.0, WHOLE: 0.0} | ({"row": 0.0} if has_rows else {})
     off = wanted[is_off]
     if not _vary(off, distinct):
@@ -79,6 +80,14 @@ def roundings(
     if has_rows:
         found["row"] = _worst_row(actual, wanted, reference, scale, is_off, distinct)
     return found
+
+
+def _misrounded(actual: Tensor, wanted: Tensor, reference: Tensor) -> Tensor:
+    """Elements that are not the rounded reference, nor as near, as where it lies near a tie."""
+    is_off = actual != wanted
+    exact = reference[is_off]
+    ours, theirs = ((rounded[is_off] - exact).abs() for rounded in (actual, wanted))
+    return is_off.masked_scatter(is_off, ours - theirs > NEAR_TIE * exact.abs())
 
 
 def _worst_row(

@@ -77,13 +77,23 @@ def test_a_mean_that_goes_into_all_elements_may_be_rounded_as_luck_has_it():
 def test_eager_that_is_misrounded_at_few_values_counts(exact):
     values = exact.to(torch.bfloat16).double()
     near = torch.linspace(1.0, 1.1, 8, dtype=torch.bfloat16).double()
-    values[:6] = (near + 2.0**-8 - 2.0**-20).repeat(96)
+    values[:6] = (near + 2.0**-8 - 2.0**-10).repeat(96)
     eager, ours = values.to(torch.bfloat16), values.to(torch.bfloat16)
     eager[:6] += 2.0**-7
     ours[:6] += 2.0**-7
     expected = expected_of(values, torch.bfloat16, eager=eager)
     assert roundings(eager, values, 0.1)["misrounded"] == 0.0
     assert expected.eager_roundings["misrounded"] == pytest.approx(6 / 64)
+
+
+def test_either_neighbour_of_a_tie_will_do():
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn(ROWS, generator=generator).bfloat16()
+    middle = (values.view(torch.int16) + 1).view(torch.bfloat16).double().add(values.double()) / 2
+    up = (middle * (1 + 2.0**-22)).to(torch.bfloat16)
+    assert compare(up, expected_of(middle, torch.bfloat16)).kind is None
+    apart = middle * (1 - 2.0**-14)
+    assert compare(up, expected_of(apart, torch.bfloat16)).kind == "wrong_values"
 
 
 def test_decisions_and_wide_types_are_left_to_other_rules(exact):

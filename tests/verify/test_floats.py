@@ -357,3 +357,10 @@ def test_what_is_hardly_beyond_amplified_rounding_shows_nothing_of_a_draw_that_c
     sharp = expected(reference, reference + 2 * FLOOR)
     actual = (reference + 6 * FLOOR).float()
     assert compare(actual, sharp, samples=[sharp], noise=noise).kind == "wrong_values"
+
+
+def test_a_draw_whose_result_is_nothing_is_replaced():
+    nothing = expected(torch.zeros(40))
+    assert shows_nothing(nothing)
+    assert not shows_nothing(nothing, plain=True)
+    assert not shows_nothing(expected(torch.ones(40)))
