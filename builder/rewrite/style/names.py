@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from builder.rewrite.style.distinctions import distinctions
 from builder.rewrite.style.inline import all_blocks, target_of
 from builder.rewrite.style.places import index_words, load_words, ordinal
+from builder.rewrite.style.scopes import Rename, loops_of
 from builder.rewrite.style.template_names import template_names
 from builder.rewrite.style.words import LONGEST, prefixed, words_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _GENERATED = re.compile(
     r"_?tmp\d+\w*|[xyz]\d+|r\d_\d+|\w+__\d+|[xyz](index|mask|offset)|r\d_(index|mask|base|offset)"
@@ -79,7 +80,7 @@ class Names:
         kept -= self._template_names.keys()
         parameters = {item.arg for item in function.args.args}
         self._taken = {*taken, *_RESERVED, *(kept - parameters)}
-        self._loops = _loops_of(function)
+        self._loops = loops_of(function)
         self._taken_in_loops: dict[int, set[str]] = {}
         self._is_reduction = any(name.startswith("r0_") or name == "R0_BLOCK" for name in stored)
         self._is_tiled = "YBLOCK" in stored
@@ -99,7 +100,7 @@ class Names:
 
     def apply(self) -> None:
         """Renames in place."""
-        _Rename(self.found).visit(self._function)
+        Rename(self.found).visit(self._function)
 
     # -- parameters ------------------------------------------------------------------------
 
@@ -314,34 +315,6 @@ def _names_in(value: ast.expr) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _loops_of(function: ast.FunctionDef) -> dict[str, int]:
-    """The names that occur in one loop, or one branch, at the top of a function alone."""
-    places: dict[str, set[int]] = {}
-    for number, (part, is_inner) in enumerate(_parts(function.body)):
-        for node in ast.walk(part):
-            if isinstance(node, ast.Name):
-                places.setdefault(node.id, set()).add(number if is_inner else -1)
-    for item in function.args.args:
-        places.setdefault(item.arg, set()).add(-1)
-    lone = {name: min(found) for name, found in places.items() if len(found) == 1}
-    return {name: place for name, place in lone.items() if place >= 0}
-
-
-def _parts(block: Sequence[ast.stmt]) -> Iterator[tuple[ast.AST, bool]]:
-    """Statements; each loop and each branch as a whole, which names may be confined to."""
-    for statement in block:
-        if isinstance(statement, ast.If):
-            yield statement.test, False
-            yield ast.Module(statement.body, []), True
-            is_chain = len(statement.orelse) == 1 and isinstance(statement.orelse[0], ast.If)
-            if is_chain:
-                yield from _parts(statement.orelse)
-            else:
-                yield ast.Module(statement.orelse, []), True
-        else:
-            yield statement, isinstance(statement, ast.For)
-
-
 _BLOCKS = {"XBLOCK": "x", "YBLOCK": "y", "ZBLOCK": "z", "R0_BLOCK": "r0", "R1_BLOCK": "r1"}
 _PLACES = ("col", "row", "plane", "slab", "outer")
 _NESTED = ("inner", "outer", "group", "block", "slab")
@@ -425,29 +398,3 @@ def _shortened(word: str) -> str:
             break
         first = f"{first}_{other}"
     return first[: LONGEST + 8]
-
-
-_INDUCTOR_VALUE = re.compile(r"\btmp\d+\b")
-
-
-class _Rename(ast.NodeTransformer):
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self._names.get(node.id, node.id), node.ctx)
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        return ast.arg(self._names.get(node.arg, node.arg), node.annotation)
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        """The messages of assertions tell names, too."""
-        self.generic_visit(node)
-        if ast.unparse(node.func) in ("tl.device_assert", "assert_then"):
-            message = node.args[1]
-            if isinstance(message, ast.Constant):
-                node.args[1] = ast.Constant(_INDUCTOR_VALUE.sub(self._named, str(message.value)))
-        return node
-
-    def _named(self, found: re.Match[str]) -> str:
-        return self._names.get(found[0], "index")
