@@ -42,7 +42,7 @@ from builder.verify.structure import cloned, tensors_in
 from builder.verify.vanishing import vanishes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from builder.verify.declared import Bounds
 
@@ -52,6 +52,7 @@ Shape = int | OtherShape | None
 PLAIN: tuple[Attempt, ...] = (None,) * 4
 AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
 """Draws that shape variants take, if there are any; what is large, or far out, needs size."""
+LARGE = DISTRIBUTIONS.index("large")
 OF_OTHERS = ("sparse", "large", "mixed", "vanishing")
 """The distributions of shapes that no input set has: ones, the largest, odd ones, odd again."""
 
@@ -145,6 +146,10 @@ class Prepared:
             self._first_inputs = self._inputs(seed, self.base)
             self._domains = domains(self._first_inputs)
         self._sets = _input_sets(draws, self.base, others)
+        self._deferred: list[tuple[int, Shape]] = []
+        if self.generic and (LARGE, self.base) in self._sets:
+            self._sets.remove((LARGE, self.base))
+            self._deferred = [(LARGE, self.base)]
         self.draws = sum(shape == self.base for _, shape in self._sets)
 
     def __len__(self) -> int:
@@ -214,6 +219,15 @@ class Prepared:
             )
             yield (question for question in asked if question is not None)
 
+    def deferred(self, covered: Collection[int]) -> list[int]:
+        """Questions of draws that other shapes were to take, as far as none has.
+
+        Args:
+            covered: draws that other shapes have taken.
+        """
+        draws = [draw for draw, _ in self._deferred]
+        return [len(self) + place for place, draw in enumerate(draws) if draw not in covered]
+
     def _other_question(self, shape: OtherShape, draw: int, costs: Costs) -> Question | None:
         """None if the program does not take the shape."""
         with costs.of("rest"), self.surroundings():
@@ -253,7 +267,7 @@ class Prepared:
 
     def _question(self, index: int, costs: Costs, first_attempt: int = 0) -> Question:
         """The input set with a program run that is finite; others are replaced."""
-        draw, variant = self._sets[index]
+        draw, variant = (*self._sets, *self._deferred)[index]
         if draw == 0 and variant == self.base:
             case = Case(self.original, self._first_inputs, self.seed, self._upstream(self.seed, 0))
             original = run_program(case, costs)
@@ -285,7 +299,7 @@ class Prepared:
             plain = not draw or attempts[attempt] is None
             sharp = attempts[attempt] is Strength.FULL and attempts[attempt + 1] is Strength.GENTLE
             if self._is_usable(original, plain=plain, sharp=sharp):
-                return asked(case, original, costs, attempt, plain=plain)
+                return asked(case, original, costs, attempt, plain=plain, draw=draw)
         message = f"eager is finite and near float64 on none of {len(attempts)} input sets"
         raise VerificationRejected("no_usable_draw", message)
 

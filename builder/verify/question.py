@@ -51,6 +51,7 @@ class Question:
         samples: other samples of eager's rounding, likewise.
         replaced: input sets thrown away before this one.
         plain: the inputs are as drawn.
+        draw: which draw it is of, whose distribution the inputs have unless they are plain.
     """
 
     case: Case
@@ -60,6 +61,7 @@ class Question:
     samples: Reruns
     replaced: int
     plain: bool
+    draw: int
 
     @property
     def replaceable(self) -> bool:
@@ -78,6 +80,7 @@ def asked(
     replaced: int = 0,
     *,
     plain: bool = True,
+    draw: int = 0,
 ) -> Question:
     return Question(
         case,
@@ -87,6 +90,7 @@ def asked(
         eager_samples(case, costs, is_narrow=_is_narrow(original)),
         replaced,
         plain,
+        draw,
     )
 
 

@@ -8,7 +8,7 @@ from builder.verify import verify
 from builder.verify.static import check_static
 from tests.verify.data import loss
 
-MATCH = 'torch.sys.modules["builder.verify.ladder"]._Trial._match'
+MATCH = 'torch.sys.modules["builder.verify.trial"].Trial._match'
 
 
 def rejected(text: str) -> str:

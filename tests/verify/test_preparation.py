@@ -10,6 +10,7 @@ from builder.errors import ProgramRejected, Rejected, UsageError, VerificationRe
 from builder.verify import Costs, Prepared, Verdict, judge, prepare, verify
 from builder.verify.match import match
 from builder.verify.runner import run_triton
+from builder.verify.trial import Trial
 from tests.verify.data import buckets, histogram, loss, matmul
 
 HOPPER = resolve_targets(["cuda:90"])
@@ -128,7 +129,7 @@ def test_draw_that_shows_nothing_gives_way_to_a_milder_one(monkeypatch):
             raise VerificationRejected("ill_conditioned", "nothing to see")
         return match(original, run, before, answers, dot_precision, samples=samples, noise=noise)
 
-    monkeypatch.setattr("builder.verify.ladder.match", blind)
+    monkeypatch.setattr("builder.verify.trial.match", blind)
     verdict = verify(loss.PYTHON, loss.TRITON, "Loss", targets=HOPPER, draws=2)
     assert verdict.verified, verdict.reason
     assert (verdict.draws, verdict.replaced_draws) == (2, 2)
@@ -171,7 +172,7 @@ def test_plain_draw_that_shows_nothing_is_a_rejection(monkeypatch):
     def blind(*_, **__):
         raise VerificationRejected("ill_conditioned", "nothing to see")
 
-    monkeypatch.setattr("builder.verify.ladder.match", blind)
+    monkeypatch.setattr("builder.verify.trial.match", blind)
     verdict = verify(loss.PYTHON, loss.TRITON, "Loss", targets=HOPPER, draws=2)
     assert (verdict.verified, verdict.kind, verdict.replaced_draws) == (False, "ill_conditioned", 0)
 
@@ -184,7 +185,7 @@ def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics,
         orders.append((permute_seed is not None, second))
         return run_triton(case, new, permute_seed=permute_seed, second=second, **options)
 
-    monkeypatch.setattr("builder.verify.ladder.run_triton", counted)
+    monkeypatch.setattr("builder.verify.trial.run_triton", counted)
     text = loss.TRITON + ("\n# atomic_add\n" if uses_atomics else "")
     prepared = prepare(loss.PYTHON + VARIANTS, "Loss", draws=4, variants=(1,))
     assert judge(prepared, text, targets=()).agrees
@@ -201,9 +202,37 @@ def test_shape_variants_take_draws_of_the_declared_shape():
 
     plain, tied, mixed, tiny, large, sparse = range(6)
     variants = [(tied, 0), (mixed, 1)]
-    assert sets(generic=True) == ([(d, None) for d in (plain, tiny, large, sparse)] + variants, 4)
+    assert sets(generic=True) == ([(d, None) for d in (plain, tiny, sparse)] + variants, 3)
+    deferred = prepare(loss.PYTHON + VARIANTS, "Loss", generic=True)
+    assert deferred.deferred({plain, sparse}) == [5]
+    assert deferred.question(5).draw == large
+    assert deferred.deferred({large}) == []
     assert sets() == ([(d, None) for d in range(6)], 6)
     assert sets(draws=1, variants=(0,)) == ([(plain, None), (plain, 0)], 1)
+
+
+@pytest.mark.parametrize("has_others", [True, False])
+def test_large_numbers_are_tried_on_the_largest_shape_or_else_on_the_declared_one(
+    monkeypatch, has_others
+):
+    prepared = prepare(loss.PYTHON + VARIANTS, "Loss", generic=True)
+    declared = [tensor.shape for tensor in prepared.question(0).case.inputs]
+    if not has_others:
+        monkeypatch.setattr(prepared, "others", lambda _: iter(()))
+    taken = []
+    compare = Trial._compare
+
+    def noted(self, question, *args, **options):
+        taken.append((question.draw, [one.shape for one in question.case.inputs] == declared))
+        return compare(self, question, *args, **options)
+
+    monkeypatch.setattr(Trial, "_compare", noted)
+    text = loss.TRITON.replace(
+        "        out =",
+        "        if pred.shape != target.shape:\n            raise ValueError\n        out =",
+    )
+    assert judge(prepared, text, targets=()).agrees
+    assert [is_declared for draw, is_declared in taken if draw == 4] == [not has_others]
 
 
 GAIN = "        self.gain = nn.Parameter(torch.ones(50))\n"

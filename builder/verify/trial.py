@@ -1,0 +1,228 @@
+"""A Triton module and the questions that it has to answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from builder.errors import ExecutionError, Rejected, VerificationRejected
+from builder.verify.draws import derived_seed
+from builder.verify.findings import Findings, serves_any_size
+from builder.verify.match import match, same_bits
+from builder.verify.modules import load_state, refuses, triton_module
+from builder.verify.protocol import check_protocol
+from builder.verify.randomness import check_takes_seed
+from builder.verify.runner import Run, run_triton
+from builder.verify.structure import tensors_in
+from builder.verify.unrun import check_loops, noted_launches
+
+if TYPE_CHECKING:
+    from builder.verify.costs import Costs
+    from builder.verify.findings import Shapes
+    from builder.verify.library import LibraryCalls
+    from builder.verify.preparation import Prepared
+    from builder.verify.question import Question
+
+
+class Trial:
+    """A Triton module and the questions it has to answer."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        text: Any,
+        dot_precision: str,
+        library: LibraryCalls,
+        findings: Findings,
+        costs: Costs,
+    ) -> None:
+        self.library = library
+        self.prepared = prepared
+        self.text = text
+        self.dot_precision = dot_precision
+        self.findings = findings
+        self.costs = costs
+        self.uses_atomics = False
+        seed = derived_seed(prepared.seed, "new")
+        self.new = triton_module(prepared.program, text, prepared.original, seed)
+
+    def compare_all(self) -> None:
+        """Compares all input sets.
+
+        What makes a result depend on the order of instances is a race, memory that nobody wrote, or
+        an atomic; the executor watches every run for the first two.  So the second run, which is a
+        check on that check, is taken on the first shape variant, which is small, or else on the
+        inputs that the program declares, and on every input set if the text uses atomics.  The
+        others run once, the first draw in an order that nobody would choose, the rest as launched,
+        for an order of one's own takes the executor a third longer.
+        """
+        for index in range(len(self.prepared)):
+            self._compare_set(index)
+
+    def _compare_set(self, index: int) -> None:
+        question = self.prepared.question(index, self.costs)
+        while not self._is_compared(index, question):
+            question = self.prepared.another(index, question, self.costs)
+
+    def compare_others(self) -> None:
+        """Compares shapes that the program does not declare; the text may refuse them."""
+        covered = set()
+        for alternatives in self.prepared.others(self.costs):
+            answered = next((one for one in alternatives if self._compares_other(one)), None)
+            if answered is not None and not answered.plain:
+                covered.add(answered.draw)
+        for index in self.prepared.deferred(covered):
+            self._compare_set(index)
+        self.findings.generic = self.prepared.generic
+
+    def note_unrun(self) -> None:
+        """Notes how kernels are launched on what is too large to run.
+
+        That the module is right there follows from its being right at other sizes, and only if
+        there are enough of them.
+        """
+        unrun = self.prepared.unrun
+        if not unrun:
+            return
+        if not serves_any_size(self.findings.shapes):
+            message = (
+                "an input set is too large to run, and the others are fewer than four shapes, or "
+                "none has an odd size; add small ones to get_shape_variants"
+            )
+            raise VerificationRejected("too_large", message)
+        with self.prepared.surroundings():
+            noted = noted_launches(self.prepared.program, self.text, unrun, self.library)
+        check_loops(noted, [*self.findings.launches, *self.findings.other_launches])
+        self.findings.unrun = [found.shapes for found in noted]
+        self.findings.large_launches = [launch for found in noted for launch in found.launches]
+
+    def check_library(self, computing: frozenset[str]) -> None:
+        """Holds a label of library calls against the runs.
+
+        Args:
+            computing: names of the kernels that compute.
+
+        Raises:
+            VerificationRejected: ``library_label``; ``idle_kernels``: the library calls give the
+                same results without these kernels.
+        """
+        self.library.check_called()
+        if not self.library.names or not computing:
+            return
+        for index in range(len(self.prepared)):
+            question = self.prepared.question(index, self.costs)
+            load_state(self.new, question.case.module)
+            if self._matters(question, computing):
+                return
+        message = "the library calls give the same results where the kernels do nothing"
+        raise VerificationRejected("idle_kernels", message)
+
+    def _matters(self, question: Question, kernels: frozenset[str]) -> bool:
+        run = self._run(question)
+        try:
+            idle = self._run(question, left_out=kernels)
+        except (Rejected, ExecutionError):
+            return True
+        return self._differing(run, idle) is not None
+
+    def _compares_other(self, question: Question) -> bool:
+        """False if the text refuses it, or if it shows nothing."""
+        try:
+            self._compare(question, None, is_repeated=self.uses_atomics)
+        except VerificationRejected as error:
+            if refuses(error):
+                if _shapes(question) not in self.findings.refused:
+                    self.findings.refused.append(_shapes(question))
+            elif error.kind != "ill_conditioned":
+                raise
+            return False
+        return True
+
+    def _is_compared(self, index: int, question: Question) -> bool:
+        """False if the input set showed nothing and another may."""
+        first_variant = self.prepared.draws
+        repeated = first_variant if first_variant < len(self.prepared) else 0
+        is_repeated = self.uses_atomics or index == repeated
+        is_permuted = index == 1 and not is_repeated
+        order = _order(question) if is_permuted else None
+        try:
+            self._compare(question, order, is_repeated=is_repeated)
+        except VerificationRejected as error:
+            if error.kind == "ill_conditioned" and question.replaceable:
+                return False
+            raise
+        return True
+
+    def _compare(self, question: Question, order: int | None, *, is_repeated: bool) -> None:
+        case = question.case
+        if question.original.random_calls:
+            check_takes_seed(self.new)
+        load_state(self.new, case.module)
+        run = self._run(question, order)
+        if not self.findings.launches:
+            self.findings.num_kernels = len(run.launches)
+        if self.findings.draws < self.prepared.draws:
+            self.findings.launches += run.launches
+        else:
+            self.findings.other_launches += run.launches
+        self._match(question, run)
+        if case.upstream is not None and not self.findings.draws:
+            with self.costs.of("executor"):
+                check_protocol(case, self.new, self.library)
+        if is_repeated:
+            self._repeat(question, run)
+        self.findings.draws += 1
+        self.findings.replaced += question.replaced
+        self.findings.shapes.append(_shapes(question))
+
+    def _run(self, question: Question, permute_seed: int | None = None, **options: Any) -> Run:
+        case, library = question.case, self.library
+        with self.costs.of("executor"):
+            return run_triton(case, self.new, permute_seed=permute_seed, library=library, **options)
+
+    def _match(self, question: Question, run: Run) -> None:
+        with self.costs.of("comparison"):
+            matched = match(
+                question.original,
+                run,
+                question.before,
+                question.answers,
+                self.dot_precision,
+                samples=question.samples,
+                noise=question.noise,
+            )
+        self.findings.error = max(self.findings.error, matched.error)
+        self.findings.floor = max(self.findings.floor, matched.floor)
+        self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
+        self.findings.exactness.note(matched.beyond, matched.ratios)
+
+    def _differing(self, first: Run, second: Run) -> str | None:
+        with self.costs.of("comparison"):
+            return same_bits(first, second)
+
+    def _repeat(self, question: Question, run: Run) -> None:
+        """A second run, instances in another order and other garbage in fresh memory."""
+        seed_given = question.original.random_calls > 0
+        again = self._run(question, _order(question), second=True, seed_given=seed_given)
+        differing = self._differing(run, again)
+        if differing is None:
+            return
+        if seed_given and self._differing(run, self._run(question, seed_given=True)) is not None:
+            message = f"{differing} is another if the seed is an argument, not torch's generator's"
+            raise VerificationRejected("seed", message)
+        if self._differing(run, self._run(question, second=True)) is not None:
+            message = f"{differing} depends on memory that nothing wrote"
+            raise VerificationRejected("uninitialised", message)
+        if not self.uses_atomics:
+            message = f"{differing} depends on the order of program instances"
+            raise VerificationRejected("order_dependent", message)
+        self._match(question, again)
+        self.findings.deterministic = False
+
+
+def _shapes(question: Question) -> Shapes:
+    return tuple(tuple(tensor.shape) for tensor in tensors_in(question.case.inputs))
+
+
+def _order(question: Question) -> int:
+    """The seed of the order of instances."""
+    return question.case.seed % (1 << 31)
