@@ -232,7 +232,7 @@ def test_large_numbers_are_tried_on_the_largest_shape_or_else_on_the_declared_on
         "        if pred.shape != target.shape:\n            raise ValueError\n        out =",
     )
     assert judge(prepared, text, targets=()).agrees
-    assert [is_declared for draw, is_declared in taken if draw == 4] == [not has_others]
+    assert {is_declared for draw, is_declared in taken if draw == 4} == {not has_others}
 
 
 GAIN = "        self.gain = nn.Parameter(torch.ones(50))\n"
