@@ -33,6 +33,9 @@ _Shapes = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], tuple[
 _MOSTLY = 0.5
 _FEW = 64
 """Elements of an output so small that another draw may well make all of them one value."""
+_FLAT = 2.0**-10
+"""What the elements of an output differ by, beside their size, where that is all they show."""
+_FLAT_STEPS = 4.0  # of the output's type
 _SEEDS = (11, 12, 13, 14)
 _NAMED = 4  # changed attributes that a message names
 
@@ -239,7 +242,7 @@ def _repeats(loaded: RecallingProgram, variant: int | None, subject: Subject, se
 
 
 def _check_uneven(outputs: Any) -> None:
-    """No output has one value everywhere, and no small one at more than half of its places."""
+    """No output has (nearly) one value everywhere, no small one one at more than half."""
     for path, leaf in leaves(outputs):
         if not isinstance(leaf, torch.Tensor) or leaf.numel() < 2:
             continue
@@ -252,6 +255,23 @@ def _check_uneven(outputs: Any) -> None:
                 "constant_output",
                 f"output{path} has one value {where}; return what differs by place",
             )
+        _check_flatness(path, leaf)
+
+
+def _check_flatness(path: str, leaf: torch.Tensor) -> None:
+    """The elements of a large output differ by more than what rounding leaves of them."""
+    if _is_small(leaf) or not leaf.is_floating_point():
+        return
+    values = leaf.double()
+    size = torch.linalg.vector_norm(values)
+    spread = torch.linalg.vector_norm(values - values.mean())
+    if spread <= max(_FLAT, _FLAT_STEPS * torch.finfo(leaf.dtype).eps) * size:
+        raise ProgramRejected(
+            "constant_output",
+            f"output{path} is nearly one value everywhere ({values.mean():.6g}, give or take "
+            f"{spread / leaf.numel() ** 0.5:.2g}), whatever is computed before; return what "
+            "differs by place",
+        )
 
 
 def _is_small(tensor: torch.Tensor) -> bool:

@@ -24,10 +24,11 @@ of the floating inputs:
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
   zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
-  is twice as high (a maximum that misses it cannot stabilise an exponential), and one is moved away
-  from zero, still on the grid: a mean that is large beside what varies has to be right in more
-  places than the result shows.  In one of the two a second spike takes the first away: a sum that
-  is rounded on the way loses what is left, and half the rows of these have little left, which
+  is far above all others (a maximum that misses it can neither stabilise an exponential nor scale
+  to 8 bits), and one is moved away from zero, still on the grid: a mean that is large beside what
+  varies has to be right in more places than the result shows.  In one of the two a second spike
+  takes the first away: a sum that is rounded on the way loses what is left, and half the rows of
+  these have little left, which
   saturates nothing.  One row is empty: what keeps a divisor from being zero.
   A single row that is added to all others has none: its spike would be the maximum of each.
   Images too small for a spike have such a pair in their midst, a quarter of them.  Parameters lie
@@ -84,6 +85,7 @@ GRID = 0.5
 GOLDEN = 0.6180339887498949
 SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first one's square
 HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
+HIGHEST = 16.0  # times the rest, once; beyond all that cancel, too
 THIN = 1.0 / 16.0
 CANCELLING = 2.0**12  # beside what lies on the grid, more than float16 or bfloat16 hold
 PAIR = 2.0**9  # in a small image, where windows that see one of it are many
@@ -348,7 +350,7 @@ class _Draw:
         values = values.masked_fill(is_spike, size)
         if abs(size) == SPIKES[0] and bool(is_spike.any()):
             highest = is_spike.flatten().nonzero()[-1]
-            values = values.flatten().index_fill(0, highest, 2 * size).reshape(values.shape)
+            values = values.flatten().index_fill(0, highest, HIGHEST * size).reshape(values.shape)
         if not self.domain.has_signs or self.domain.is_unit:
             return values
         if cancels:

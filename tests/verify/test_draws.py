@@ -212,9 +212,9 @@ def test_nothing_vanishes_in_gentle_draws_nor_all_there_is():
 
 def test_a_row_that_is_added_to_others_has_no_spike():
     (x, bias), _ = drawn(lambda: [torch.randn(8, 50), torch.randn(50)], "sparse")
-    assert x.max() == 4096
+    assert x.max() == 16384
     assert x[1].max() == 1024
-    assert x[5].max() == 2048
+    assert x[5].max() == 16384
     assert bias.max() < 8
     for others in ([], [(8, 1)], [(50,)]):
         sizes = [(50,), *others]
@@ -324,7 +324,6 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     kept = (x != 0) & (x.abs() < 1024)
     assert 0.05 < kept.double().mean() < 0.15
     assert torch.equal(x * 2, torch.round(x * 2))
-    assert (x == 2048).sum() == 1
     spikes = (x >= 1024).sum(1)
     assert (spikes[::4] == 0).all()
     assert (spikes[1::4] == 1).all()
@@ -332,7 +331,7 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     assert (spikes[3::4] == 0).all()
     assert torch.equal((negative <= -1024).sum(1), spikes)
     assert x[1, 0] >= 1024  # what a loop may miss: the very first and, highest, the very last
-    assert (x == 2048).nonzero().tolist() == [[37, 49]]
+    assert (x == 16384).nonzero().tolist() == [[37, 49]]
     assert torch.equal((x == 4096).sum(1), (x == -4096).sum(1))
     assert (positive == positive.flatten().mode().values).double().mean() > 0.8
     assert positive.min() >= 1
