@@ -61,6 +61,10 @@ class MixNew(nn.Module):
 """
 
 
+FROM_EITHER_END = "y = tl.where(w > 0.5, b, a) + tl.where(w > 0.5, w - 1.0, w) * (b - a)"
+CONTRARY = "y = tl.where(~(w > 0.5), a, b) + tl.where(w > 0.5, w - 1.0, w) * (b - a)"
+
+
 @pytest.fixture(scope="module")
 def mix() -> Prepared:
     return prepare(PROGRAM, "Mix", draws=2)
@@ -81,6 +85,12 @@ def mix() -> Prepared:
         ("scaled = y / 7.0", "scaled = y / 7.0 + (y - y) / total", None),
         ("total = tl.sum(y, 0)", "total = tl.sum(y * 3.0, 0) / 3.0000002", None),
         ("y = a + w * (b - a)", "y = a + w * (a - b)", None),
+        ("y = a + w * (b - a)", FROM_EITHER_END, SAME_REALS),
+        ("y = a + w * (b - a)", FROM_EITHER_END.replace("> 0.5", "> a"), SAME_REALS),
+        ("y = a + w * (b - a)", CONTRARY, SAME_REALS),
+        ("y = a + w * (b - a)", FROM_EITHER_END.replace("w > 0.5, w", "w > 0.4, w"), None),
+        ("y = a + w * (b - a)", FROM_EITHER_END.replace("b, a)", "a, b)"), None),
+        ("y = a + w * (b - a)", FROM_EITHER_END.replace("- 1.0", "- 2.0"), None),
         ("tl.sin(scaled) * total", "tl.cos(y / -7.0) * -total", None),
         ("tl.sin(scaled) * total", "tl.sin(y / -7.0) * total", None),
         ("added + b", "added + a", None),

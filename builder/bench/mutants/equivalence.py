@@ -69,12 +69,8 @@ def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | N
     Raises:
         Unprovable: the modules do what has no rule here; the message says what.
     """
-    found, seen = IDENTICAL, set()
-    for index in range(len(prepared)):
-        shapes = repr([tuple(t.shape) for t in tensors_in(prepared.question(index).case.inputs)])
-        if shapes in seen:
-            continue
-        seen.add(shapes)
+    found = IDENTICAL
+    for index in _smallest_first(prepared):
         bounds = prepared.declared_bounds(index)
         traces = [_trace(prepared, index, text, bounds) for text in (original, mutant)]
         proof = _proof(*traces)
@@ -82,6 +78,16 @@ def proven_equivalent(prepared: Prepared, original: str, mutant: str) -> str | N
             return None
         found = max(found, proof, key=_STRENGTH.index)
     return found
+
+
+def _smallest_first(prepared: Prepared) -> list[int]:
+    """An input set of each shape; what differs on a small one needs no large one."""
+    sets: dict[str, tuple[int, int]] = {}
+    for index in range(len(prepared)):
+        tensors = tensors_in(prepared.question(index).case.inputs)
+        size = sum(tensor.numel() for tensor in tensors)
+        sets.setdefault(repr([tuple(tensor.shape) for tensor in tensors]), (size, index))
+    return [index for _, index in sorted(sets.values())]
 
 
 def _proof(first: HostTrace, second: HostTrace) -> str | None:

@@ -17,6 +17,7 @@ from builder.bench.mutants.term_bounds import never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, extended, united
 from builder.bench.mutants.terms import (
+    NEGATED,
     Known,
     Term,
     Value,
@@ -47,7 +48,7 @@ _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
-_REVERSED, _NEGATED = np.uint64(1 << 63), np.uint64(1 << 62)
+_REVERSED = np.uint64(1 << 63)
 _SIZE = np.uint64((1 << 62) - 1)
 
 
@@ -108,7 +109,7 @@ def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
 def _special(function: Function, op: Operation, words: list[Words], kind: Type) -> Words | None:
     """Results for which there is a rule."""
     if op.name == "arith.negf":
-        return words[0] ^ _NEGATED
+        return words[0] ^ NEGATED
     if op.name == "math.absf":
         sizes = combined(operation_name(function, op), [words[0] & _SIZE])
         zero, infinite, negative = (
@@ -127,7 +128,7 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
         low, high = np.minimum(first, second), np.maximum(first, second)
         result = combined(operation_name(function, op), [low, high]) & _SIZE
         result = np.where(first > second, result | _REVERSED, result)
-        result = np.where(first == zero, second ^ _NEGATED, result)
+        result = np.where(first == zero, second ^ NEGATED, result)
     else:
         result = _plain(function, op, words)
     if op.name == "arith.mulf":
@@ -238,7 +239,7 @@ def _flipped(args: list[Value], words: list[Words]) -> Value | None:
     """``not`` twice is nothing."""
     for known, other in ((args[0], words[1]), (args[1], words[0])):
         if isinstance(known, Known) and bool((known.data == 1).all()):
-            return Term(other ^ _NEGATED)
+            return Term(other ^ NEGATED)
     return None
 
 

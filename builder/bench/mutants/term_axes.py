@@ -227,11 +227,11 @@ def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
         source, places = (np.broadcast_to(a, (count, *a.shape[1:])) for a in (source, places))
         places = np.clip(places, 0, source.shape[axis] - 1)
         return Term(
-            np.take_along_axis(source, places, axis), _finite(args[0]), numbers=_finite(args[0])
+            np.take_along_axis(source, places, axis), _finite(args[0]), numbers=_numbers(args[:1])
         )
     everything = np.expand_dims(in_sequence(source, axis), axis)
     words = combined(name_hash("gather", axis), [everything, as_words(index)])
-    return Term(words, _finite(args[0]), numbers=_finite(args[0]))
+    return Term(words, _finite(args[0]), numbers=_numbers(args[:1]))
 
 
 def _numbers(args: list[Value]) -> bool:

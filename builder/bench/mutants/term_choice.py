@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.mutants.term_bounds import joined_bounds
+from builder.bench.mutants.term_field import (
+    field_element_of,
+    field_elements,
+    mixture,
+    with_constants,
+)
 from builder.bench.mutants.term_sets import chosen_parts
 from builder.bench.mutants.term_softplus import softplus_of, softplus_words
 from builder.bench.mutants.terms import (
@@ -29,6 +35,7 @@ from builder.bench.mutants.terms import (
 
 if TYPE_CHECKING:
     from builder.bench.mutants.terms import Words
+    from builder.execute.ir import Type
 
 _FLOATS = ("f32", "f16", "bf16", "f64")
 
@@ -56,8 +63,7 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             exact=_chosen_exact(takes, left, right),
             constant=_chosen_constant(takes, left, right),
         )
-    ours, theirs, given = as_words(left), as_words(right), as_words(condition)
-    given = _strict_at_zero(_strict(given, ours, theirs), left, right)
+    ours, theirs, given = as_words(left), as_words(right), condition_words(condition, left, right)
     chosen_words = combined(name_hash("select"), [given, ours, theirs])
     for number, side, value in ((0, theirs, right), (1, ours, left)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
@@ -69,6 +75,30 @@ def select(condition: Value, left: Value, right: Value) -> Value:
     chosen = replace(chosen, exponent=softplus_of(condition, left, right))
     # a maximum of it cannot see whether it is the infinity, which data chose
     return replace(chosen, positive=chosen.positive and chosen.finite, masked=False)
+
+
+def condition_words(condition: Value, left: Value, right: Value) -> Words:
+    """What decides between two values, told in one way."""
+    given = _strict(as_words(condition), as_words(left), as_words(right))
+    return _strict_at_zero(given, left, right)
+
+
+def chosen_in_field(condition: Value, left: Value, right: Value, made: Value, kind: Type) -> Value:
+    """A selection of real numbers: ``right + c (left - right)``, where ``c`` is one or zero.
+
+    What is the same whatever the number ``c`` is the same for these two (an interpolation that
+    chooses by the weight from which end it begins).
+    """
+    sides = [side for side in (left, right) if isinstance(side, Term) and side.finite]
+    if not isinstance(made, Term) or not isinstance(condition, Term) or len(sides) < 2:
+        return made
+    given = condition_words(condition, left, right)
+    ours, theirs = (field_elements(side, kind.element) for side in sides)
+    chosen = field_element_of(given)
+    for number in (0, 1):
+        settled = given == constant_words(np.full(1, number, dtype=np.int64))
+        chosen = np.where(settled, np.uint64(number), chosen)
+    return replace(made, hashes=with_constants(mixture(chosen, ours, theirs), kind.element))
 
 
 def _chosen_exact(takes: np.ndarray, left: Value, right: Value) -> tuple[str, Words] | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.mutants.terms import (
+    NEGATED,
     Term,
     Value,
     Words,
@@ -119,6 +120,18 @@ def with_constants(words: Words, element: str) -> Words:
         same = words == np.uint64(number)
         words = np.where(same, float_constant(element, float(number)), words)
     return words
+
+
+def field_element_of(condition: Words) -> Words:
+    """The elements that conditions are: one less that of what is their contrary."""
+    contrary = (condition & NEGATED) != 0
+    element = combined(name_hash("condition"), [condition & ~NEGATED]) % PRIME
+    return np.where(contrary, field_add(np.full(1, 1, dtype=np.uint64), _negated(element)), element)
+
+
+def mixture(share: Words, one: Words, other: Words) -> Words:
+    """``other + share (one - other)``."""
+    return field_add(other, _product(share, field_add(one, _negated(other))))
 
 
 def _number(value: float) -> int:

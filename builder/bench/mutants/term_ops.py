@@ -11,7 +11,7 @@ import torch
 
 from builder.bench.mutants.term_algebra import term
 from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
-from builder.bench.mutants.term_choice import select
+from builder.bench.mutants.term_choice import chosen_in_field, select
 from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_reach import with_reach
@@ -130,7 +130,7 @@ def pointwise(
     if op.name == "arith.constant":
         return _constant(op.attributes["literal"], kind)
     if op.name == "arith.select":
-        return select(*args)
+        return _selected(args, kind, reading)
     if op.name == "tt.bitcast" and isinstance(args[0], Address):
         return _retyped(args[0], kind)
     if all(isinstance(value, Known) for value in args) and not kind.is_float:
@@ -149,6 +149,13 @@ def pointwise(
         made = with_exponent(op, args, made, kind)
         return replace(made, bounds=result_bounds(function, op, args, kind))
     return _float(function, op, args, made, reading)
+
+
+def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
+    chosen = select(*args)
+    if reading is Reading.REAL and kind.is_float:
+        return chosen_in_field(args[0], args[1], args[2], chosen, kind)
+    return chosen
 
 
 def _float(

@@ -29,6 +29,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 _FIRST = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xD6E8FEB86659FD93)
 _SHIFT = np.uint64(32)
+NEGATED = np.uint64(1 << 62)
+"""The bit by which a term differs from its negative, and a condition from its contrary."""
 
 
 class Reading(IntEnum):
