@@ -19,6 +19,7 @@ from builder.bench.mutants.term_field import (
     with_constants,
 )
 from builder.bench.mutants.term_sets import chosen_parts
+from builder.bench.mutants.term_signs import rectified_selection
 from builder.bench.mutants.term_softplus import softplus_of, softplus_words
 from builder.bench.mutants.terms import (
     Address,
@@ -72,7 +73,11 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         chosen_words = np.where(settled, side, chosen_words)
     chosen_words = softplus_words(condition, left, right, chosen_words)
     chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
-    chosen = replace(chosen, exponent=softplus_of(condition, left, right))
+    chosen = replace(
+        chosen,
+        exponent=softplus_of(condition, left, right),
+        rectified=rectified_selection(condition, left, right),
+    )
     # a maximum of it cannot see whether it is the infinity, which data chose
     return replace(chosen, positive=chosen.positive and chosen.finite, masked=False)
 

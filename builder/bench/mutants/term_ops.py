@@ -15,6 +15,7 @@ from builder.bench.mutants.term_choice import chosen_in_field, select
 from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_reach import with_reach
+from builder.bench.mutants.term_signs import with_sign
 from builder.bench.mutants.term_softplus import with_exponent
 from builder.bench.mutants.terms import (
     Address,
@@ -165,7 +166,7 @@ def _float(
     kind = function.types[op.results[0]]
     if reading is Reading.REAL:
         made = in_field(function, op, args, made, kind)
-    made = with_exponent(op, args, made, kind)
+    made = with_sign(op, args, with_exponent(op, args, made, kind))
     return with_reach(op, args, made, kind) if reading else made
 
 
@@ -237,6 +238,8 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             reach=value.reach and value.reach.viewed(view),
             exponent=value.exponent and (value.exponent[0], view(value.exponent[1])),
             above=value.above and (view(value.above[0]), value.above[1]),
+            sign_of=None if value.sign_of is None else view(value.sign_of),
+            rectified=None if value.rectified is None else view(value.rectified),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

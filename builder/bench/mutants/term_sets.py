@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.mutants.term_signs import rectified
 from builder.bench.mutants.terms import (
     Parts,
     Term,
@@ -50,6 +51,7 @@ def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
         kind: of its result.
         finite: take values for numbers.
     """
+    args = rectified(args) if name in MAXIMA else args
     columns = [_columns(name, value) for value in args]
     shape = np.broadcast_shapes(*(words.shape[:-1] for words in columns))
     full = [np.broadcast_to(words, (*shape, words.shape[-1])) for words in columns]

@@ -85,6 +85,8 @@ class Term:
         least: a number that no element is below.
         exponent: of an exponential, and of one plus it in a logarithm: the terms of ``x``.
         above: of a comparison, the terms and the constant that they are above.
+        sign_of: the terms whose sign it has, where they are not its own; zero it may be before.
+        rectified: terms of which a maximum with zero is this one's.
     """
 
     hashes: Words
@@ -102,6 +104,8 @@ class Term:
     least: float | None = None
     exponent: tuple[str, Words] | None = None
     above: tuple[Words, float] | None = None
+    sign_of: Words | None = None
+    rectified: Words | None = None
 
     @property
     def is_masked(self) -> bool:
