@@ -40,7 +40,7 @@ _STEPS = "builder.bench.verifier_steps"
 _JUDGE = f"{_STEPS}:judge_mutants"
 _VERIFY = f"{_STEPS}:verify_untouched"
 _SPARE = 4
-_LIMITS = Limits(deadline_s=900.0, memory_bytes=6 << 30)
+_LIMITS = Limits(deadline_s=3600.0, memory_bytes=6 << 30)
 _PARTS = ("executor", "comparison", "rest", "reference", "compilation")
 
 

@@ -9,6 +9,7 @@ are in ``term_choice``.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,7 @@ _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.pr
 _KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
 _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
+_EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
@@ -78,7 +80,7 @@ def term(
             vanishes = (words[0] == zero) | (words[1] == zero)
         hashes = np.where(vanishes, zero, hashes)
     is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
-    return Term(
+    made = Term(
         hashes,
         is_finite,
         positive=_is_positive(op, args),
@@ -86,6 +88,28 @@ def term(
         masked=op.name == "math.absf" and _is_masked(args[0]),
         factors=_factors(op, args, words, finite=finite),
     )
+    return _beside_infinity(op, args, words, made, kind.element) if finite else made
+
+
+def _beside_infinity(
+    op: Operation, args: list[Value], words: list[Words], made: Term, element: str
+) -> Term:
+    """Lanes that are minus infinity: what finite numbers change nothing of, and ``exp`` takes to 0.
+
+    So a padded or masked lane adds nothing to a sum of exponentials, with a mask or without one.
+    """
+    low, high = (float_constant(element, number) for number in (-math.inf, math.inf))
+    is_low = words[0] == low
+    if op.name in ("arith.subf", "arith.addf") and all(_is_masked(value) for value in args):
+        is_number = (words[1] != low) & (words[1] != high)
+        hashes = np.where(is_low & is_number, low, made.hashes)
+        return replace(made, hashes=hashes, masked=bool(is_number.all()))
+    is_exponential = op.name in _EXPONENTIALS or op.attributes.get("symbol") in _EXPONENTIALS
+    if is_exponential:
+        hashes = np.where(is_low, float_constant(element, 0.0), made.hashes)
+        finite = made.finite or (_is_masked(args[0]) and not bool((words[0] == high).any()))
+        return replace(made, hashes=hashes, finite=finite, numbers=made.numbers or finite)
+    return made
 
 
 def _factors(
