@@ -87,7 +87,7 @@ def test_four_gibibytes_become_a_pair_verified_on_the_variants():
     done = stages.verify_pair(given | made)
     verdict = done["verdict"]
     assert verdict["unrun_shapes"] == [DECLARED]
-    assert verdict["input_shapes"][:6] == ["[64, 256]; [256, 64]"] * 6
+    assert verdict["input_shapes"][:3] == ["[64, 256]; [256, 64]"] * 3
     assert DECLARED not in verdict["input_shapes"]
     assert verdict["compiled_targets"] == ("cuda:90", "hip:gfx942")
     row = make_row(**done)

@@ -93,7 +93,7 @@ def test_it_is_verified_on_the_variants_and_says_so():
     assert verdict.verified, verdict.reason
     assert verdict.unrun_shapes == (LARGE,)
     assert LARGE not in verdict.input_shapes
-    assert verdict.input_shapes[:3] == (((2, 17, 5), (2, 5, 17)),) * 3  # all draws are taken there
+    assert verdict.input_shapes[0] == ((2, 17, 5), (2, 5, 17))  # instead of the declared one
     assert ((4, 33, 7), (4, 7, 33)) in verdict.input_shapes
     assert verdict.shape_generic
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 << 20  # KiB
