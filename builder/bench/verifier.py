@@ -27,6 +27,7 @@ from builder.errors import OperationFailed
 from builder.pipeline.build import PRELOAD
 from builder.pipeline.messages import Job, Outcome
 from builder.pipeline.supervisor import Supervisor
+from builder.verify.expected import EAGER_FACTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,8 +87,10 @@ def measure(
     Returns:
         ``pairs``, ``mutants``, ``killed``, ``equivalent``, ``killed_share``,
         ``killed_share_strict``, ``equivalent_by``, ``killed_by``,
-        ``survivors``, ``operators``, ``categories``, ``verifications``, ``false_alarms``,
-        ``false_alarm_reasons``, ``core_seconds_per_verification`` and ``core_seconds``.
+        ``survivors``, ``survivors_within_twice_eager`` (a loss of precision that the rule of
+        comparison allows, by eager's error alone, on every input set), ``operators``,
+        ``categories``, ``verifications``, ``false_alarms``, ``false_alarm_reasons``,
+        ``core_seconds_per_verification`` and ``core_seconds``.
 
     Raises:
         OperationFailed: there are no pairs, or the workers cannot start.
@@ -216,6 +219,7 @@ def _report(rows: Sequence[Row], tally: _Tally) -> dict[str, Any]:
         "equivalent_by": dict(proofs.most_common()),
         "killed_by": dict(kinds.most_common()),
         "survivors": [_survivor(rows, *item) for item in judged if item[2]["outcome"] == SURVIVED],
+        "survivors_within_twice_eager": sum(map(_is_allowed, judged)),
         "unjudged": tally.unjudged,
         "operators": _counts(judged, "operator"),
         "categories": _counts(judged, "category"),
@@ -239,6 +243,11 @@ def _share(outcomes: Mapping[str, int], more: int = 0) -> float | None:
     return outcomes[KILLED] / faults if faults else None
 
 
+def _is_allowed(judged: tuple[int, Mutant, Mapping[str, Any]]) -> bool:
+    times = judged[2]["times_eager"]
+    return judged[2]["outcome"] == SURVIVED and times is not None and times <= EAGER_FACTOR
+
+
 def _survivor(
     rows: Sequence[Row], index: int, mutant: Mutant, found: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -251,6 +260,7 @@ def _survivor(
         "mutated": mutant.mutated_line,
         "error": found["error"],
         "tolerance": found["tolerance"],
+        "times_eager": found["times_eager"],
         "reason": found["reason"],
     }
 

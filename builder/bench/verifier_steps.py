@@ -7,6 +7,7 @@ hangs, crashes or eats memory ends there, and is found by that.
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -109,6 +110,7 @@ class _Trial:
             "error": verdict.max_error,
             "tolerance": verdict.tolerance,
             "proof": None,
+            "times_eager": None,
         }
         if verdict.kind == "triton_error" and reason.startswith("import"):
             found["outcome"] = INVALID
@@ -139,7 +141,9 @@ class _Trial:
         mutant = errors_of(self._prepared, self._mutant["text"])
         if mutant is not None and mutant.within_eager:
             return {"outcome": EQUIVALENT, "proof": PRECISION_OF_EAGER}
-        return {}
+        if mutant is None or math.isinf(mutant.times_eager):
+            return {}
+        return {"times_eager": mutant.times_eager}
 
     def _is_as_exact(self) -> bool:
         original = self._exactness()
@@ -218,7 +222,7 @@ def _end(pid: int) -> None:
 
 
 def _killed(kind: str, reason: str) -> dict[str, Any]:
-    figures = {"error": None, "tolerance": None, "proof": None}
+    figures = {"error": None, "tolerance": None, "proof": None, "times_eager": None}
     return {"outcome": KILLED, "kind": kind, "reason": reason, **figures}
 
 

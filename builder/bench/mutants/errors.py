@@ -34,11 +34,17 @@ class Exactness:
 
     Attributes:
         largest: the error of each output, on the input set where it is largest.
-        within_eager: on no input set is an output's error larger than eager's own.
+        times_eager: the largest error on an input set beside eager's own there, infinite beside
+            none.
     """
 
     largest: dict[str, float] = field(default_factory=dict)
-    within_eager: bool = True
+    times_eager: float = 0.0
+
+    @property
+    def within_eager(self) -> bool:
+        """On no input set is an output's error larger than eager's own."""
+        return self.times_eager <= 1.0
 
 
 def errors_of(prepared: Prepared, triton_code: str) -> Exactness | None:
@@ -53,12 +59,18 @@ def errors_of(prepared: Prepared, triton_code: str) -> Exactness | None:
                     found.largest[name] = max(value, found.largest.get(name, 0.0))
                     expected = question.original.expected[name]
                     eager = expected.eager_errors.worst if is_float(expected.eager.dtype) else 0.0
-                    found.within_eager &= value <= eager
+                    found.times_eager = max(found.times_eager, _times(value, eager))
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  (any failure to run is the verdict's to name)
         return None
     return found
+
+
+def _times(value: float, eager: float) -> float:
+    if not value:
+        return 0.0
+    return value / eager if eager else math.inf
 
 
 def _errors(question: Question, new: torch.nn.Module) -> dict[str, float]:

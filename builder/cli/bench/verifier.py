@@ -152,7 +152,8 @@ def _tables(result: Mapping[str, Any]) -> Any:
                 ],
             )
         )  # fmt: skip
-    named = ("pairs", "mutants", "killed", "equivalent", "killed_share", "verifications",
+    named = ("pairs", "mutants", "killed", "equivalent", "killed_share",
+             "survivors_within_twice_eager", "verifications",
              "false_alarms", "core_seconds_per_verification")  # fmt: skip
     parts.append(render.facts({name: result[name] for name in named}))
     return Group(*parts)
