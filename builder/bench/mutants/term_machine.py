@@ -38,7 +38,7 @@ _COMMUTING_ATOMICS = frozenset({"fadd", "add", "max", "min", "umax", "umin", "an
 _ALONG_AXIS = frozenset({"tt.reduce", "tt.scan", "tt.dot", "tt.gather"})
 _IGNORED = frozenset({"gpu.barrier", "ttg.barrier", "tt.print"})
 _CHUNK_ELEMENTS = 1 << 19
-DEFAULT_BUDGET = 1 << 33
+DEFAULT_BUDGET = 1 << 30
 
 
 class _Diverged(Exception):
