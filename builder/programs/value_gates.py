@@ -242,7 +242,7 @@ def _repeats(loaded: RecallingProgram, variant: int | None, subject: Subject, se
 
 
 def _check_uneven(outputs: Any) -> None:
-    """No output has (nearly) one value everywhere, no small one one at more than half."""
+    """No output has (nearly) one value everywhere, nor has a small one at more than half."""
     for path, leaf in leaves(outputs):
         if not isinstance(leaf, torch.Tensor) or leaf.numel() < 2:
             continue

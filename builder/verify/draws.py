@@ -28,12 +28,11 @@ of the floating inputs:
   to 8 bits), and one is moved away from zero, still on the grid: a mean that is large beside what
   varies has to be right in more places than the result shows.  In one of the two a second spike
   takes the first away: a sum that is rounded on the way loses what is left, and half the rows of
-  these have little left, which
-  saturates nothing.  One row is empty: what keeps a divisor from being zero.
-  A single row that is added to all others has none: its spike would be the maximum of each.
-  Images too small for a spike have such a pair in their midst, a quarter of them.  Parameters lie
-  on grids too, and every other row and column of a matrix is one number, so that what cancels in an
-  input cancels in products with them: sums and products are exact, and tie;
+  these have little left, which saturates nothing.  One row is empty: what keeps a divisor from
+  being zero.  A single row that is added to all others has none: its spike would be the maximum of
+  each.  Images too small for a spike have such a pair in their midst, a quarter of them.
+  Parameters lie on grids too, and every other row and column of a matrix is one number, so that
+  what cancels in an input cancels in products with them: sums and products are exact, and tie;
 * ``vanishing``: all is a millionth: what keeps a divisor from being zero is what divides.
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
@@ -63,6 +62,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from builder.verify.domain import Domain, computable
+from builder.verify.rows import IMAGE, ROW, cancelled, with_empty_row, with_number
 from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
@@ -87,15 +87,11 @@ SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first on
 HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
 HIGHEST = 16.0  # times the rest, once; beyond all that cancel, too
 THIN = 1.0 / 16.0
-CANCELLING = 2.0**12  # beside what lies on the grid, more than float16 or bfloat16 hold
 PAIR = 2.0**9  # in a small image, where windows that see one of it are many
 OFFSETS = (16.0, 4.0, 0.0)
 """By strength; so near that bfloat16 still holds the grid there, and twice the offset's."""
 STEP = 0.7313  # no binary fraction: eager must round where another order of operations does
 ZERO_SHARE = 0.3
-_FIRST = torch.zeros(1, dtype=torch.int64)
-_ROW = 8
-_IMAGE = 4
 _END = 1.0 / 32.0
 
 
@@ -169,7 +165,7 @@ def has_gentle(first: Sequence[Domain], distribution: str) -> bool:
 def _rows(tensor: Tensor) -> int:
     """How many rows it has that are long enough for a spike."""
     length = tensor.shape[-1] if tensor.dim() else 1
-    return tensor.numel() // length if length >= _ROW else 0
+    return tensor.numel() // length if length >= ROW else 0
 
 
 def _one_to_vanish(free: Sequence[Domain], seed: int) -> int | None:
@@ -306,7 +302,7 @@ class _Draw:
         far, turn = self.side * (values.abs() + FAR[self.strength]), _turn(values, 3)
         values = torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
         if self.side < 0.0 and self.strength is Strength.FULL and values.numel():
-            values = values.flatten().index_fill(0, _FIRST, FARTHEST).reshape(values.shape)
+            values = with_number(values, torch.tensor([0]), FARTHEST)
         return values
 
     def _sparse(self) -> Tensor:
@@ -326,8 +322,8 @@ class _Draw:
         length = values.shape[-1] if values.dim() else 1
         cancels = self.strength is Strength.FULL and self.domain.has_signs
         cancels = cancels and not self.domain.is_unit
-        if length < _ROW:
-            return _with_pairs(values) if cancels and values.dim() >= _IMAGE else values
+        if length < ROW:
+            return _with_pairs(values) if cancels and values.dim() >= IMAGE else values
         turn = _turn(values[..., :1], 4, 2)
         rows = values.reshape(-1, length)
         start = torch.rand(1, generator=self.generator, dtype=torch.float64)
@@ -350,12 +346,12 @@ class _Draw:
         values = values.masked_fill(is_spike, size)
         if abs(size) == SPIKES[0] and bool(is_spike.any()):
             highest = is_spike.flatten().nonzero()[-1]
-            values = values.flatten().index_fill(0, highest, HIGHEST * size).reshape(values.shape)
+            values = with_number(values, highest, HIGHEST * size)
         if not self.domain.has_signs or self.domain.is_unit:
             return values
         if cancels:
-            values = torch.where(turn == 2, _cancelled(self._thinned(values), places), values)
-            values = _with_empty_row(values)
+            values = torch.where(turn == 2, cancelled(self._thinned(values), places), values)
+            values = with_empty_row(values)
         return torch.where(turn == 3, values + OFFSETS[self.strength], values)
 
     def _thinned(self, values: Tensor) -> Tensor:
@@ -374,16 +370,6 @@ class _Draw:
         return torch.rand(self.values.shape, generator=self.generator)
 
 
-def _cancelled(values: Tensor, places: Tensor) -> Tensor:
-    """Rows with a number and its negative, half a row on, or beside it in an image's window."""
-    rows = values.reshape(-1, values.shape[-1])
-    away = 1 if values.dim() >= _IMAGE else rows.shape[1] // 2
-    opposite = (places + away) % rows.shape[1]
-    both = torch.cat((places, opposite), 1)
-    given = torch.tensor([[CANCELLING, -CANCELLING]], dtype=values.dtype)
-    return rows.scatter(1, both, given.expand(both.shape)).reshape(values.shape)
-
-
 def _with_pairs(images: Tensor) -> Tensor:
     """A number and its negative side by side amid a quarter of small images.
 
@@ -396,11 +382,3 @@ def _with_pairs(images: Tensor) -> Tensor:
     pair[height // 2, width // 2 - 1], pair[height // 2, width // 2] = PAIR, -PAIR
     is_paired = (pair != 0) & (_turn(images[..., :1, :1], 4, 2) == 2)
     return torch.where(is_paired, pair, images)
-
-
-def _with_empty_row(values: Tensor) -> Tensor:
-    """The first row, which has no spike, of zeros, if there are others."""
-    rows = values.reshape(-1, values.shape[-1])
-    if rows.shape[0] < _ROW:
-        return values
-    return torch.cat((torch.zeros_like(rows[:1]), rows[1:])).reshape(values.shape)

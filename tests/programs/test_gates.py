@@ -141,6 +141,26 @@ def test_constant_output(value, output):
     assert output in error.message
 
 
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [
+        ("1 + 1e-7 * x", False),
+        ("(1 + 1e-3 * x).bfloat16()", False),
+        ("1 + 1e-2 * x", True),
+        ("x", True),
+    ],
+)
+def test_a_strict_gate_refuses_one_value_give_or_take_rounding(value, passes):
+    text = program(f"return {value}", inputs="return [torch.randn(40, 30)]")
+    if passes:
+        check_dependence(load_program(text), strict=True)
+        return
+    with pytest.raises(ProgramRejected) as caught:
+        check_dependence(load_program(text), strict=True)
+    assert caught.value.kind == "constant_output"
+    assert "nearly one value everywhere" in caught.value.message
+
+
 def test_inputs_that_never_change_make_constant_outputs():
     assert rejection("return x.exp()", inputs="return [torch.ones(4)]").kind == "constant_output"
 

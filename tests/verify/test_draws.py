@@ -9,7 +9,6 @@ from torch import nn
 from builder.config import DRAWS, BuildConfig
 from builder.verify.domain import domains
 from builder.verify.draws import (
-    CANCELLING,
     DISTRIBUTIONS,
     PAIR,
     Strength,
@@ -19,6 +18,7 @@ from builder.verify.draws import (
     reshape_inputs,
 )
 from builder.verify.perturb import perturb
+from builder.verify.rows import CANCELLING
 from builder.verify.state import reshape_state
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from builder.bench.mutants.term_bounds import never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, extended, united
+from builder.bench.mutants.term_signs import KEEPS_SIGN
 from builder.bench.mutants.terms import (
     NEGATED,
     Known,
@@ -43,7 +44,6 @@ _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
 _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
-_KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
 _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
@@ -63,7 +63,7 @@ def term(
         settled = _settled(function, op, args, words, finite=finite)
         if settled is not None:
             return settled
-    if op.name in _KEEPS_SIGN:
+    if op.name in KEEPS_SIGN:
         return _converted(function, op, args[0], kind)
     if op.name in IDEMPOTENT:
         return united(op.name, args, kind, finite=finite)
@@ -210,7 +210,7 @@ def _is_positive(op: Operation, args: list[Value]) -> bool:
         return True
     if op.name == "arith.mulf" and args[0] is args[1]:
         return True
-    return op.name in _KEEPS_SIGN and all(isinstance(a, Term) and a.positive for a in args)
+    return op.name in KEEPS_SIGN and all(isinstance(a, Term) and a.positive for a in args)
 
 
 def _settled(

@@ -17,13 +17,13 @@ from builder.bench.mutants.terms import Term, Value, Words
 if TYPE_CHECKING:
     from builder.execute.ir import Operation
 
-_KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
+KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _LIBRARY_KEEPS_SIGN = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff"})
 
 
 def with_sign(op: Operation, args: list[Value], result: Term) -> Term:
     """The result of an operation, with the terms whose sign it has."""
-    if op.name in _KEEPS_SIGN or op.attributes.get("symbol") in _LIBRARY_KEEPS_SIGN:
+    if op.name in KEEPS_SIGN or op.attributes.get("symbol") in _LIBRARY_KEEPS_SIGN:
         return replace(result, sign_of=_sign(args[0]))
     if op.name == "arith.mulf":
         for factor, other in (args, args[::-1]):
