@@ -3,13 +3,14 @@
 Known to hold for triton 3.6 and 3.7 and torch 2.11 to 2.13: ``JITFunction.run``, ``_pack_args``,
 ``params`` and ``cache_key``; ``create_function_from_signature``; ``Autotuner.run``;
 ``make_backend``; ``CUDABackend.make_ttir`` and ``get_codegen_implementation``;
-``ASTSource.make_ir``; ``DriverConfig._active``; ``core.builtin``;
-``torch.utils._python_dispatch``; ``UntypedStorage._cdata``; ``OpOverload._schema``;
-``torch.multiprocessing.reductions.StorageWeakRef``.
+``ASTSource.make_ir``; ``JITFunction.parse`` and ``src``; ``DriverConfig._active``;
+``core.builtin``; ``torch.utils._python_dispatch``; ``UntypedStorage._cdata``;
+``OpOverload._schema``; ``torch.multiprocessing.reductions.StorageWeakRef``.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 from dataclasses import dataclass, fields
@@ -55,6 +56,7 @@ class Binding:
         constants: path of a parameter to its constant.
         attributes: path of a parameter to its attributes (divisibility).
         options: what the launch said beyond the parameters.
+        key: what all of these but the arguments depend on; None where no key can tell.
     """
 
     arguments: dict[str, Any]
@@ -62,6 +64,7 @@ class Binding:
     constants: dict[tuple[int, ...], Any]
     attributes: dict[tuple[int, ...], Any]
     options: dict[str, Any]
+    key: tuple[Any, ...] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -70,6 +73,9 @@ def _backend() -> Any:
 
 
 _BINDERS_LIMIT = 1024
+_PACKED_LIMIT = 1024
+_PLAIN = (int, float, str, type(None))
+_packed: dict[tuple[Any, ...], tuple[Any, Any, Any]] = {}
 _binders: dict[int, tuple[JITFunction, Any]] = {}
 
 
@@ -92,7 +98,27 @@ def bind(kernel: JITFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     """
     for hook in kernel.pre_run_hooks:
         hook(*args, **kwargs)
-    bound, specialisation, options = _binder(kernel)(*args, **kwargs)
+    binder = _binder(kernel)
+    bound, specialisation, options = binder(*args, **kwargs)
+    key = _key(binder, bound, specialisation, options)
+    packed = None if key is None else _packed.get(key)
+    if packed is None:
+        packed = _pack(kernel, kwargs, bound, specialisation, options)
+        if key is not None:
+            if len(_packed) >= _PACKED_LIMIT:
+                _packed.clear()
+            _packed[key] = packed
+    return Binding(bound, *packed, dict(options), key)
+
+
+def _pack(
+    kernel: JITFunction,
+    kwargs: dict[str, Any],
+    bound: dict[str, Any],
+    specialisation: list[Any],
+    options: dict[str, Any],
+) -> tuple[Any, Any, Any]:
+    """Signature, constants and attributes."""
     known = {
         name: value
         for name, value in kwargs.items()
@@ -101,7 +127,23 @@ def bind(kernel: JITFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     _, signature, constants, attributes = kernel._pack_args(  # noqa: SLF001
         _backend(), known, bound, specialisation, options
     )
-    return Binding(bound, signature, constants, attributes, dict(options))
+    return signature, constants, attributes
+
+
+def _key(
+    binder: Any, bound: dict[str, Any], specialisation: list[Any], options: dict[str, Any]
+) -> tuple[Any, ...] | None:
+    """The same for launches of a kernel that are specialised alike; a binder is one kernel's.
+
+    None if some constant cannot be told by its text.
+    """
+    told: list[Any] = [binder]
+    for value, (kind, attribute, *_) in zip(bound.values(), specialisation, strict=True):
+        if not isinstance(kind, str) or not isinstance(attribute, _PLAIN):
+            return None
+        told.append((kind, repr(value)) if kind == "constexpr" else (kind, attribute))
+    told.extend((name, repr(value)) for name, value in options.items())
+    return tuple(told) if all(isinstance(value, _PLAIN) for value in options.values()) else None
 
 
 class _Unread:
@@ -161,13 +203,10 @@ def lower(kernel: JITFunction, binding: Binding) -> str:
     options = backend.parse_options({**given, "debug": True, "sanitize_overflow": False})
     context = _context(os.getpid())
     source = ASTSource(kernel, binding.signature, binding.constants, {})
-    module = source.make_ir(
-        TARGET,
-        options,
-        backend.get_codegen_implementation(options) | {"convert_custom_types": _convert_e4m3b15},
-        backend.get_module_map(),
-        context,
-    )
+    implementation = backend.get_codegen_implementation(options)
+    implementation |= {"convert_custom_types": _convert_e4m3b15}
+    with mock.patch.object(JITFunction, "parse", lambda function: _parsed(function.src)):
+        module = source.make_ir(TARGET, options, implementation, backend.get_module_map(), context)
     text: str = backend.make_ttir(module, {}, options, _NO_DESCRIPTORS).str()
     return text
 
@@ -182,6 +221,12 @@ def _context(_process: int) -> Any:
     ir.load_dialects(context)
     _backend().load_dialects(context)
     return context
+
+
+@lru_cache(maxsize=512)
+def _parsed(source: str) -> ast.Module:
+    """A function's tree; the front end, which asks for it at every call, leaves it as it is."""
+    return ast.parse(source)
 
 
 def source_file(kernel: JITFunction) -> str:

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 from builder.errors import MemoryFault
-from builder.execute import launches_on_cpu, memo, run
+from builder.execute import launches_on_cpu, memo, run, seams
 
 
 @triton.jit
@@ -86,3 +86,27 @@ def test_a_full_memo_keeps_no_more(monkeypatch):
         run(scale, 2, x, out, 100, 2.0, BLOCK=64)
     assert torch.equal(out[:100], x[:100] * 2.0)
     assert all(kept.nbytes <= 4096 for kept in memo._memos.values())
+
+
+@triton.jit
+def told(out_ptr, n, C: tl.constexpr):
+    kind: tl.constexpr = 1.0 if isinstance(C, float) else 2.0
+    tl.store(out_ptr, kind)
+    tl.store(out_ptr + 1, 1.0 / (C + 0.0 * n))
+    tl.store(out_ptr + 2, n * 2.0)
+
+
+def test_constants_that_are_equal_and_not_the_same():
+    seen = set()
+    for constant in (2, 2.0, 1, 1.0, True, 4.0, 4):
+        for n in (1, 2, 16, 1 << 33):
+            out = torch.zeros(3)
+            binding = seams.bind(told, (out, n, constant), {})
+            seen.add(binding.key)
+            run(told, 1, out, n, constant)
+            expected = [1.0 if isinstance(constant, float) else 2.0, 1 / constant, 2.0 * n]
+            assert out.tolist() == expected
+    assert len(seen) == 7 * 4
+    assert seams.bind(told, (out, 2, -0.0), {}).key != seams.bind(told, (out, 2, 0.0), {}).key
+    assert seams.bind(told, (out, 2, 2), {}).key == seams.bind(told, (out, 3, 2), {}).key
+    assert seams.bind(told, (out, 2, tl.float32), {}).key is None
