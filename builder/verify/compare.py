@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from builder.verify.elements import item, place
 from builder.verify.expected import Expected, Outcome, is_float
-from builder.verify.floats import FloatComparison, item, place
+from builder.verify.floats import FloatComparison
 from builder.verify.floors import floor
 from builder.verify.noise import ILL_CONDITIONED
 

@@ -9,16 +9,16 @@ Eager's error is one sample of what rounding does. Where results hang on cancell
 decide, and another right computation may be several times as far off. So before an output that is
 beyond what it is allowed by at most ``NEAR`` is called wrong (or by any factor, if it has few
 elements, near which eager may be by luck, and the input set can be replaced, or if hardly any of
-many are off), eager runs again:
-with library operations taken apart (a right module may round between a product and its bias), and
-on inputs moved by one ulp, each run held against its own reference. The largest of these errors,
-and of their quantiles, is eager's; and an element passes that is at most ``REACH_FACTOR`` times as
-far from the reference as one of those moves shifts the reference there: the moves round once, at
-the inputs, where a computation rounds at every step. (Of the shift by an ulp of a narrower type
-than the program computes in, the part counts that the finer type's ulp would make.)  Such elements
-count in no quantile either.  Of very few elements that are still beyond, each may be as far off as
-some roundings to the narrow types of the program take eager there: which roundings are lost to
-cancellation is a matter of luck.
+many are off), eager runs again: with library operations taken apart (a right module may round
+between a product and its bias), and on inputs moved by one ulp, each run held against its own
+reference. The largest of these errors, and of their quantiles, is eager's (of few elements at least
+three times the root mean square, for the largest of few may be small by luck); and an element
+passes that is at most ``REACH_FACTOR`` times as far from the reference as one of those moves shifts
+the reference there: the moves round once, at the inputs, where a computation rounds at every step.
+(Of the shift by an ulp of a narrower type than the program computes in, the part counts that the
+finer type's ulp would make.) Such elements count in no quantile either. Of very few elements that
+are still beyond, each may be as far off as some roundings to the narrow types of the program take
+eager there: which roundings are lost to cancellation is a matter of luck.
 
 Behind decisions, a value must agree with an answer.  Where those that agree with none are
 *restless*, that is, shift from answer to answer, and answers, too, have about as many elements that
@@ -49,6 +49,7 @@ import torch
 
 from builder.verify.bits import bits_equal
 from builder.verify.drift import MISROUNDED, OFTEN, WHOLE, can_drift, floor_of, message
+from builder.verify.elements import item, place
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import Operation, epsilon, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
@@ -68,6 +69,10 @@ TELLING = 1024
 """Elements from which on the worst of eager's first run is no matter of luck."""
 TYPICAL = 64
 """Elements from which on the root mean square of eager's errors is not."""
+ENOUGH = 8
+"""Runs of eager from which on the root mean square of their errors counts for fewer elements."""
+RARE = 3.0
+"""Root mean squares that one normal error in 370 exceeds."""
 FEW_ROUNDINGS = 2.0**-22
 AMPLIFIED = 16.0
 """Floors that are allowed where cancellation makes eager's errors a matter of luck."""
@@ -164,7 +169,15 @@ class FloatComparison:
         return self.noise < ILL_CONDITIONED and not self.errors.shares()
 
     def _set_tolerance(self) -> None:
-        self.tolerance = max(EAGER_FACTOR * max(map(bulk_of, self.eager)), self.floor)
+        largest = max(*map(bulk_of, self.eager), self._expected_largest())
+        self.tolerance = max(EAGER_FACTOR * largest, self.floor)
+
+    def _expected_largest(self) -> float:
+        """What the error of a value of few elements may come to, by what it is in eager's runs."""
+        if len(self.eager) < ENOUGH or self.actual.numel() >= TYPICAL or self.is_inflated:
+            return 0.0
+        squares = [errors.mean**2 for errors in self.eager]
+        return RARE * math.sqrt(sum(squares) / len(squares))
 
     def _hear(self, sample: Expected) -> None:
         """Takes another run of eager into account."""
@@ -385,14 +398,3 @@ def _farther(first: Tensor | None, second: Tensor) -> Tensor:
 def _within(gap: Tensor, reach: Tensor) -> Tensor:
     """Whether a distance is finite and no larger than another."""
     return (gap <= reach) & torch.isfinite(gap)
-
-
-def place(flat: int, tensor: Tensor) -> tuple[int, ...]:
-    """The indices of an element by its number."""
-    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), tensor.shape))
-
-
-def item(tensor: Tensor, at: tuple[int, ...]) -> str:
-    """An element, for people."""
-    value = tensor[at].item()
-    return f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -16,14 +16,12 @@ from builder.verify.memory import let_memory_failures_pass
 from builder.verify.missing import with_missing
 from builder.verify.modules import summary
 from builder.verify.noise import ILL_CONDITIONED, usable
+from builder.verify.reruns import Reruns, eager_samples, other_answers
 from builder.verify.runner import (
     Case,
     Original,
-    Reruns,
     Run,
-    eager_samples,
     held_tensors,
-    other_answers,
     run_original,
 )
 

@@ -21,7 +21,7 @@ Tensor = torch.Tensor
 MANY = 0.5
 FEW = 1.0 / 32.0
 OWN_ANSWERS = 5
-"""The first, and those in which eager's operations round another way (``runner.other_answers``)."""
+"""The first, and those in which eager's operations round another way (``reruns.other_answers``)."""
 USUAL = 0.75
 
 

@@ -12,7 +12,6 @@ from torch import nn
 from builder import execute
 from builder.errors import ProgramRejected, VerificationRejected
 from builder.programs.higher_order import dense_operators
-from builder.verify.costs import Costs
 from builder.verify.draws import derived_seed
 from builder.verify.expected import Expected
 from builder.verify.gradients import (
@@ -25,7 +24,6 @@ from builder.verify.gradients import (
     tangents,
 )
 from builder.verify.guard import Guard
-from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import own_default_dtype, triton_errors
 from builder.verify.perturb import Jitter, perturb
 from builder.verify.random_calls import RandomCalls
@@ -40,12 +38,6 @@ if TYPE_CHECKING:
     from builder.verify.random_calls import RandomCall
 
 Tensor = torch.Tensor
-
-PERTURBATIONS = 24
-NUDGES = (4.0, -4.0)
-SAMPLES = 9
-JITTERS = 4
-OTHER_JITTERS = range(JITTERS, 2 * JITTERS)
 
 
 @dataclass(frozen=True)
@@ -269,74 +261,6 @@ def _gradients(
     if not outputs:
         return Gradients({f"{PREFIX}{name}": None for name in leaves_of(module, inputs)})
     return differentiate(outputs, leaves_of(module, inputs), given)
-
-
-class Reruns:
-    """Further runs of the program, computed as they are asked for, and kept.
-
-    Args:
-        case: the input set.
-        plans: how to run, one after the other.
-        costs: counts the core-seconds.
-    """
-
-    def __init__(self, case: Case, plans: Sequence[Plan], costs: Costs | None = None) -> None:
-        self._case = case
-        self._plans = list(plans)
-        self._costs = costs or Costs()
-        self._known: list[dict[str, Expected]] = []
-
-    def __iter__(self) -> Iterator[dict[str, Expected]]:
-        given = 0
-        while given < len(self._known) or self._compute():
-            yield self._known[given]
-            given += 1
-
-    def _compute(self) -> bool:
-        """One more run; False when there is none left."""
-        while self._plans:
-            plan = self._plans.pop(0)
-            # A perturbed input may leave the program's domain; that one gives nothing.
-            try:
-                with self._costs.of("reference"):
-                    found = run_original(self._case, plan)
-            except Exception as error:  # noqa: BLE001
-                let_memory_failures_pass(error)
-                continue
-            self._known.append(found.expected)
-            return True
-        return False
-
-
-def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
-    """Answers besides the first: eager's, where each operation rounds another way.
-
-    And float64's own decisions, alone, nudged and on moved inputs.
-    """
-    plans = [Plan(taken_apart=True, jitter=which) for which in OTHER_JITTERS]
-    plans += [Plan(own_decisions=True, nudge=nudge) for nudge in (0.0, *NUDGES)]
-    plans += [Plan(own_decisions=True, pattern=which) for which in range(PERTURBATIONS)]
-    return Reruns(case, plans, costs)
-
-
-def eager_samples(case: Case, costs: Costs | None = None, *, is_narrow: bool = False) -> Reruns:
-    """Other samples of eager's rounding: operations taken apart, alone and on moved inputs.
-
-    The first is as written, against a reference in which casts do not round.  In the last ones each
-    operation rounds another way: where eager is near by luck in all of the others (one element, a
-    product that the library adds up with more care for few rows), these are not.
-
-    Args:
-        case: the input set.
-        costs: counts the core-seconds.
-        is_narrow: results are rounded to narrow types, which the very last ones move, too.
-    """
-    patterns = (None, *range(SAMPLES - 1))
-    plans = [Plan(taken_apart=True, pattern=which) for which in patterns]
-    plans += [Plan(taken_apart=True, jitter=which) for which in range(JITTERS)]
-    if is_narrow:
-        plans += [Plan(taken_apart=True, jitter=which, is_blurred=True) for which in OTHER_JITTERS]
-    return Reruns(case, [Plan(casts_round=False), *plans], costs)
 
 
 def run_triton(

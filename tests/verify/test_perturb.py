@@ -5,7 +5,8 @@ import torch
 
 from builder.verify.perturb import Jitter, perturb
 from builder.verify.reference import Reference
-from builder.verify.runner import JITTERS, Case, eager_samples
+from builder.verify.reruns import JITTERS, eager_samples
+from builder.verify.runner import Case
 
 VALUES = [0.0, 1.0, -3.5, float("inf"), float("nan"), 1e-30]
 

@@ -7,7 +7,8 @@ from torch import nn
 from builder.errors import ProgramRejected, VerificationRejected
 from builder.programs.load import load_program
 from builder.verify.modules import anonymous, imported_text, original_module, triton_module
-from builder.verify.runner import Case, held_tensors, other_answers, run_original, run_triton
+from builder.verify.reruns import other_answers
+from builder.verify.runner import Case, held_tensors, run_original, run_triton
 from tests.verify.data import counter, loss
 
 
@@ -57,7 +58,7 @@ def test_other_answers_are_computed_once_and_as_needed(monkeypatch):
         calls.append(plan)
         return run_original(case, plan)
 
-    monkeypatch.setattr("builder.verify.runner.run_original", counted)
+    monkeypatch.setattr("builder.verify.reruns.run_original", counted)
     answers = other_answers(case)
     first = next(iter(answers))
     assert "output 0" in first
