@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -127,6 +129,7 @@ def test_a_loss_that_eager_has_too_is_told_apart() -> None:
     found = errors_of(prepared, exact)
     assert found is not None
     assert found.within_eager
+    assert not replace(found, times_eager=2.125).within_eager
     rounded = errors_of(prepared, exact.replace("total = tl.sum(y, 0)", "total = tl.sum(y, 0) + 1"))
     assert rounded is not None
     assert not rounded.within_eager

@@ -153,7 +153,7 @@ def _tables(result: Mapping[str, Any]) -> Any:
             )
         )  # fmt: skip
     named = ("pairs", "mutants", "killed", "equivalent", "killed_share",
-             "survivors_within_twice_eager", "verifications",
+             "killed_share_strict", "verifications",
              "false_alarms", "core_seconds_per_verification")  # fmt: skip
     parts.append(render.facts({name: result[name] for name in named}))
     return Group(*parts)
