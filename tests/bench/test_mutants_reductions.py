@@ -182,15 +182,16 @@ def test_an_infinity_counts_for_a_maximum_that_ignores_nan(extremes: Prepared) -
     assert proven_equivalent(extremes, TEXT, kept) == SAME_TERMS
 
 
-def test_places_that_repeat_are_not_told_apart(extremes: Prepared) -> None:
-    """Of lanes with equal places, which is taken shows in nothing but the region."""
+def test_of_equal_values_at_equal_places_either_will_do(extremes: Prepared) -> None:
     text = changed(TEXT, "lanes), 0, smaller", "lanes // 2), 0, smaller")
-    assert proven_equivalent(extremes, text, changed(text, TIE, "a_index <= b_index")) is None
+    assert proven_equivalent(extremes, text, changed(text, TIE, "a_index <= b_index")) == SAME_TERMS
+    assert proven_equivalent(extremes, text, changed(text, TIE, "a_index >= b_index")) is None
+    assert proven_equivalent(extremes, text, changed(text, TIE, "a_index < b_index + 1")) is None
 
 
 def test_places_that_are_computed_on_are_not_told_apart(extremes: Prepared) -> None:
     text = changed(TEXT, "tl.where(takes, a_index, b_index)", "tl.where(takes, a_index, b_index)^1")
-    assert proven_equivalent(extremes, text, changed(text, TIE, "a_index <= b_index")) is None
+    assert proven_equivalent(extremes, text, changed(text, TIE, "a_index < b_index + 1")) is None
 
 
 def counted(last: str, row: str = "row") -> str:

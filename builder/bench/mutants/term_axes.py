@@ -20,10 +20,12 @@ from builder.bench.mutants.term_field import (
     field_sum,
     with_constants,
 )
+from builder.bench.mutants.term_pairs import candidates, first_along
 from builder.bench.mutants.term_regions import (
     independent_parts,
     passed_places,
     region_hash,
+    region_order,
     single_operation,
 )
 from builder.bench.mutants.term_sets import IDEMPOTENT, united_along
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from builder.bench.mutants.term_regions import Outer
-    from builder.execute.ir import Function, Operation, Type
+    from builder.execute.ir import Function, Operation, Region, Type
 
 _KNOWN_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "arith.addi": np.sum,
@@ -112,6 +114,9 @@ def _reduce(
         words = field_sum(_full(field_elements(args[0], kind.element), kind), axis)
         total = Term(with_constants(words, kind.element), positive=_positive(args[0]))
         return [total]
+    first = _first(function, op, args, outer, reading) if len(args) == 2 else None
+    if first is not None:
+        return first
     parts = independent_parts(op.regions[0])
     made = {part: _reduced(function, op, args, outer, reading, part) for part in parts}
     return [
@@ -120,6 +125,28 @@ def _reduce(
             hashes=combined(name_hash("reduced", part.index(number)), [made[part].hashes]),
         )
         for number, part in enumerate(parts)
+    ]
+
+
+def _first(
+    function: Function, op: Operation, args: list[Value], outer: Outer, reading: Reading
+) -> list[Value] | None:
+    """The first of pairs of values and indices along an axis, and its index."""
+    axis = op.attributes["axis"] + 1
+    kind, index_kind = (function.types[slot] for slot in op.operands)
+    if not kind.is_float or index_kind.is_float or len(op.regions[0].blocks) != 1:
+        return None
+    places = _places(op.regions[0], {1: args[1]}, axis, kind)
+    finite = reading >= Reading.FINITE
+    order = region_order(
+        function, op.regions[0], outer, finite=finite and _numbers(args), places=places
+    )
+    if order is None or not isinstance(args[0], Term):
+        return None
+    pairs = candidates(order, args[0].hashes, args[1])
+    return [
+        united_along(order.operation, args[0], kind, axis, finite=finite),
+        first_along(pairs, args[1], kind.shape, axis),
     ]
 
 
@@ -140,14 +167,19 @@ def _reduced(
     if len(args) == 1 and isinstance(args[0], Term):
         neutral = _neutral(combine, args[0], kind, axis)
     total = in_sequence(lanes, axis, skipped=neutral)
-    rows = {number: _row(args[number], axis, kind) for number in part}
-    places = passed_places(region, {n: row for n, row in rows.items() if row is not None})
+    places = _places(region, {number: args[number] for number in part}, axis, kind)
     numbers = reading >= Reading.FINITE and _numbers(used)
     name = region_hash(function, region, outer, finite=numbers, results=part, places=places)
     finite = all(isinstance(value, Known) or _finite(value) for value in used)
     positive = combine == "arith.addf" and finite and _positive(args[0])
     words = combined(name_hash("reduce", int(name)), [total])
     return Term(words, finite, positive=positive, numbers=finite)
+
+
+def _places(region: Region, args: dict[int, Value], axis: int, kind: Type) -> dict[int, Integers]:
+    """The known elements along an axis that tell partial results apart, by number."""
+    rows = {number: _row(value, axis, kind) for number, value in args.items()}
+    return passed_places(region, {n: row for n, row in rows.items() if row is not None})
 
 
 def _row(value: Value, axis: int, kind: Type) -> Integers | None:
@@ -180,9 +212,12 @@ def _scan(
 ) -> list[Value]:
     lanes = _lanes(function, op, args)
     reverse = bool(op.attributes.get("reverse"))
-    sums = prefixes(lanes, op.attributes["axis"] + 1, reverse=reverse)
+    axis = op.attributes["axis"] + 1
+    sums = prefixes(lanes, axis, reverse=reverse)
     numbers = reading >= Reading.FINITE and _numbers(args)
-    region = int(region_hash(function, op.regions[0], outer, finite=numbers))
+    kind = function.types[op.operands[0]]
+    places = _places(op.regions[0], dict(enumerate(args)), axis, kind)
+    region = int(region_hash(function, op.regions[0], outer, finite=numbers, places=places))
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     return [
         Term(combined(name_hash("scan", region, reverse, number), [sums]), finite, numbers=finite)

@@ -18,6 +18,7 @@ from builder.bench.mutants.term_field import (
     mixture,
     with_constants,
 )
+from builder.bench.mutants.term_pairs import chosen_pairs
 from builder.bench.mutants.term_sets import chosen_parts
 from builder.bench.mutants.term_signs import rectified_selection
 from builder.bench.mutants.term_softplus import softplus_of, softplus_words
@@ -63,6 +64,7 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             parts=chosen_parts(takes, left, right),
             exact=_chosen_exact(takes, left, right),
             constant=_chosen_constant(takes, left, right),
+            pairs=chosen_pairs(takes, left, right),
         )
     ours, theirs, given = as_words(left), as_words(right), condition_words(condition, left, right)
     chosen_words = combined(name_hash("select"), [given, ours, theirs])

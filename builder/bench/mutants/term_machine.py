@@ -311,7 +311,8 @@ def _size(value: Value) -> int:
         return _size(value.offset)
     if isinstance(value, Known):
         return value.data.size
-    return value.hashes.size + (value.parts.words.size if value.parts else 0)
+    parts = value.parts.words.size if value.parts else 0
+    return value.hashes.size + parts + (value.pairs.values.size if value.pairs else 0)
 
 
 def known_if_constant(value: Value) -> Value:

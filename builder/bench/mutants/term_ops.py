@@ -13,6 +13,7 @@ from builder.bench.mutants.term_algebra import term
 from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
 from builder.bench.mutants.term_choice import chosen_in_field, select
 from builder.bench.mutants.term_constants import computed, constant_term
+from builder.bench.mutants.term_contests import contest_of, decided
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_reach import with_reach
 from builder.bench.mutants.term_signs import with_sign
@@ -148,11 +149,15 @@ def pointwise(
         return made
     if not kind.is_float and not kind.is_pointer:
         made = with_exponent(op, args, made, kind)
-        return replace(made, bounds=result_bounds(function, op, args, kind))
+        decides = contest_of(function, op, args, finite=reading >= Reading.FINITE)
+        return replace(made, bounds=result_bounds(function, op, args, kind), contest=decides)
     return _float(function, op, args, made, reading)
 
 
 def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
+    first = decided(args, kind, finite=reading >= Reading.FINITE)
+    if first is not None:
+        return first
     chosen = select(*args)
     if reading is Reading.REAL and kind.is_float:
         return chosen_in_field(args[0], args[1], args[2], chosen, kind)
@@ -240,6 +245,8 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             above=value.above and (view(value.above[0]), value.above[1]),
             sign_of=None if value.sign_of is None else view(value.sign_of),
             rectified=None if value.rectified is None else view(value.rectified),
+            contest=None,
+            pairs=value.pairs and value.pairs.viewed(view),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from builder.bench.mutants.term_ops import pointwise
+from builder.bench.mutants.term_pairs import Order, candidates, first_of
+from builder.bench.mutants.term_sets import united
 from builder.bench.mutants.terms import (
     Address,
     Integers,
@@ -83,20 +85,45 @@ def region_hash(
     Raises:
         Unprovable: it has several blocks, or uses values from outside that are not constant.
     """
-    if len(region.blocks) != 1:
-        raise Unprovable("a region of several blocks")
-    known = _symbols(region, places or {})
-    reading = Reading.FINITE if finite else Reading.BITS
-    returned: list[Value] = []
-    for op in region.entry.operations:
-        args = [_inner(slot, known, outer) for slot in op.operands]
-        if op.name.endswith(".return"):
-            returned = args
-        else:
-            known[op.results[0]] = pointwise(function, op, args, reading=reading)
+    symbols = _symbols(region, places or {})
+    returned = _returned(function, region, outer, symbols, finite=finite)
     chosen = [returned[number] for number in results] if results else returned
     words = combined(name_hash("region"), [as_words(value) for value in chosen])
     return np.uint64(words[0] if words.size == 1 else in_sequence(words, 0))
+
+
+def region_order(
+    function: Function,
+    region: Region,
+    outer: Outer,
+    *,
+    finite: bool,
+    places: Mapping[int, Integers],
+) -> Order | None:
+    """The order of which a region takes the first of two pairs of a value and an index.
+
+    Args:
+        function: whose slots it names.
+        region: of a reduction of values and indices.
+        outer: values that it may use.
+        finite: its elements are numbers.
+        places: as for ``region_hash``.
+
+    Raises:
+        Unprovable: as ``region_hash``.
+    """
+    symbols = _symbols(region, places)
+    value, index = _returned(function, region, outer, symbols, finite=finite)
+    pairs = index.pairs if isinstance(index, Term) else None
+    if pairs is None:
+        return None
+    order = pairs.order
+    one, one_index, other, other_index = (symbols[slot] for slot in region.entry.arguments)
+    indices = [one_index, other_index]
+    sides = [candidates(order, as_words(v), i) for v, i in zip((one, other), indices, strict=True)]
+    least = united(order.operation, [one, other], order.value, finite=finite)
+    is_first = as_words(index) == first_of(order, sides, indices).hashes
+    return order if bool(is_first.all() and (as_words(value) == least.hashes).all()) else None
 
 
 def passed_places(region: Region, values: Mapping[int, Integers]) -> dict[int, Integers]:
@@ -106,9 +133,11 @@ def passed_places(region: Region, values: Mapping[int, Integers]) -> dict[int, I
     are of different elements, so are their places.
 
     Args:
-        region: of a reduction.
+        region: of a reduction or scan.
         values: elements along the axis, of shape (n,), by number.
     """
+    if len(region.blocks) != 1:
+        return {}
     count = len(region.entry.arguments) // 2
     made = {slot: op for op in region.entry.operations for slot in op.results}
     returned = region.entry.operations[-1].operands
@@ -120,6 +149,22 @@ def passed_places(region: Region, values: Mapping[int, Integers]) -> dict[int, I
         if is_selected and places.size <= _MOST_PLACES and np.unique(places).size == places.size:
             found[number] = places
     return found
+
+
+def _returned(
+    function: Function, region: Region, outer: Outer, symbols: Mapping[int, Value], *, finite: bool
+) -> list[Value]:
+    """What a region gives for its arguments."""
+    if len(region.blocks) != 1:
+        raise Unprovable("a region of several blocks")
+    known = dict(symbols)
+    reading = Reading.FINITE if finite else Reading.BITS
+    for op in region.entry.operations:
+        args = [_inner(slot, known, outer) for slot in op.operands]
+        if op.name.endswith(".return"):
+            return args
+        known[op.results[0]] = pointwise(function, op, args, reading=reading)
+    return []
 
 
 def _symbols(region: Region, places: Mapping[int, Integers]) -> dict[int, Value]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from builder.bench.mutants.term_signs import rectified
 from builder.bench.mutants.terms import (
@@ -39,7 +40,7 @@ IDEMPOTENT = (
     | {"arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui"}
 )  # fmt: skip
 _INFINITIES = (float("inf"), float("-inf"))
-_MOST_WORDS = 1 << 22
+MOST_WORDS = 1 << 22
 
 
 def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
@@ -74,8 +75,8 @@ def chosen_parts(takes: np.ndarray, left: Value, right: Value) -> Parts | None:
     name = operations.pop()
     ours, theirs = _columns(name, left), _columns(name, right)
     count = max(ours.shape[-1], theirs.shape[-1])
-    words = np.where(takes[..., None], _padded(ours, count), _padded(theirs, count))
-    return Parts(name, words) if words.size <= _MOST_WORDS else None
+    words = np.where(takes[..., None], padded(ours, count), padded(theirs, count))
+    return Parts(name, words) if words.size <= MOST_WORDS else None
 
 
 def extended(name: str, operation: np.uint64, value: Value, source: Type, kind: Type) -> Term:
@@ -116,13 +117,34 @@ def set_words(name: str, element: str, words: Words) -> Words:
     return np.where((words == words[..., :1]).all(axis=-1), words[..., 0], sums)
 
 
+def union_words(name: str, kind: Type, words: Words) -> Words:
+    """The terms of an extreme of operands along a last axis."""
+    neutral = _neutral(name, kind, positive=False, finite=False)
+    return set_words(name, kind.element, _normal(words, neutral))
+
+
+def packed_places(words: Words, neutral: list[np.uint64]) -> npt.NDArray[np.intp]:
+    """Where in rows that are sorted those are that count, each once, the last one repeated.
+
+    Neutral ones count only where no others are.
+    """
+    keep = _first_of_each(words)
+    skipped = np.isin(words, np.array(neutral, dtype=np.uint64))
+    keep = np.where((keep & ~skipped).any(axis=-1, keepdims=True), keep & ~skipped, keep)
+    order = np.argsort(~keep, axis=-1, kind="stable")
+    counts = keep.sum(axis=-1, keepdims=True)
+    places = np.arange(max(1, int(counts.max(initial=1))))
+    return np.take_along_axis(order, np.minimum(places, counts - 1), axis=-1)
+
+
 def _columns(name: str, value: Value) -> Words:
     if isinstance(value, Term) and value.parts is not None and value.parts.operation == name:
         return value.parts.words
     return as_words(value)[..., None]
 
 
-def _padded(words: Words, count: int) -> Words:
+def padded(words: Words, count: int) -> Words:
+    """Rows of so many operands, the last one repeated."""
     width = [(0, 0)] * (words.ndim - 1) + [(0, count - words.shape[-1])]
     return np.pad(words, width, mode="edge")
 
@@ -154,7 +176,7 @@ def _term(name: str, words: Words, args: list[Value], kind: Type, *, finite: boo
         positive=positive,
         numbers=numbers,
         masked=is_masked,
-        parts=Parts(name, words) if words.shape[-1] > 1 and words.size <= _MOST_WORDS else None,
+        parts=Parts(name, words) if words.shape[-1] > 1 and words.size <= MOST_WORDS else None,
     )
 
 
@@ -179,12 +201,4 @@ def _neutral(name: str, kind: Type, *, positive: bool, finite: bool) -> list[np.
 def _normal(words: Words, neutral: list[np.uint64]) -> Words:
     """Operands sorted, each once, without the neutral ones where others are."""
     words = np.sort(words, axis=-1)
-    keep = _first_of_each(words)
-    skipped = np.isin(words, np.array(neutral, dtype=np.uint64))
-    keep = np.where((keep & ~skipped).any(axis=-1, keepdims=True), keep & ~skipped, keep)
-    order = np.argsort(~keep, axis=-1, kind="stable")
-    counts = keep.sum(axis=-1, keepdims=True)
-    packed = np.take_along_axis(words, order, axis=-1)[..., : max(1, int(counts.max(initial=1)))]
-    places = np.arange(packed.shape[-1])
-    last = np.take_along_axis(packed, counts - 1, axis=-1)
-    return np.where(places < counts, packed, last)
+    return np.take_along_axis(words, packed_places(words, neutral), axis=-1)

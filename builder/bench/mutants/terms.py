@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from builder.bench.mutants.term_contests import Contest
+    from builder.bench.mutants.term_pairs import Pairs
     from builder.bench.mutants.term_reach import Cover, Reach
 
 Words: TypeAlias = npt.NDArray[np.uint64]
@@ -87,6 +89,8 @@ class Term:
         above: of a comparison, the terms and the constant that they are above.
         sign_of: the terms whose sign it has, where they are not its own; zero it may be before.
         rectified: terms of which a maximum with zero is this one's.
+        contest: of a condition, what it says of two values and two indices.
+        pairs: of an index, the candidates that it is one of.
     """
 
     hashes: Words
@@ -106,6 +110,8 @@ class Term:
     above: tuple[Words, float] | None = None
     sign_of: Words | None = None
     rectified: Words | None = None
+    contest: Contest | None = None
+    pairs: Pairs | None = None
 
     @property
     def is_masked(self) -> bool:

@@ -1,0 +1,163 @@
+"""Proofs about indices of least and greatest values, each tried both ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.bench.mutants.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.verify import Prepared, prepare
+
+PROGRAM = """
+import torch
+from torch import nn
+
+
+class Places(nn.Module):
+    def forward(self, x, y):
+        product = x * y
+        return product.argmin(1), product.amin(1), torch.cummax(y, dim=1).values
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(6, 20), torch.randn(6, 20)]
+"""
+TEXT = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def smaller_first(a, a_index, b, b_index):
+    a_nan = a != a
+    b_nan = b != b
+    tie = (a == b) | (a_nan & b_nan)
+    take_a = (a < b) | (a_nan & (b == b)) | (tie & (a_index < b_index))
+    return tl.where(take_a, a, b), tl.where(take_a, a_index, b_index)
+
+
+@triton.jit
+def smaller_of(a, a_index, b, b_index):
+    tie = (a == b) | ((a != a) & (b != b))
+    take_a = (a < b) | ((a != a) & (b == b)) | (tie & (a_index < b_index))
+    return tl.where(take_a, a, b), tl.where(take_a, a_index, b_index)
+
+
+@triton.jit
+def larger_last(a, a_index, b, b_index):
+    tie = (a == b) | ((a != a) & (b != b))
+    take_a = (a > b) | ((a != a) & (b == b)) | (tie & (a_index > b_index))
+    return tl.where(take_a, a, b), tl.where(take_a, a_index, b_index)
+
+
+@triton.jit
+def places_kernel(x_ptr, y_ptr, place_ptr, least_ptr, top_ptr, R0_BLOCK: tl.constexpr):
+    num_cols = 20
+    row = tl.program_id(0)
+    lane = tl.arange(0, R0_BLOCK)
+    least = tl.full([R0_BLOCK], float("inf"), tl.float32)
+    place = tl.full([R0_BLOCK], 2147483647, tl.int32)
+    for start in tl.range(0, num_cols, R0_BLOCK):
+        col = start + lane
+        mask = col < num_cols
+        x = tl.load(x_ptr + 20 * row + col, mask, other=0.0)
+        y = tl.load(y_ptr + 20 * row + col, mask, other=0.0)
+        part, part_place = smaller_first(least, place, x * y, col)
+        least = tl.where(mask, part, least)
+        place = tl.where(mask, part_place, place)
+    value, index = tl.reduce((least, place), 0, smaller_of)
+    tl.store(place_ptr + row, index.to(tl.int64))
+    tl.store(least_ptr + row, value)
+    wide = tl.arange(0, 32)
+    y = tl.load(y_ptr + 20 * row + wide, wide < 20, other=0.0)
+    tops, _ = tl.associative_scan((y, wide), 0, larger_last)
+    tl.store(top_ptr + 20 * row + wide, tops, wide < 20)
+
+
+class PlacesNew(nn.Module):
+    def forward(self, x, y):
+        place = torch.empty(6, dtype=torch.int64, device=x.device)
+        least = torch.empty(6, dtype=torch.float32, device=x.device)
+        tops = torch.empty((6, 20), dtype=torch.float32, device=x.device)
+        places_kernel[(6,)](x, y, place, least, tops, R0_BLOCK=8)
+        return place, least, tops
+"""
+STEP = "tl.range(0, num_cols, R0_BLOCK)"
+JOIN = "smaller_first(least, place, x * y, col)"
+LAST = "a_index > b_index"
+
+SAME = [
+    # candidates more than once, from either end, in blocks of another size
+    (STEP, "tl.range(0, num_cols, R0_BLOCK // 2)"),
+    ("col = start + lane", "col = 16 - start + lane"),
+    ("R0_BLOCK=8", "R0_BLOCK=32"),
+    (JOIN, f"{JOIN}\n        part, part_place = smaller_of(x * y, col, part, part_place)"),
+    (JOIN, "smaller_first(x * y, col, least, place)"),
+    # the same order in other words
+    ("tie = (a == b) | (a_nan & b_nan)", "tie = ~((a < b) | (a > b) | (a_nan ^ b_nan))"),
+    ("(a_nan & (b == b)) | (tie", "(a_nan & ~b_nan) | (tie"),
+    # partial results of a scan are of different elements
+    (LAST, "a_index > b_index - 1"),
+    (LAST, "a_index >= b_index"),
+]  # fmt: skip
+NUMBERS = [
+    ("(a_nan & (b == b)) | (tie", "(tie"),
+    ("(a == b) | (a_nan & b_nan)", "a == b"),
+    ("(a_nan & (b == b)) | (tie", "(b_nan & (a == a)) | (tie"),
+    # of values that are all infinite, that of the first index is least
+    ("2147483647", "0"),
+]
+DIFFERENT = [
+    (STEP, "tl.range(0, num_cols, R0_BLOCK * 2)"),
+    (STEP, "tl.range(R0_BLOCK, num_cols, R0_BLOCK)"),
+    (STEP, "tl.range(0, num_cols - R0_BLOCK, R0_BLOCK)"),
+    (JOIN, "smaller_first(least, place, x * y, col + 1)"),
+    (JOIN, "smaller_first(least, place, x * y, lane)"),
+    (JOIN, "smaller_first(least, place, x * x, col)"),
+    ("(a < b) | (a_nan", "(a > b) | (a_nan"),
+    ("float(\"inf\"), tl.float32)", "0.0, tl.float32)"),
+    ("tl.where(mask, part, least)", "tl.where(mask, x * y, least)"),
+    ("tl.where(mask, part, least)", "part"),
+    ("tl.where(mask, part, least)", "tl.where(mask, part, float('inf'))"),
+    ("tl.where(mask, part_place, place)", "part_place"),
+    ("tl.where(mask, part_place, place)", "tl.where(mask, col, place)"),
+    (LAST, "a_index > b_index - 2"),
+    (LAST, "a_index < b_index"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def places() -> Prepared:
+    return prepare(PROGRAM, "Places", draws=1)
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(("old", "new"), SAME, ids=[case[1] for case in SAME])
+def test_proves_what_is_the_same(places: Prepared, old: str, new: str) -> None:
+    assert proven_equivalent(places, TEXT, changed(TEXT, old, new)) == SAME_TERMS
+
+
+@pytest.mark.parametrize(("old", "new"), NUMBERS, ids=[case[1] for case in NUMBERS])
+def test_where_nan_stands_is_nothing_to_numbers(places: Prepared, old: str, new: str) -> None:
+    assert proven_equivalent(places, TEXT, changed(TEXT, old, new)) == FINITE_TERMS
+
+
+def test_a_lane_without_values_counts(places: Prepared) -> None:
+    """Its infinity loses against numbers, but is no less than others."""
+    text = changed(TEXT, "R0_BLOCK=8", "R0_BLOCK=32")
+    assert proven_equivalent(places, text, changed(text, "2147483647", "0")) is None
+    assert proven_equivalent(places, text, changed(text, "2147483647", "-2147483648")) is None
+
+
+@pytest.mark.parametrize(("old", "new"), DIFFERENT, ids=[case[1] for case in DIFFERENT])
+def test_refuses_what_differs(places: Prepared, old: str, new: str) -> None:
+    assert proven_equivalent(places, TEXT, changed(TEXT, old, new)) is None
