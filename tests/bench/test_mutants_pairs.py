@@ -56,6 +56,16 @@ def larger_last(a, a_index, b, b_index):
 
 
 @triton.jit
+def sorted_pairs(x, lane):
+    other = tl.gather(x, lane ^ 1, 0)
+    takes_first = ((lane & 1) == 0) == ((lane & 2) == 0)
+    first = tl.where(takes_first, x, other)
+    second = tl.where(takes_first, other, x)
+    misplaced = (second < first) | ((first != first) & (second == second))
+    return tl.where(misplaced, other, x)
+
+
+@triton.jit
 def places_kernel(x_ptr, y_ptr, place_ptr, least_ptr, top_ptr, R0_BLOCK: tl.constexpr):
     num_cols = 20
     row = tl.program_id(0)
@@ -76,7 +86,7 @@ def places_kernel(x_ptr, y_ptr, place_ptr, least_ptr, top_ptr, R0_BLOCK: tl.cons
     wide = tl.arange(0, 32)
     y = tl.load(y_ptr + 20 * row + wide, wide < 20, other=0.0)
     tops, _ = tl.associative_scan((y, wide), 0, larger_last)
-    tl.store(top_ptr + 20 * row + wide, tops, wide < 20)
+    tl.store(top_ptr + 20 * row + wide, sorted_pairs(tops, wide), wide < 20)
 
 
 class PlacesNew(nn.Module):
@@ -89,6 +99,7 @@ class PlacesNew(nn.Module):
 """
 STEP = "tl.range(0, num_cols, R0_BLOCK)"
 JOIN = "smaller_first(least, place, x * y, col)"
+SORTED = "(second < first) | ((first != first) & (second == second))"
 LAST = "a_index > b_index"
 
 SAME = [
@@ -104,6 +115,9 @@ SAME = [
     # partial results of a scan are of different elements
     (LAST, "a_index > b_index - 1"),
     (LAST, "a_index >= b_index"),
+    # of two NaN either will do, and of two that are equal
+    (SORTED, "(second < first) | (first != first)"),
+    (SORTED, "(second <= first) | ((first != first) & (second == second))"),
 ]  # fmt: skip
 NUMBERS = [
     ("(a_nan & (b == b)) | (tie", "(tie"),
@@ -111,6 +125,7 @@ NUMBERS = [
     ("(a_nan & (b == b)) | (tie", "(b_nan & (a == a)) | (tie"),
     # of values that are all infinite, that of the first index is least
     ("2147483647", "0"),
+    (SORTED, "(second < first) | ((second != second) & (first == first))"),
 ]
 DIFFERENT = [
     (STEP, "tl.range(0, num_cols, R0_BLOCK * 2)"),
@@ -128,6 +143,9 @@ DIFFERENT = [
     ("tl.where(mask, part_place, place)", "tl.where(mask, col, place)"),
     (LAST, "a_index > b_index - 2"),
     (LAST, "a_index < b_index"),
+    (SORTED, "(second > first) | ((first != first) & (second == second))"),
+    (SORTED, "(second < first) ^ (first == second)"),
+    ("((lane & 2) == 0)", "((lane & 4) == 0)"),
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.mutants.term_bounds import bounds_of
+from builder.bench.mutants.term_choice import select
 from builder.bench.mutants.term_pairs import GREATEST, LEAST, Order, candidates, first_of
 from builder.bench.mutants.term_sets import united
 from builder.bench.mutants.terms import Integers, Known, Term, Value, Words, as_words
@@ -38,6 +39,11 @@ _RELATIONS = {
 _INDEX_RELATIONS = {"eq": _RELATIONS["eq"], "ne": _RELATIONS["ne"]} | {
     f"s{word}": _RELATIONS[word] for word in ("lt", "le", "gt", "ge")
 }
+_VALUES_BEFORE = {
+    LEAST: (_BELOW, _LEFT_NAN), GREATEST: (_ABOVE, _LEFT_NAN),
+    "arith.minnumf": (_BELOW, _RIGHT_NAN), "arith.maxnumf": (_ABOVE, _RIGHT_NAN),
+}  # fmt: skip
+"""The ways in which the first of two values is what an operation gives."""
 
 
 def _table(value_ways: Iterable[int], index_ways: Iterable[int] = _INDEX_WAYS) -> int:
@@ -235,17 +241,28 @@ def decided(args: list[Value], kind: Type, *, finite: bool) -> Term | None:
 
 
 def _value(contest: Contest, sides: list[Value], kind: Type, *, finite: bool) -> Term | None:
-    """Of equal values either will do, so that indices do not matter."""
+    """Of equal values either will do, so that indices do not matter; a lane has its own order.
+
+    That is how one that sorts takes the lesser of two in some lanes and the greater in others.
+    """
     ours, theirs = (as_words(side) for side in sides)
-    if _same(ours, contest.right) and _same(theirs, contest.left):
-        contest = contest.mirrored()
-    if not (_same(ours, contest.left) and _same(theirs, contest.right)):
+    other = contest.mirrored()
+    is_same = (ours == contest.left) & (theirs == contest.right)
+    if not bool((is_same | ((ours == other.left) & (theirs == other.right))).all()):
         return None
-    for operation in (LEAST, GREATEST):
-        wrong = (contest.table ^ _expected(operation, low=True)) & contest.possible & ~_TIES
-        if not bool(wrong.any()):
-            return united(operation, sides, kind, finite=finite)
-    return None
+    table = np.where(is_same, contest.table, other.table)
+    counts = np.where(is_same, contest.possible, other.possible) & ~_TIES
+    found: Value | None = None
+    open_lanes = np.ones(table.shape, dtype=bool)
+    for operation, ways in _VALUES_BEFORE.items():
+        fits = open_lanes & (((table ^ _table(ways)) & counts) == 0)
+        if bool(fits.any()):
+            extreme = united(operation, sides, kind, finite=finite)
+            found = (
+                extreme if found is None else select(Known(fits.astype(np.int64)), extreme, found)
+            )
+        open_lanes = open_lanes & ~fits
+    return found if isinstance(found, Term) and not bool(open_lanes.any()) else None
 
 
 def _index(contest: Contest, sides: list[Value], kind: Type) -> Term | None:
@@ -276,8 +293,9 @@ def _index(contest: Contest, sides: list[Value], kind: Type) -> Term | None:
 @cache
 def _expected(operation: str, *, low: bool) -> int:
     """The ways in which the first of two pairs comes before the other."""
-    before = _table((_BELOW if operation == LEAST else _ABOVE, _LEFT_NAN))
-    return before | _table((_TIED, _BOTH_NAN), (_BELOW if low else _ABOVE,))
+    return _table(_VALUES_BEFORE[operation]) | _table(
+        (_TIED, _BOTH_NAN), (_BELOW if low else _ABOVE,)
+    )
 
 
 def _index_ways(left: Value, right: Value) -> Integers:

@@ -120,10 +120,11 @@ def candidates(order: Order, value: Words, index: Value) -> Pairs:
 
 def first_of(order: Order, sides: list[Pairs], indices: list[Value]) -> Term:
     """The index of the first of all candidates; ``indices`` are those it is one of."""
-    shape = np.broadcast_shapes(*(s.shape[:-1] for p in sides for s in (p.values, p.indices)))
+    level = [_level(pairs) for pairs in sides]
+    shape = np.broadcast_shapes(*(values.shape[:-1] for values, _ in level))
     values, places = (
-        np.concatenate([np.broadcast_to(s, (*shape, s.shape[-1])) for s in several], axis=-1)
-        for several in ([_level(p)[0] for p in sides], [_level(p)[1] for p in sides])
+        np.concatenate([np.broadcast_to(w, (*shape, w.shape[-1])) for w in words], axis=-1)
+        for words in zip(*level, strict=True)
     )
     return _first(Pairs(order, values, places), indices)
 
@@ -178,17 +179,18 @@ def _first(pairs: Pairs, indices: list[Value]) -> Term:
     order = pairs.order
     joined = order.joined(pairs.values, pairs.indices)
     places = np.argsort(joined, axis=-1)
-    ordered = np.take_along_axis(joined, places, axis=-1)
-    packed = packed_places(ordered, [order.last])
-    places = np.take_along_axis(places, packed, axis=-1)
-    values, candidates_, joined = (
-        np.take_along_axis(words, places, axis=-1)
-        for words in (pairs.values, pairs.indices, joined)
+    joined = np.take_along_axis(joined, places, axis=-1)
+    packed = packed_places(joined, [order.last])
+    if packed is not None:
+        places = np.take_along_axis(places, packed, axis=-1)
+        joined = np.take_along_axis(joined, packed, axis=-1)
+    values, numbers = (
+        np.take_along_axis(words, places, axis=-1) for words in (pairs.values, pairs.indices)
     )
     is_single = (joined == joined[..., :1]).all(axis=-1)
     several = set_words("first", order.value.element, joined)
     return Term(
-        np.where(is_single, candidates_[..., 0], several),
+        np.where(is_single, numbers[..., 0], several),
         bounds=joined_bounds(*indices),
-        pairs=Pairs(order, values, candidates_) if values.size <= MOST_WORDS else None,
+        pairs=Pairs(order, values, numbers) if values.size <= MOST_WORDS else None,
     )

@@ -123,14 +123,16 @@ def union_words(name: str, kind: Type, words: Words) -> Words:
     return set_words(name, kind.element, _normal(words, neutral))
 
 
-def packed_places(words: Words, neutral: list[np.uint64]) -> npt.NDArray[np.intp]:
+def packed_places(words: Words, neutral: list[np.uint64]) -> npt.NDArray[np.intp] | None:
     """Where in rows that are sorted those are that count, each once, the last one repeated.
 
-    Neutral ones count only where no others are.
+    Neutral ones count only where no others are.  None if all count.
     """
     keep = _first_of_each(words)
     skipped = np.isin(words, np.array(neutral, dtype=np.uint64))
     keep = np.where((keep & ~skipped).any(axis=-1, keepdims=True), keep & ~skipped, keep)
+    if bool(keep.all()):
+        return None
     order = np.argsort(~keep, axis=-1, kind="stable")
     counts = keep.sum(axis=-1, keepdims=True)
     places = np.arange(max(1, int(counts.max(initial=1))))
@@ -201,4 +203,5 @@ def _neutral(name: str, kind: Type, *, positive: bool, finite: bool) -> list[np.
 def _normal(words: Words, neutral: list[np.uint64]) -> Words:
     """Operands sorted, each once, without the neutral ones where others are."""
     words = np.sort(words, axis=-1)
-    return np.take_along_axis(words, packed_places(words, neutral), axis=-1)
+    places = packed_places(words, neutral)
+    return words if places is None else np.take_along_axis(words, places, axis=-1)
