@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+from itertools import product
+from math import inf, isnan, nan
+
+import numpy as np
 import pytest
 
 from builder.bench.mutants.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.bench.mutants.term_ops import pointwise
+from builder.bench.mutants.terms import Term, mixed
+from builder.execute.ir import Function, Operation, Region, Type
 from builder.verify import Prepared, prepare
 
 PROGRAM = """
@@ -179,3 +187,55 @@ def test_a_lane_without_values_counts(places: Prepared) -> None:
 @pytest.mark.parametrize(("old", "new"), DIFFERENT, ids=[case[1] for case in DIFFERENT])
 def test_refuses_what_differs(places: Prepared, old: str, new: str) -> None:
     assert proven_equivalent(places, TEXT, changed(TEXT, old, new)) is None
+
+
+PREDICATES = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt,
+    "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+}  # fmt: skip
+CONNECTIVES = {
+    "arith.andi": operator.and_, "arith.ori": operator.or_, "arith.xori": operator.xor,
+}  # fmt: skip
+
+
+def condition(name: str, predicate: str, args: list[Term], kind: str) -> Term:
+    types = [Type(kind), Type(kind), Type("i1")]
+    words = {"words": [predicate]} if predicate else {}
+    result = pointwise(
+        Function("", (0, 1), Region(), types), Operation(name, (0, 1), (2,), words), args
+    )
+    assert isinstance(result, Term)
+    return result
+
+
+def compare(predicate: str, pair: tuple[float, float]) -> bool:
+    if any(isnan(value) for value in pair):
+        return predicate.startswith("u")
+    return bool(PREDICATES[predicate[1:]](*pair))
+
+
+def way(left: float, right: float) -> int:
+    if isnan(left) or isnan(right):
+        return 5 if isnan(left) and isnan(right) else 3 if isnan(left) else 4
+    return 0 if left < right else 1 if left == right else 2
+
+
+@pytest.mark.parametrize("connective", CONNECTIVES)
+def test_tables_say_what_floats_do(connective: str) -> None:
+    """Of two comparisons, either way round or of one value with itself, in every way."""
+    left, right = (Term(mixed(np.full(1, number, dtype=np.uint64))) for number in (1, 2))
+    predicates = [first + word for first in "ou" for word in PREDICATES]
+    for one, other in product(predicates, repeat=2):
+        for places in ((0, 1), (1, 0), (0, 0), (1, 1)):
+            terms = [(left, right)[place] for place in places]
+            decides = [
+                condition("arith.cmpf", one, [left, right], "f32"),
+                condition("arith.cmpf", other, terms, "f32"),
+            ]
+            contest = condition(connective, "", decides, "i1").contest
+            assert contest is not None
+            for pair in product((nan, -inf, 0.0, 1.0, inf), repeat=2):
+                swapped = (pair[places[0]], pair[places[1]])
+                holds = CONNECTIVES[connective](compare(one, pair), compare(other, swapped))
+                bits = int(contest.table[0]) >> (3 * way(*pair)) & 7
+                assert bits == (7 if holds else 0), (one, other, places, pair)
