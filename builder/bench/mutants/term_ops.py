@@ -171,7 +171,8 @@ def _float(
     kind = function.types[op.results[0]]
     if reading is Reading.REAL:
         made = in_field(function, op, args, made, kind)
-    made = with_sign(op, args, with_exponent(op, args, made, kind))
+    made = with_exponent(op, args, made, kind)
+    made = with_sign(op, args, made, finite=reading >= Reading.FINITE)
     return with_reach(op, args, made, kind) if reading else made
 
 

@@ -2,7 +2,7 @@
 
 A rectified value is the same whether what is below zero was scaled (leaky relu), bent (elu) or left
 alone before: ``max(0, x if x > 0 else y)`` is ``max(0, x)`` where ``y`` is not above zero when
-``x`` is not.  A NaN is one on either side.
+``x`` is not.  A NaN is one on either side.  Of finite numbers zero times ``x`` will do for ``y``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,19 @@ KEEPS_SIGN = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _LIBRARY_KEEPS_SIGN = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff"})
 
 
-def with_sign(op: Operation, args: list[Value], result: Term) -> Term:
-    """The result of an operation, with the terms whose sign it has."""
+def with_sign(op: Operation, args: list[Value], result: Term, *, finite: bool) -> Term:
+    """The result of an operation, with the terms whose sign it has, or of which it is zero times.
+
+    Zero times an infinity is NaN, so that it takes finite numbers to be nothing.
+    """
     if op.name in KEEPS_SIGN or op.attributes.get("symbol") in _LIBRARY_KEEPS_SIGN:
         return replace(result, sign_of=_sign(args[0]))
     if op.name == "arith.mulf":
         for factor, other in (args, args[::-1]):
             constant = factor.constant if isinstance(factor, Term) else None
-            if constant is not None and bool((constant > 0.0).all()):
+            if constant is None or not bool(np.isfinite(constant).all()):
+                continue
+            if bool(((constant > 0.0) | (finite & (constant == 0.0))).all()):
                 return replace(result, sign_of=_sign(other))
     return result
 
