@@ -44,6 +44,7 @@ _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
 _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
+_LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
 _KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
 _LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
@@ -206,7 +207,7 @@ def _is_masked(value: Value) -> bool:
 
 
 def _is_positive(op: Operation, args: list[Value]) -> bool:
-    if op.name in _POSITIVE:
+    if op.name in _POSITIVE or op.attributes.get("symbol") in _LIBRARY_POSITIVE:
         return True
     if op.name == "arith.mulf" and args[0] is args[1]:
         return True

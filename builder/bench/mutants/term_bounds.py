@@ -106,6 +106,13 @@ def never_below_zero(op: Operation, args: list[Value]) -> Known | None:
     return Known(np.zeros(shape, dtype=np.int64))
 
 
+def floor_of(value: Term) -> float | None:
+    """A number that no element is below, if one is known."""
+    if value.positive and value.finite:
+        return max(0.0, value.least or 0.0)
+    return value.least
+
+
 def _answer(word: str, first: Bounds, second: Bounds) -> bool | None:
     """Whether all of one compare so with all of another; None if only some do."""
     if word in ("eq", "ne"):

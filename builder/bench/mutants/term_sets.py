@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from builder.bench.mutants.term_bounds import floor_of
 from builder.bench.mutants.term_signs import rectified
 from builder.bench.mutants.terms import (
     Parts,
@@ -52,7 +53,11 @@ def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
         kind: of its result.
         finite: take values for numbers.
     """
-    args = rectified(args) if name in MAXIMA else args
+    if name in MAXIMA:
+        alone = _alone(name, args, finite=finite)
+        if alone is not None:
+            return alone
+        args = rectified(args)
     columns = [_columns(name, value) for value in args]
     shape = np.broadcast_shapes(*(words.shape[:-1] for words in columns))
     full = [np.broadcast_to(words, (*shape, words.shape[-1])) for words in columns]
@@ -137,6 +142,22 @@ def packed_places(words: Words, neutral: list[np.uint64]) -> npt.NDArray[np.intp
     counts = keep.sum(axis=-1, keepdims=True)
     places = np.arange(max(1, int(counts.max(initial=1))))
     return np.take_along_axis(order, np.minimum(places, counts - 1), axis=-1)
+
+
+def _alone(name: str, args: list[Value], *, finite: bool) -> Term | None:
+    """The operand of a maximum that is never below the other, which is a constant.
+
+    Beside NaN, the maximum that ignores it gives the constant.
+    """
+    for value, other in (args, args[::-1]):
+        constant = other.constant if isinstance(other, Term) else None
+        if constant is None or not isinstance(value, Term):
+            continue
+        least = floor_of(value)
+        keeps = name not in _IGNORE_NAN or (finite and value.numbers)
+        if keeps and least is not None and bool((constant <= least).all()):
+            return value
+    return None
 
 
 def _columns(name: str, value: Value) -> Words:

@@ -1,0 +1,84 @@
+"""Proofs where two ways of writing a value, or two sides of a selection, come to the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.bench.mutants.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.verify import Prepared, prepare
+
+PROGRAM = """
+import torch
+from torch import nn
+
+
+class Pointwise(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(6, 16), torch.randn(6, 16)]
+"""
+TEXT = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def pointwise_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = tl.arange(0, BLOCK) < 12
+    x = tl.load(x_ptr + place)
+    y = tl.load(y_ptr + place, mask=inside, other=0.0)
+    tl.store(out_ptr + place, RESULT)
+
+
+class PointwiseNew(nn.Module):
+    def forward(self, x, y):
+        out = torch.empty_like(x)
+        pointwise_kernel[(6,)](x, y, out, BLOCK=16)
+        return out
+"""
+
+
+@pytest.fixture(scope="module")
+def pointwise() -> Prepared:
+    return prepare(PROGRAM, "Pointwise", draws=1)
+
+
+def _proof(pointwise: Prepared, old: str, new: str) -> str | None:
+    texts = (TEXT.replace("RESULT", result) for result in (old, new))
+    return proven_equivalent(pointwise, *texts)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("maximum(libdevice.erfc(x), -1.0)", "libdevice.erfc(x)", SAME_TERMS),
+        ("maximum(libdevice.erfc(x), -1.0)", "maximum(-0.0, libdevice.erfc(x))", SAME_TERMS),
+        ("tl.maximum(libdevice.exp(x), -1.0)", "libdevice.exp(x)", FINITE_TERMS),
+        ("maximum(maximum(x, 0.5), 0.25)", "maximum(x, 0.5)", FINITE_TERMS),
+        ("maximum(libdevice.erfc(x), -1.0)", "maximum(libdevice.erfc(x), 0.5)", None),
+        ("maximum(libdevice.erf(x), -0.5)", "libdevice.erf(x)", None),
+        ("maximum(tl.where(inside, tl.exp(x), float('-inf')), -1.0)",
+         "tl.where(inside, tl.exp(x), float('-inf'))", None),
+        ("maximum(maximum(x, 0.25), 0.5)", "maximum(x, 0.25)", None),
+    ],
+)  # fmt: skip
+def test_a_maximum_with_what_is_never_above(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
