@@ -82,3 +82,23 @@ def test_a_maximum_with_what_is_never_above(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("tl.where(inside, x + libdevice.atan(y), x)", "x + libdevice.atan(y)", SAME_TERMS),
+        ("tl.where(inside, x - tl.sqrt(y), x)", "x - tl.sqrt(y)", SAME_TERMS),
+        ("tl.where(inside, x + tl.cos(y), x)", "x + tl.cos(y)", None),
+        ("tl.where(inside, x + libdevice.atan(x), x)", "x + libdevice.atan(x)", None),
+        (
+            "tl.where(tl.arange(0, BLOCK) < 11, x + libdevice.atan(y), x)",
+            "x + libdevice.atan(y)",
+            None,
+        ),
+    ],
+)
+def test_functions_that_are_zero_at_zero_keep_padding(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof

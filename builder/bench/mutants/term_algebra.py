@@ -45,8 +45,20 @@ _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVola
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
-_KEEPS_ZERO = frozenset({"arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt"})
-_LIBRARY_KEEPS_ZERO = frozenset({"__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf"})
+_KEEPS_ZERO = frozenset(
+    {
+        "arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt", "tt.precise_sqrt",
+        "math.floor", "math.ceil",
+    }
+)  # fmt: skip
+_LIBRARY_KEEPS_ZERO = frozenset(
+    {
+        "__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf", "__nv_sqrtf", "__nv_fabsf",
+        "__nv_sinf", "__nv_tanf", "__nv_asinf", "__nv_atanf",
+        "__nv_sinhf", "__nv_asinhf", "__nv_atanhf",
+        "__nv_truncf", "__nv_rintf", "__nv_nearbyintf", "__nv_floorf", "__nv_ceilf",
+    }
+)  # fmt: skip
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
@@ -80,6 +92,9 @@ def term(
         if op.name == "arith.mulf":
             vanishes = (words[0] == zero) | (words[1] == zero)
         hashes = np.where(vanishes, zero, hashes)
+    if _keeps_zero(op):
+        zero = float_constant(kind.element, 0.0)
+        hashes = np.where(words[0] == zero, zero, hashes)
     is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
     made = Term(
         hashes,
@@ -120,8 +135,11 @@ def _factors(
     if op.name == "arith.mulf":
         sides = zip(words, reversed(args), strict=True)
         return tuple(w for w, o in sides if (finite and _is_finite(o)) or _is_number(o))
-    keeps_zero = op.name in _KEEPS_ZERO or op.attributes.get("symbol") in _LIBRARY_KEEPS_ZERO
-    return (words[0],) if keeps_zero else ()
+    return (words[0],) if _keeps_zero(op) else ()
+
+
+def _keeps_zero(op: Operation) -> bool:
+    return op.name in _KEEPS_ZERO or op.attributes.get("symbol") in _LIBRARY_KEEPS_ZERO
 
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
