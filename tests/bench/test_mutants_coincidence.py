@@ -102,3 +102,49 @@ def test_functions_that_are_zero_at_zero_keep_padding(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+_BENT = "tl.where(x > 0.0, x * 2.0, libdevice.expm1(x) * 1.5)"
+_TURNED = _BENT.replace("1.5", "-1.5")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (f"tl.abs({_BENT})", f"tl.abs({_TURNED})", SAME_TERMS),
+        (f"tl.abs(-{_BENT} * 1.0)", f"tl.abs({_TURNED})", SAME_TERMS),
+        (f"tl.abs(tl.where(inside, {_BENT}, y))", f"tl.abs(tl.where(inside, {_TURNED}, -y))",
+         SAME_TERMS),
+        (f"{_BENT} * {_BENT}", f"{_TURNED} * {_TURNED}", SAME_TERMS),
+        ("tl.abs(tl.where(x > 0.0, x, -x))", "tl.abs(x)", SAME_TERMS),
+        (_BENT, _TURNED, None),
+        (f"tl.abs({_BENT} + y)", f"tl.abs({_TURNED} + y)", None),
+        (f"tl.abs({_BENT})", f"tl.abs({_BENT.replace('1.5', '1.25')})", None),
+        (f"tl.abs({_BENT})", f"tl.abs({_BENT.replace('x > 0', 'y > 0')})", None),
+        (f"tl.abs({_BENT})", f"tl.abs({_BENT.replace('x *', '0.0 - y *')})", None),
+        (f"{_BENT} * {_TURNED}", f"{_BENT} * {_BENT}", None),
+    ],
+)  # fmt: skip
+def test_signs_of_the_sides_do_not_count_for_the_size_of_a_selection(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("x * -2.0", "-(x * 2.0)", SAME_TERMS),
+        ("x / -3.0", "-x / 3.0", SAME_TERMS),
+        ("-x * tl.exp(x)", "x * -tl.exp(x)", SAME_TERMS),
+        ("-x * -y", "x * y", FINITE_TERMS),
+        ("x * -2.0", "x * 2.0", None),
+        ("x / -3.0", "x / 3.0", None),
+        ("-x * -y", "-(x * y)", None),
+        ("x * -y", "x - y", None),
+    ],
+)
+def test_a_product_has_the_sign_of_its_factors(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof

@@ -18,6 +18,7 @@ from builder.bench.mutants.term_bounds import never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_sets import IDEMPOTENT, extended, united
 from builder.bench.mutants.term_signs import KEEPS_SIGN
+from builder.bench.mutants.term_sizes import SIZE, kept_sizes, size_words, without_signs
 from builder.bench.mutants.terms import (
     NEGATED,
     Known,
@@ -43,6 +44,7 @@ _MIRRORED = {
 _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
 _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
+_SIGNED = frozenset({"arith.mulf", "arith.divf"})
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
 _KEEPS_ZERO = frozenset(
@@ -64,7 +66,6 @@ _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
 _REVERSED = np.uint64(1 << 63)
-_SIZE = np.uint64((1 << 62) - 1)
 
 
 def term(
@@ -83,7 +84,7 @@ def term(
     if op.name in ("arith.extui", "arith.extsi"):
         source = function.types[op.operands[0]]
         return extended(op.name, operation_name(function, op), args[0], source, kind)
-    hashes = _special(function, op, words, kind)
+    hashes = _special(function, op, args, words, kind)
     if hashes is None:
         hashes = _plain(function, op, words)
     elif finite and op.name in ("arith.mulf", "arith.subf"):
@@ -103,6 +104,7 @@ def term(
         numbers=is_finite,
         masked=op.name == "math.absf" and _is_masked(args[0]),
         factors=_factors(op, args, words, finite=finite),
+        sizes=kept_sizes(args, hashes),
     )
     return _beside_infinity(op, args, words, made, kind.element) if finite else made
 
@@ -149,12 +151,14 @@ def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
     return combined(operation_name(function, op), ordered, commutes=commutes)
 
 
-def _special(function: Function, op: Operation, words: list[Words], kind: Type) -> Words | None:
+def _special(
+    function: Function, op: Operation, args: list[Value], words: list[Words], kind: Type
+) -> Words | None:
     """Results for which there is a rule."""
     if op.name == "arith.negf":
         return words[0] ^ NEGATED
     if op.name == "math.absf":
-        sizes = combined(operation_name(function, op), [words[0] & _SIZE])
+        sizes = combined(operation_name(function, op), [size_words(args[0])])
         zero, infinite, negative = (
             float_constant(kind.element, number) for number in (0.0, math.inf, -math.inf)
         )
@@ -169,13 +173,16 @@ def _special(function: Function, op: Operation, words: list[Words], kind: Type) 
     if op.name == "arith.subf":
         zero = float_constant(kind.element, 0.0)
         low, high = np.minimum(first, second), np.maximum(first, second)
-        result = combined(operation_name(function, op), [low, high]) & _SIZE
+        result = combined(operation_name(function, op), [low, high]) & SIZE
         result = np.where(first > second, result | _REVERSED, result)
         result = np.where(first == zero, second ^ NEGATED, result)
+    elif op.name in _SIGNED:
+        *unsigned, sign = without_signs(args, words, kind.element)
+        result = _plain(function, op, unsigned) ^ sign
     else:
         result = _plain(function, op, words)
     if op.name == "arith.mulf":
-        squares = combined(name_hash("square", kind.element), [first & _SIZE])
+        squares = combined(name_hash("square", kind.element), [size_words(args[0])])
         zero = float_constant(kind.element, 0.0)
         result = np.where(first == second, np.where(first == zero, zero, squares), result)
     neutral = float_constant(kind.element, _NEUTRAL[op.name])

@@ -21,6 +21,7 @@ from builder.bench.mutants.term_field import (
 from builder.bench.mutants.term_pairs import chosen_pairs
 from builder.bench.mutants.term_sets import chosen_parts
 from builder.bench.mutants.term_signs import rectified_selection
+from builder.bench.mutants.term_sizes import chosen_sizes, size_words
 from builder.bench.mutants.term_softplus import softplus_of, softplus_words
 from builder.bench.mutants.terms import (
     Address,
@@ -65,23 +66,32 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             exact=_chosen_exact(takes, left, right),
             constant=_chosen_constant(takes, left, right),
             pairs=chosen_pairs(takes, left, right),
+            sizes=chosen_sizes(takes, left, right),
         )
     ours, theirs, given = as_words(left), as_words(right), condition_words(condition, left, right)
-    chosen_words = combined(name_hash("select"), [given, ours, theirs])
+    chosen_words = _told(given, ours, theirs)
     for number, side, value in ((0, theirs, right), (1, ours, left)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         if bool(settled.all()) and isinstance(value, Term) and side.shape == chosen_words.shape:
             return value
-        chosen_words = np.where(settled, side, chosen_words)
-    chosen_words = softplus_words(condition, left, right, chosen_words)
-    chosen = _joined(np.where(ours == theirs, ours, chosen_words), left, right)
+    softplus = softplus_of(condition, left, right)
     chosen = replace(
-        chosen,
-        exponent=softplus_of(condition, left, right),
+        _joined(softplus_words(condition, left, right, chosen_words), left, right),
+        exponent=softplus,
         rectified=rectified_selection(condition, left, right),
+        sizes=None if softplus else _told(given, size_words(left), size_words(right)),
     )
     # a maximum of it cannot see whether it is the infinity, which data chose
     return replace(chosen, positive=chosen.positive and chosen.finite, masked=False)
+
+
+def _told(given: Words, ours: Words, theirs: Words) -> Words:
+    """The terms of a selection by what decides, which is a constant in some lanes."""
+    chosen = combined(name_hash("select"), [given, ours, theirs])
+    for number, side in ((0, theirs), (1, ours)):
+        settled = given == constant_words(np.full(1, number, dtype=np.int64))
+        chosen = np.where(settled, side, chosen)
+    return np.where(ours == theirs, ours, chosen)
 
 
 def condition_words(condition: Value, left: Value, right: Value) -> Words:

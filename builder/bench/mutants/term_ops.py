@@ -248,6 +248,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             rectified=None if value.rectified is None else view(value.rectified),
             contest=None,
             pairs=value.pairs and value.pairs.viewed(view),
+            sizes=None if value.sizes is None else view(value.sizes),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from builder.bench.mutants.term_sizes import size_words
 from builder.bench.mutants.terms import Term, Value, Words, combined, float_constant, name_hash
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _MINIMA = frozenset({"arith.minimumf", "arith.minnumf"})
 _DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _ROUNDINGS = frozenset({"math.roundeven", "math.round", "math.rint"})
 _LIBRARY_ROUNDINGS = frozenset({"__nv_nearbyintf", "__nv_rintf", "__nv_roundf"})
-_SIZE = np.uint64((1 << 62) - 1)
 _SLACK = 2.0**-18
 """Beyond what three roundings to float32 come to."""
 
@@ -159,7 +159,7 @@ def _cover(value: Value) -> Cover | None:
 def _covered(cover: Cover, value: Term, element: str) -> npt.NDArray[np.bool_] | None:
     """The elements whose sizes are among the terms of their row's cover; None if rows differ."""
     name = name_hash("math.absf", repr([("words", [])]), element, element)
-    sizes = combined(name, [value.hashes & _SIZE])
+    sizes = combined(name, [size_words(value)])
     rows = cover.words.shape[:-1]
     if len(rows) != sizes.ndim or (rows[-1] != 1 and sizes.shape[-1] != 1):
         return None

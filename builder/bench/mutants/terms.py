@@ -91,6 +91,7 @@ class Term:
         rectified: terms of which a maximum with zero is this one's.
         contest: of a condition, what it says of two values and two indices.
         pairs: of an index, the candidates that it is one of.
+        sizes: of a selection, the terms by which its size is told; elsewhere they are its own.
     """
 
     hashes: Words
@@ -112,6 +113,7 @@ class Term:
     rectified: Words | None = None
     contest: Contest | None = None
     pairs: Pairs | None = None
+    sizes: Words | None = None
 
     @property
     def is_masked(self) -> bool:
