@@ -148,3 +148,28 @@ def test_a_product_has_the_sign_of_its_factors(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+_NOTHING = "tl.where(x == y, 0.0, y - x)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (_NOTHING, "y - x", FINITE_TERMS),
+        (_NOTHING, "tl.where(x != y, y - x, 0.0)", FINITE_TERMS),
+        (_NOTHING.replace("y - x", "x - y"), "x - y", FINITE_TERMS),
+        ("tl.where(0.0 == x, 0.0, x)", "x", FINITE_TERMS),
+        (_NOTHING, "x - y", None),
+        (_NOTHING, "tl.where(x != y, 0.0, y - x)", None),
+        (_NOTHING.replace("0.0", "1.0"), "y - x", None),
+        (_NOTHING.replace("y - x", "y + x"), "y + x", None),
+        (_NOTHING.replace("y - x", "y - tl.abs(x)"), "y - tl.abs(x)", None),
+        (_NOTHING.replace("x == y", "x == 1.0"), "y - x", None),
+        (_NOTHING.replace("x == y", "x <= y"), "y - x", None),
+    ],
+)
+def test_a_difference_is_zero_where_numbers_are_the_same(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof

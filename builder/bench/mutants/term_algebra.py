@@ -16,9 +16,10 @@ import numpy as np
 
 from builder.bench.mutants.term_bounds import never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
+from builder.bench.mutants.term_differences import difference
 from builder.bench.mutants.term_sets import IDEMPOTENT, extended, united
 from builder.bench.mutants.term_signs import KEEPS_SIGN
-from builder.bench.mutants.term_sizes import SIZE, kept_sizes, size_words, without_signs
+from builder.bench.mutants.term_sizes import kept_sizes, size_words, without_signs
 from builder.bench.mutants.terms import (
     NEGATED,
     Known,
@@ -65,7 +66,6 @@ _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
-_REVERSED = np.uint64(1 << 63)
 
 
 def term(
@@ -171,11 +171,7 @@ def _special(
         return None
     first, second = words
     if op.name == "arith.subf":
-        zero = float_constant(kind.element, 0.0)
-        low, high = np.minimum(first, second), np.maximum(first, second)
-        result = combined(operation_name(function, op), [low, high]) & SIZE
-        result = np.where(first > second, result | _REVERSED, result)
-        result = np.where(first == zero, second ^ NEGATED, result)
+        result = difference(operation_name(function, op), first, second, kind.element)
     elif op.name in _SIGNED:
         *unsigned, sign = without_signs(args, words, kind.element)
         result = _plain(function, op, unsigned) ^ sign

@@ -169,8 +169,16 @@ def _reduced(
     total = in_sequence(lanes, axis, skipped=neutral)
     places = _places(region, {number: args[number] for number in part}, axis, kind)
     numbers = reading >= Reading.FINITE and _numbers(used)
-    name = region_hash(function, region, outer, finite=numbers, results=part, places=places)
     finite = all(isinstance(value, Known) or _finite(value) for value in used)
+    name = region_hash(
+        function,
+        region,
+        outer,
+        finite=numbers,
+        infinite=not finite,
+        results=part,
+        places=places,
+    )
     positive = combine == "arith.addf" and finite and _positive(args[0])
     words = combined(name_hash("reduce", int(name)), [total])
     return Term(words, finite, positive=positive, numbers=finite)
@@ -217,8 +225,11 @@ def _scan(
     numbers = reading >= Reading.FINITE and _numbers(args)
     kind = function.types[op.operands[0]]
     places = _places(op.regions[0], dict(enumerate(args)), axis, kind)
-    region = int(region_hash(function, op.regions[0], outer, finite=numbers, places=places))
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
+    name = region_hash(
+        function, op.regions[0], outer, finite=numbers, infinite=not finite, places=places
+    )
+    region = int(name)
     return [
         Term(combined(name_hash("scan", region, reverse, number), [sums]), finite, numbers=finite)
         for number in range(len(op.results))

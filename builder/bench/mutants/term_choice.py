@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.mutants.term_bounds import joined_bounds
+from builder.bench.mutants.term_differences import zero_if_same
 from builder.bench.mutants.term_field import (
     field_element_of,
     field_elements,
@@ -74,6 +75,12 @@ def select(condition: Value, left: Value, right: Value) -> Value:
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         if bool(settled.all()) and isinstance(value, Term) and side.shape == chosen_words.shape:
             return value
+    difference = zero_if_same(condition, left, right)
+    if difference is not None:
+        value, is_same = difference
+        if bool(is_same.all()) and value.hashes.shape == chosen_words.shape:
+            return value
+        chosen_words = np.where(is_same, value.hashes, chosen_words)
     softplus = softplus_of(condition, left, right)
     chosen = replace(
         _joined(softplus_words(condition, left, right, chosen_words), left, right),

@@ -14,6 +14,7 @@ from builder.bench.mutants.term_bounds import result_bounds, settled_comparison
 from builder.bench.mutants.term_choice import chosen_in_field, select
 from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_contests import contest_of, decided
+from builder.bench.mutants.term_differences import with_difference
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_reach import with_reach
 from builder.bench.mutants.term_signs import with_sign
@@ -149,6 +150,7 @@ def pointwise(
         return made
     if not kind.is_float and not kind.is_pointer:
         made = with_exponent(op, args, made, kind)
+        made = with_difference(function, op, args, made) if reading else made
         decides = contest_of(function, op, args, finite=reading >= Reading.FINITE)
         return replace(made, bounds=result_bounds(function, op, args, kind), contest=decides)
     return _float(function, op, args, made, reading)
@@ -248,6 +250,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             rectified=None if value.rectified is None else view(value.rectified),
             contest=None,
             pairs=value.pairs and value.pairs.viewed(view),
+            apart=value.apart and (view(value.apart[0]), value.apart[1]),
             sizes=None if value.sizes is None else view(value.sizes),
         )
     offset = _viewed(value.offset, view)

@@ -68,6 +68,7 @@ def region_hash(
     outer: Outer,
     *,
     finite: bool,
+    infinite: bool = False,
     results: tuple[int, ...] = (),
     places: Mapping[int, Integers] | None = None,
 ) -> np.uint64:
@@ -78,6 +79,7 @@ def region_hash(
         region: of a reduction or scan.
         outer: values that it may use.
         finite: its elements are numbers.
+        infinite: some may be infinite constants.
         results: numbers of those that count; all, if there are none.
         places: elements that are known, of shape (n,), and all different, by number: such as a
             reduction passes along unchanged, so that it never combines two that are the same.
@@ -85,7 +87,7 @@ def region_hash(
     Raises:
         Unprovable: it has several blocks, or uses values from outside that are not constant.
     """
-    symbols = _symbols(region, places or {})
+    symbols = _symbols(region, places or {}, finite=not infinite)
     returned = _returned(function, region, outer, symbols, finite=finite)
     chosen = [returned[number] for number in results] if results else returned
     words = combined(name_hash("region"), [as_words(value) for value in chosen])
@@ -112,7 +114,7 @@ def region_order(
     Raises:
         Unprovable: as ``region_hash``.
     """
-    symbols = _symbols(region, places)
+    symbols = _symbols(region, places, finite=False)
     value, index = _returned(function, region, outer, symbols, finite=finite)
     pairs = index.pairs if isinstance(index, Term) else None
     if pairs is None:
@@ -167,12 +169,12 @@ def _returned(
     return []
 
 
-def _symbols(region: Region, places: Mapping[int, Integers]) -> dict[int, Value]:
+def _symbols(region: Region, places: Mapping[int, Integers], *, finite: bool) -> dict[int, Value]:
     """A symbol for each argument; pairs of places that differ for those that are known."""
     arguments = region.entry.arguments
     count = len(arguments) // 2
     symbols: dict[int, Value] = {
-        slot: Term(mixed(np.full(1, name_hash("argument", number))))
+        slot: Term(mixed(np.full(1, name_hash("argument", number))), finite)
         for number, slot in enumerate(arguments)
     }
     if places:
@@ -194,5 +196,7 @@ def _inner(slot: int, known: Mapping[int, Value], outer: Outer) -> Value:
         shape = (1,)
         if isinstance(value, Known):
             return Known(value.data.reshape(shape))
-        return Term(value.hashes.reshape(shape), value.finite, numbers=value.numbers)
+        constant = None if value.constant is None else value.constant.reshape(shape)
+        words = value.hashes.reshape(shape)
+        return Term(words, value.finite, numbers=value.numbers, constant=constant)
     return value

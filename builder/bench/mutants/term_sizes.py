@@ -24,7 +24,6 @@ from builder.bench.mutants.terms import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
 SIZE = NEGATED - np.uint64(1)
 """The bits that a term shares with its negative, and a difference with the one turned round."""
 

@@ -91,6 +91,8 @@ class Term:
         rectified: terms of which a maximum with zero is this one's.
         contest: of a condition, what it says of two values and two indices.
         pairs: of an index, the candidates that it is one of.
+        apart: of ``a == b`` or ``a != b`` of numbers, the size of their difference, and whether it
+            is the latter.
         sizes: of a selection, the terms by which its size is told; elsewhere they are its own.
     """
 
@@ -114,6 +116,7 @@ class Term:
     contest: Contest | None = None
     pairs: Pairs | None = None
     sizes: Words | None = None
+    apart: tuple[Words, bool] | None = None
 
     @property
     def is_masked(self) -> bool:
