@@ -38,6 +38,16 @@ def maximum(a, b):
 
 
 @triton.jit
+def apart(a, b):
+    return b - a
+
+
+@triton.jit
+def apart_or_zero(a, b):
+    return tl.where(a == b, 0.0, b - a)
+
+
+@triton.jit
 def pointwise_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = tl.arange(0, BLOCK) < 12
@@ -172,4 +182,36 @@ _NOTHING = "tl.where(x == y, 0.0, y - x)"
 def test_a_difference_is_zero_where_numbers_are_the_same(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        # zero times a number is zero, which a logarithm and a quotient may not be there
+        ("tl.where(x > 0.0, x * tl.sigmoid(x), x)", "tl.where(x >= 0.0, x * tl.sigmoid(x), x)",
+         FINITE_TERMS),
+        ("tl.where(x > 0.0, x * tl.rsqrt(x * x + 0.5), 0.0)",
+         "tl.where(x >= 0.0, x * tl.rsqrt(x * x + 0.5), 0.0)", FINITE_TERMS),
+        ("tl.where(x > 0.0, x * tl.log(x), 0.0)", "tl.where(x >= 0.0, x * tl.log(x), 0.0)", None),
+        ("tl.where(x > 0.0, x * (y / x), 0.0)", "tl.where(x >= 0.0, x * (y / x), 0.0)", None),
+        ("tl.where(x > 0.0, x * tl.rsqrt(x * x), 0.0)",
+         "tl.where(x >= 0.0, x * tl.rsqrt(x * x), 0.0)", None),
+        ("tl.where(inside, x + y * tl.log(x * x + 1.0), x)", "x + y * tl.log(x * x + 1.0)",
+         FINITE_TERMS),
+        ("tl.where(inside, x + y * tl.log(y), x)", "x + y * tl.log(y)", None),
+    ],
+)  # fmt: skip
+def test_nothing_times_what_may_be_infinite(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(("padding", "proof"), [("0.0", FINITE_TERMS), ("float('-inf')", None)])
+def test_a_reduction_of_infinities_tells_their_difference(
+    pointwise: Prepared, padding: str, proof: str | None
+) -> None:
+    joined = f"x + tl.reduce(tl.where(inside, x, {padding}), 0, DIFFERENCE)"
+    old, new = (joined.replace("DIFFERENCE", name) for name in ("apart_or_zero", "apart"))
     assert _proof(pointwise, old, new) == proof

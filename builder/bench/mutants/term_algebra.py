@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.mutants.term_bounds import never_below_zero
+from builder.bench.mutants.term_bounds import least_sum, never_below_zero
 from builder.bench.mutants.term_constants import COMPARISONS
 from builder.bench.mutants.term_differences import difference
+from builder.bench.mutants.term_poles import has_poles, without_poles
 from builder.bench.mutants.term_sets import IDEMPOTENT, extended, united
 from builder.bench.mutants.term_signs import KEEPS_SIGN
 from builder.bench.mutants.term_sizes import kept_sizes, size_words, without_signs
@@ -45,6 +46,7 @@ _MIRRORED = {
 _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
 _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
+_KEEPS_POSITIVE = frozenset({"arith.addf", "arith.mulf", "arith.divf", "tt.precise_divf"})
 _SIGNED = frozenset({"arith.mulf", "arith.divf"})
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
@@ -88,11 +90,8 @@ def term(
     if hashes is None:
         hashes = _plain(function, op, words)
     elif finite and op.name in ("arith.mulf", "arith.subf"):
-        zero = float_constant(kind.element, 0.0)
-        vanishes = (words[0] == words[1]) & all(_is_finite(value) for value in args)
-        if op.name == "arith.mulf":
-            vanishes = (words[0] == zero) | (words[1] == zero)
-        hashes = np.where(vanishes, zero, hashes)
+        nothing = _vanishes(op, args, words, kind)
+        hashes = np.where(nothing, float_constant(kind.element, 0.0), hashes)
     if _keeps_zero(op):
         zero = float_constant(kind.element, 0.0)
         hashes = np.where(words[0] == zero, zero, hashes)
@@ -105,8 +104,23 @@ def term(
         masked=op.name == "math.absf" and _is_masked(args[0]),
         factors=_factors(op, args, words, finite=finite),
         sizes=kept_sizes(args, hashes),
+        least=least_sum(args) if op.name == "arith.addf" else None,
+        poles=has_poles(op, args),
     )
     return _beside_infinity(op, args, words, made, kind.element) if finite else made
+
+
+def _vanishes(op: Operation, args: list[Value], words: list[Words], kind: Type) -> np.ndarray:
+    """Where a product of numbers is zero, for a factor is, or a difference, for there is none."""
+    if op.name == "arith.subf":
+        numbers = all(_is_finite(value) for value in args) and without_poles(args)
+        return (words[0] == words[1]) & numbers
+    zero, *infinities = (float_constant(kind.element, n) for n in (0.0, math.inf, -math.inf))
+    first, second = (
+        ~np.isin(word, infinities) & without_poles([value])
+        for word, value in zip(words, args, strict=True)
+    )
+    return ((words[0] == zero) & second) | ((words[1] == zero) & first)
 
 
 def _beside_infinity(
@@ -136,7 +150,8 @@ def _factors(
     """Operands that make the result zero where they are zero; others must be finite for that."""
     if op.name == "arith.mulf":
         sides = zip(words, reversed(args), strict=True)
-        return tuple(w for w, o in sides if (finite and _is_finite(o)) or _is_number(o))
+        is_number = {False: _is_number, True: _is_finite}[finite]
+        return tuple(w for w, o in sides if is_number(o) and without_poles([o]))
     return (words[0],) if _keeps_zero(op) else ()
 
 
@@ -211,6 +226,7 @@ def _converted(function: Function, op: Operation, value: Value, kind: Type) -> T
         positive=_is_positive(op, [value]),
         numbers=is_finite,
         exact=(source, words) if op.name == "arith.extf" else None,
+        poles=not without_poles([value]),
     )
 
 
@@ -232,7 +248,10 @@ def _is_positive(op: Operation, args: list[Value]) -> bool:
         return True
     if op.name == "arith.mulf" and args[0] is args[1]:
         return True
-    return op.name in KEEPS_SIGN and all(isinstance(a, Term) and a.positive for a in args)
+    positive = all(isinstance(value, Term) and value.positive for value in args)
+    if op.name in _KEEPS_POSITIVE:
+        return positive and all(_is_finite(value) for value in args)
+    return op.name in KEEPS_SIGN and positive
 
 
 def _settled(

@@ -21,6 +21,7 @@ from builder.bench.mutants.term_field import (
     with_constants,
 )
 from builder.bench.mutants.term_pairs import candidates, first_along
+from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_regions import (
     independent_parts,
     passed_places,
@@ -112,8 +113,8 @@ def _reduce(
         return [united_along(combine, args[0], kind, axis, finite=reading >= Reading.FINITE)]
     if len(args) == 1 and combine == "arith.addf" and reading is Reading.REAL and _finite(args[0]):
         words = field_sum(_full(field_elements(args[0], kind.element), kind), axis)
-        total = Term(with_constants(words, kind.element), positive=_positive(args[0]))
-        return [total]
+        words, poles = with_constants(words, kind.element), not without_poles(args)
+        return [Term(words, positive=_positive(args[0]), poles=poles)]
     first = _first(function, op, args, outer, reading) if len(args) == 2 else None
     if first is not None:
         return first
@@ -175,13 +176,13 @@ def _reduced(
         region,
         outer,
         finite=numbers,
-        infinite=not finite,
+        infinite=not finite or not without_poles(used),
         results=part,
         places=places,
     )
     positive = combine == "arith.addf" and finite and _positive(args[0])
     words = combined(name_hash("reduce", int(name)), [total])
-    return Term(words, finite, positive=positive, numbers=finite)
+    return Term(words, finite, positive=positive, numbers=finite, poles=not without_poles(used))
 
 
 def _places(region: Region, args: dict[int, Value], axis: int, kind: Type) -> dict[int, Integers]:
@@ -226,12 +227,18 @@ def _scan(
     kind = function.types[op.operands[0]]
     places = _places(op.regions[0], dict(enumerate(args)), axis, kind)
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
+    poles = not without_poles(args)
     name = region_hash(
-        function, op.regions[0], outer, finite=numbers, infinite=not finite, places=places
+        function, op.regions[0], outer, finite=numbers, infinite=not finite or poles, places=places
     )
     region = int(name)
     return [
-        Term(combined(name_hash("scan", region, reverse, number), [sums]), finite, numbers=finite)
+        Term(
+            combined(name_hash("scan", region, reverse, number), [sums]),
+            finite,
+            numbers=finite,
+            poles=poles,
+        )
         for number in range(len(op.results))
     ]
 
@@ -260,24 +267,28 @@ def _dot(function: Function, op: Operation, args: list[Value], reading: Reading)
         product = with_constants(product, kind.element)
     else:
         product = combined(operation_name(function, op), [rows, columns, added_to])
-    return Term(np.where(is_empty, added_to, product), finite, numbers=finite)
+    words = np.where(is_empty, added_to, product)
+    return Term(words, finite, numbers=finite, poles=not without_poles(args))
 
 
 def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
     axis = op.attributes["axis"] + 1
     source = _full(as_words(args[0]), function.types[op.operands[0]])
-    index = args[1]
+    index, poles = args[1], not without_poles(args[:1])
     if isinstance(index, Known):
         places = _full(index.data, function.types[op.operands[1]])
         count = max(source.shape[0], places.shape[0])
         source, places = (np.broadcast_to(a, (count, *a.shape[1:])) for a in (source, places))
         places = np.clip(places, 0, source.shape[axis] - 1)
         return Term(
-            np.take_along_axis(source, places, axis), _finite(args[0]), numbers=_numbers(args[:1])
+            np.take_along_axis(source, places, axis),
+            _finite(args[0]),
+            numbers=_numbers(args[:1]),
+            poles=poles,
         )
     everything = np.expand_dims(in_sequence(source, axis), axis)
     words = combined(name_hash("gather", axis), [everything, as_words(index)])
-    return Term(words, _finite(args[0]), numbers=_numbers(args[:1]))
+    return Term(words, _finite(args[0]), numbers=_numbers(args[:1]), poles=poles)
 
 
 def _numbers(args: list[Value]) -> bool:

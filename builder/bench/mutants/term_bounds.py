@@ -106,11 +106,20 @@ def never_below_zero(op: Operation, args: list[Value]) -> Known | None:
     return Known(np.zeros(shape, dtype=np.int64))
 
 
-def floor_of(value: Term) -> float | None:
+def floor_of(value: Value) -> float | None:
     """A number that no element is below, if one is known."""
+    if not isinstance(value, Term):
+        return None
     if value.positive and value.finite:
         return max(0.0, value.least or 0.0)
     return value.least
+
+
+def least_sum(args: list[Value]) -> float | None:
+    """Half of what a sum of positive numbers is at least, so that rounding does not count."""
+    floors = [floor_of(value) for value in args]
+    known = [floor for floor in floors if floor is not None and floor >= 0.0]
+    return sum(known) / 2.0 if len(known) == len(args) else None
 
 
 def _answer(word: str, first: Bounds, second: Bounds) -> bool | None:

@@ -20,6 +20,7 @@ from builder.bench.mutants.term_field import (
     with_constants,
 )
 from builder.bench.mutants.term_pairs import chosen_pairs
+from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_sets import chosen_parts
 from builder.bench.mutants.term_signs import rectified_selection
 from builder.bench.mutants.term_sizes import chosen_sizes, size_words
@@ -200,4 +201,5 @@ def _joined(words: Words, left: Value, right: Value) -> Term:
         numbers=all(side.numbers for side in sides),
         bounds=joined_bounds(left, right),
         masked=all(side.is_masked for side in sides),
+        poles=not without_poles(sides),
     )

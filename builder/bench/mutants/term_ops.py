@@ -16,6 +16,7 @@ from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_contests import contest_of, decided
 from builder.bench.mutants.term_differences import with_difference
 from builder.bench.mutants.term_field import in_field
+from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_reach import with_reach
 from builder.bench.mutants.term_signs import with_sign
 from builder.bench.mutants.term_softplus import with_exponent
@@ -312,6 +313,7 @@ def _join(function: Function, op: Operation, args: list[Value]) -> list[Value]:
             all(side.finite for side in sides),
             positive=len(sides) == len(args) and all(side.positive for side in sides),
             numbers=all(side.numbers for side in sides),
+            poles=not without_poles(sides),
         )
     ]
 

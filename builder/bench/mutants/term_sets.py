@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.bench.mutants.term_bounds import floor_of
+from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_signs import rectified
 from builder.bench.mutants.terms import (
     Parts,
@@ -199,6 +200,7 @@ def _term(name: str, words: Words, args: list[Value], kind: Type, *, finite: boo
         positive=positive,
         numbers=numbers,
         masked=is_masked,
+        poles=not without_poles(args),
         parts=Parts(name, words) if words.shape[-1] > 1 and words.size <= MOST_WORDS else None,
     )
 
