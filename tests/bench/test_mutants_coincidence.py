@@ -215,3 +215,30 @@ def test_a_reduction_of_infinities_tells_their_difference(
     joined = f"x + tl.reduce(tl.where(inside, x, {padding}), 0, DIFFERENCE)"
     old, new = (joined.replace("DIFFERENCE", name) for name in ("apart_or_zero", "apart"))
     assert _proof(pointwise, old, new) == proof
+
+
+_SIGN = "((0 < x).to(tl.int8) - (x < 0).to(tl.int8)).to(tl.float32)"
+_LOOSE = _SIGN.replace("0 < x", "0 <= x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (f"{_SIGN} * tl.sqrt_rn(tl.abs(x))", f"{_LOOSE} * tl.sqrt_rn(tl.abs(x))", SAME_TERMS),
+        (f"x * {_SIGN}", f"x * {_LOOSE}", SAME_TERMS),
+        (f"x * {_SIGN}", f"x * {_SIGN.replace('x < 0', 'x <= 0')}", SAME_TERMS),
+        (f"x * {_SIGN}", f"x * {_LOOSE.replace('x < 0', 'x <= 0')}", SAME_TERMS),
+        (f"tl.abs(x) * {_SIGN}", f"x * {_LOOSE}", None),
+        (_SIGN, _LOOSE, None),
+        (f"{_SIGN} * y", f"{_LOOSE} * y", None),
+        (f"{_SIGN} * tl.exp(x)", f"{_LOOSE} * tl.exp(x)", None),
+        (f"x * {_SIGN}", f"x * {_SIGN.replace('0 < x', '1 <= x')}", None),
+        (f"x * {_SIGN}", f"x * {_SIGN.replace('0 < x', '0 <= y')}", None),
+        (f"tl.exp({_SIGN}) * x", f"tl.exp({_LOOSE}) * x", None),
+        (f"{_SIGN} / x", f"{_LOOSE} / x", None),
+    ],
+)
+def test_signs_at_zero_do_not_count_beside_what_is_zero_there(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof

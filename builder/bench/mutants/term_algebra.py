@@ -66,6 +66,7 @@ _LIBRARY_KEEPS_ZERO = frozenset(
 )  # fmt: skip
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
+_MOST_FACTORS = 4
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
 
@@ -152,7 +153,10 @@ def _factors(
         sides = zip(words, reversed(args), strict=True)
         is_number = {False: _is_number, True: _is_finite}[finite]
         return tuple(w for w, o in sides if is_number(o) and without_poles([o]))
-    return (words[0],) if _keeps_zero(op) else ()
+    if not _keeps_zero(op):
+        return ()
+    behind = args[0].factors if isinstance(args[0], Term) else ()
+    return (words[0], *behind)[:_MOST_FACTORS]
 
 
 def _keeps_zero(op: Operation) -> bool:

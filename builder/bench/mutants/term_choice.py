@@ -147,7 +147,7 @@ def _strict(given: Words, left: Words, right: Words) -> Words:
     for element in _FLOATS:
         for first, second in ((left, right), (right, left)):
             loose, tight = (
-                combined(_comparison(predicate, element), [first, second])
+                combined(comparison(predicate, element), [first, second])
                 for predicate in ("ole", "olt")
             )
             given = np.where(given == loose, tight, given)
@@ -158,17 +158,17 @@ def _strict_at_zero(given: Words, left: Value, right: Value) -> Words:
     """Likewise ``x > 0`` and ``x >= 0`` where both sides are zero if ``x`` is."""
     candidates = [words for side in (left, right) for words in _zeros(side)]
     for words in candidates:
-        vanishes = _vanishes(left, words) & _vanishes(right, words)
-        if not bool(vanishes.any()):
+        nothing = vanishes(left, words) & vanishes(right, words)
+        if not bool(nothing.any()):
             continue
         for element in _FLOATS:
             zero = np.full(1, float_constant(element, 0.0))
             for first, second in ((zero, words), (words, zero)):
                 loose, tight = (
-                    combined(_comparison(predicate, element), [first, second])
+                    combined(comparison(predicate, element), [first, second])
                     for predicate in ("ole", "olt")
                 )
-                given = np.where(vanishes & (given == loose), tight, given)
+                given = np.where(nothing & (given == loose), tight, given)
     return given
 
 
@@ -177,7 +177,7 @@ def _zeros(value: Value) -> tuple[Words, ...]:
     return (value.hashes, *value.factors) if isinstance(value, Term) else ()
 
 
-def _vanishes(value: Value, words: Words) -> np.ndarray:
+def vanishes(value: Value, words: Words) -> np.ndarray:
     """Where a value is zero if the term of those words is."""
     found = np.zeros(1, dtype=bool)
     for one in _zeros(value):
@@ -187,7 +187,8 @@ def _vanishes(value: Value, words: Words) -> np.ndarray:
     return found
 
 
-def _comparison(predicate: str, element: str) -> np.uint64:
+def comparison(predicate: str, element: str) -> np.uint64:
+    """The name of a comparison of floats."""
     attributes = repr([("words", [predicate])])
     return name_hash("arith.cmpf", attributes, element, element, "i1")
 

@@ -15,6 +15,7 @@ from builder.bench.mutants.term_choice import chosen_in_field, select
 from builder.bench.mutants.term_constants import computed, constant_term
 from builder.bench.mutants.term_contests import contest_of, decided
 from builder.bench.mutants.term_differences import with_difference
+from builder.bench.mutants.term_elsewhere import with_elsewhere
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_reach import with_reach
@@ -146,9 +147,11 @@ def pointwise(
         found = settled_comparison(function, op, args)
     if found is not None:
         return found
-    made = term(function, op, args, kind, finite=reading >= Reading.FINITE)
+    run = partial(term, function, op, kind=kind, finite=reading >= Reading.FINITE)
+    made = run(args)
     if not isinstance(made, Term):
         return made
+    made = with_elsewhere(function, op, args, made, run)
     if not kind.is_float and not kind.is_pointer:
         made = with_exponent(op, args, made, kind)
         made = with_difference(function, op, args, made) if reading else made
@@ -251,6 +254,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             rectified=None if value.rectified is None else view(value.rectified),
             contest=None,
             pairs=value.pairs and value.pairs.viewed(view),
+            elsewhere=value.elsewhere and (view(value.elsewhere[0]), view(value.elsewhere[1])),
             apart=value.apart and (view(value.apart[0]), value.apart[1]),
             sizes=None if value.sizes is None else view(value.sizes),
         )

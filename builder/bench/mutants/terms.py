@@ -93,6 +93,7 @@ class Term:
         pairs: of an index, the candidates that it is one of.
         apart: of ``a == b`` or ``a != b`` of numbers, the size of their difference, and whether it
             is the latter.
+        elsewhere: terms, and what it is where they are not zero (``term_elsewhere``).
         poles: it may be no number though inputs are (``term_poles``).
         sizes: of a selection, the terms by which its size is told; elsewhere they are its own.
     """
@@ -119,6 +120,7 @@ class Term:
     sizes: Words | None = None
     apart: tuple[Words, bool] | None = None
     poles: bool = False
+    elsewhere: tuple[Words, Words] | None = None
 
     @property
     def is_masked(self) -> bool:
