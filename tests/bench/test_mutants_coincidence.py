@@ -170,6 +170,7 @@ _NOTHING = "tl.where(x == y, 0.0, y - x)"
         (_NOTHING, "tl.where(x != y, y - x, 0.0)", FINITE_TERMS),
         (_NOTHING.replace("y - x", "x - y"), "x - y", FINITE_TERMS),
         ("tl.where(0.0 == x, 0.0, x)", "x", FINITE_TERMS),
+        (_NOTHING.replace("x", "tl.log(x)"), "y - tl.log(x)", None),
         (_NOTHING, "x - y", None),
         (_NOTHING, "tl.where(x != y, 0.0, y - x)", None),
         (_NOTHING.replace("0.0", "1.0"), "y - x", None),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_sizes import SIZE
 from builder.bench.mutants.terms import (
     NEGATED,
@@ -50,7 +51,8 @@ def difference(name: np.uint64, first: Words, second: Words, element: str) -> Wo
 def with_difference(function: Function, op: Operation, args: list[Value], result: Term) -> Term:
     """A comparison of finite numbers, with what is zero where they are the same."""
     predicate = op.attributes.get("words", [""])[0] if op.name == "arith.cmpf" else ""
-    if predicate not in _UNEQUAL or not all(isinstance(v, Term) and v.finite for v in args):
+    numbers = all(isinstance(v, Term) and v.finite for v in args) and without_poles(args)
+    if predicate not in _UNEQUAL or not numbers:
         return result
     element = function.types[op.operands[0]].element
     name = name_hash("arith.subf", repr([("words", [])]), element, element, element)

@@ -32,6 +32,7 @@ _EVERYWHERE = frozenset(
         "__nv_erff", "__nv_erfcf", "__nv_tanhf", "__nv_sinhf", "__nv_coshf", "__nv_atanf",
         "__nv_asinhf", "__nv_floorf", "__nv_ceilf", "__nv_truncf", "__nv_rintf",
         "__nv_nearbyintf", "__nv_roundf", "__nv_fmaf",
+        "__nv_isnanf", "__nv_isinff", "__nv_finitef", "__nv_signbitf", "__nv_copysignf",
     }
 )  # fmt: skip
 
