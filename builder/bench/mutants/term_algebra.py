@@ -151,7 +151,7 @@ def _factors(
     """Operands that make the result zero where they are zero; others must be finite for that."""
     if op.name == "arith.mulf":
         sides = zip(words, reversed(args), strict=True)
-        is_number = {False: _is_number, True: _is_finite}[finite]
+        is_number = _is_finite if finite else _is_number
         return tuple(w for w, o in sides if is_number(o) and without_poles([o]))
     if not _keeps_zero(op):
         return ()
