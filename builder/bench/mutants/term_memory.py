@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,6 +95,14 @@ class Memory:
     def add(self, storage: Storage) -> int:
         self.storages.append(storage)
         return len(self.storages) - 1
+
+    def copy(self) -> Memory:
+        """The memory between launches; what is stored to one is not in the other."""
+        copied = Memory()
+        for storage in self.storages:
+            cells = None if storage.cells is None else storage.cells.copy()
+            copied.add(replace(storage, cells=cells))
+        return copied
 
     def settle(self) -> None:
         for storage in self.storages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,10 +90,14 @@ class HostTrace:
     nesting: str = ""
     bounds: dict[str, Bounds] = field(default_factory=dict)
 
+    @cached_property
+    def steps(self) -> list[str]:
+        """The identities of the events; asked for only when all are noted."""
+        return [e.identity() if isinstance(e, KernelLaunch) else repr(e) for e in self.events]
+
     def identity(self) -> str:
         """Equal for traces that do the same, whatever the data."""
-        events = [e.identity() if isinstance(e, KernelLaunch) else repr(e) for e in self.events]
-        return repr((self.storages, events, self.outputs, self.nesting))
+        return repr((self.storages, self.steps, self.outputs, self.nesting))
 
 
 def trace_host(prepared: Prepared, question: Question, text: ModuleType) -> HostTrace:
