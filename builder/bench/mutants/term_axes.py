@@ -17,6 +17,7 @@ from builder.bench.mutants.term_field import (
     PRIME,
     field_add,
     field_elements,
+    field_matmul,
     field_sum,
     with_constants,
 )
@@ -244,6 +245,10 @@ def _scan(
 
 
 def _dot(function: Function, op: Operation, args: list[Value], reading: Reading) -> Value:
+    finite, poles = all(_finite(value) for value in args[:3]), not without_poles(args)
+    if reading is Reading.REAL and finite and function.types[op.operands[2]].is_float:
+        words = _real_product(function, op, args)
+        return Term(words, finite, numbers=finite, poles=poles)
     kinds = [function.types[slot] for slot in op.operands[:2]]
     left, right = (_full(as_words(a), kind) for a, kind in zip(args[:2], kinds, strict=True))
     zeros = [float_constant(kind.element, 0.0) for kind in kinds]
@@ -259,16 +264,24 @@ def _dot(function: Function, op: Operation, args: list[Value], reading: Reading)
     columns = np.expand_dims(in_sequence(right, right.ndim - 2, skipped=skips[1]), -2)
     added_to = as_words(args[2])
     is_empty = nothing.all(axis=-1)[..., None, None]
-    finite = all(_finite(value) for value in args[:3])
-    kind = function.types[op.operands[2]]
-    if reading is Reading.REAL and finite and kind.is_float:
-        product = combined(operation_name(function, op), [rows, columns])
-        product = field_add(product % PRIME, field_elements(args[2], kind.element))
-        product = with_constants(product, kind.element)
-    else:
-        product = combined(operation_name(function, op), [rows, columns, added_to])
+    product = combined(operation_name(function, op), [rows, columns, added_to])
     words = np.where(is_empty, added_to, product)
-    return Term(words, finite, numbers=finite, poles=not without_poles(args))
+    return Term(words, finite, numbers=finite, poles=poles)
+
+
+def _real_product(function: Function, op: Operation, args: list[Value]) -> Words:
+    """Sums of products; operands that the operation rounds first are functions of themselves."""
+    sides = []
+    for slot, value in zip(op.operands[:2], args[:2], strict=True):
+        kind = function.types[slot]
+        words = field_elements(value, kind.element)
+        if kind.element == "f32" and op.attributes.get("inputPrecision", "ieee") != "ieee":
+            rounded = combined(operation_name(function, op), [words]) % PRIME
+            words = np.where(words == 0, words, rounded)
+        sides.append(_full(words, kind))
+    kind = function.types[op.operands[2]]
+    total = field_add(field_matmul(*sides), field_elements(args[2], kind.element))
+    return with_constants(total, kind.element)
 
 
 def _gather(function: Function, op: Operation, args: list[Value]) -> Value:

@@ -1,9 +1,9 @@
 """Floats read as real numbers: terms as elements of the field of integers modulo a prime.
 
-Sums, differences, products, negations and quotients by constants are the field's, and everything
-else is an element of its own, by its hash.  So two expressions that are the same polynomial of such
-elements (a sum in another order, an interpolation from the other end) are the same element, and two
-that are not differ, but for a chance of their degree over the prime
+Sums, differences, products (of matrices too), negations and quotients by constants are the
+field's, and everything else is an element of its own, by its hash.  So two expressions that are the
+same polynomial of such elements (a sum in another order, an interpolation from the other end) are
+the same element, and two that are not differ, but for a chance of their degree over the prime
 (Schwartz 1980, "Fast probabilistic algorithms for verification of polynomial identities").  How
 they round is another question.
 
@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from builder.bench.mutants.terms import (
     NEGATED,
@@ -39,6 +40,9 @@ _LOW = np.uint64(31)
 _LOW_MASK = np.uint64(2**31 - 1)
 _MIDDLE = np.uint64(30)
 _MIDDLE_MASK = np.uint64(2**30 - 1)
+_LIMBS, _LIMB_BITS = 3, 21
+_MOST_TERMS = 1 << 11
+"""Products of two limbs of which a sum is below two to the 53rd."""
 _MOST_CONSTANTS = 1 << 12
 _ODD = frozenset({"math.sin", "math.erf", "math.roundeven", "math.round"})
 _EVEN = frozenset({"math.cos", "math.absf"})
@@ -149,6 +153,38 @@ def field_sum(words: Words, axis: int) -> Words:
     low = (words & _LOW_MASK).sum(axis=axis, dtype=np.uint64) % PRIME
     high = (words >> _LOW).sum(axis=axis, dtype=np.uint64) % PRIME
     return field_add(low, _product(high, np.full(1, 2**31, dtype=np.uint64)))
+
+
+def field_matmul(left: Words, right: Words) -> Words:
+    """Products of matrices, by limbs of 21 bits: floats of 64 bits hold their sums exactly.
+
+    Two to the 61st is one, so that a factor of a power of two turns the bits round.
+    """
+    inner = left.shape[-1]
+    if inner > _MOST_TERMS:
+        half = inner // 2
+        return field_add(
+            field_matmul(left[..., :half], right[..., :half, :]),
+            field_matmul(left[..., half:], right[..., half:, :]),
+        )
+    ours, theirs = _limbs(left), _limbs(right)
+    total = np.zeros((1, 1, 1), dtype=np.uint64)
+    for place in range(2 * _LIMBS - 1):
+        pairs = [(n, place - n) for n in range(_LIMBS) if 0 <= place - n < _LIMBS]
+        summed = np.sum([(ours[n] @ theirs[m]).astype(np.uint64) for n, m in pairs], axis=0)
+        total = field_add(total, _turned(_reduced(summed), place * _LIMB_BITS % int(_BITS)))
+    return total
+
+
+def _limbs(words: Words) -> list[npt.NDArray[np.float64]]:
+    mask = np.uint64(2**_LIMB_BITS - 1)
+    shifts = [np.uint64(number * _LIMB_BITS) for number in range(_LIMBS)]
+    return [((words >> shift) & mask).astype(np.float64) for shift in shifts]
+
+
+def _turned(words: Words, bits: int) -> Words:
+    """Elements times a power of two."""
+    return ((words << np.uint64(bits)) & PRIME) | (words >> np.uint64(int(_BITS) - bits))
 
 
 def _negated(words: Words) -> Words:
