@@ -9,8 +9,13 @@ import pytest
 
 from builder.bench.mutants.equivalence import SAME_REALS, SAME_TERMS, proven_equivalent
 from builder.bench.mutants.errors import errors_of, is_worse
-from builder.bench.mutants.term_field import PRIME, field_add, field_elements, field_sum
-from builder.bench.mutants.term_field import _product as product
+from builder.bench.mutants.term_field import (
+    PRIME,
+    field_add,
+    field_elements,
+    field_product,
+    field_sum,
+)
 from builder.bench.mutants.terms import Term
 from builder.verify import Prepared, prepare
 
@@ -142,7 +147,7 @@ def test_arithmetic_is_the_fields() -> None:
     one[:3], other[:3] = (0, 1, prime - 1), (prime - 1, prime - 1, prime - 1)
     ours = [int(a) for a in one], [int(b) for b in other]
     assert field_add(one, other).tolist() == [(a + b) % prime for a, b in zip(*ours, strict=True)]
-    assert product(one, other).tolist() == [a * b % prime for a, b in zip(*ours, strict=True)]
+    assert field_product(one, other).tolist() == [a * b % prime for a, b in zip(*ours, strict=True)]
     assert int(field_sum(one, 0).item()) == sum(ours[0]) % prime
     numbers = np.array([0.0, 1.0, -1.0, 0.1])
     elements = field_elements(Term(np.zeros(4, dtype=np.uint64), constant=numbers), "f32").tolist()

@@ -115,7 +115,8 @@ def _reduce(
     if len(args) == 1 and combine == "arith.addf" and reading is Reading.REAL and _finite(args[0]):
         words = field_sum(_full(field_elements(args[0], kind.element), kind), axis)
         words, poles = with_constants(words, kind.element), not without_poles(args)
-        return [Term(words, positive=_positive(args[0]), poles=poles)]
+        scale = getattr(args[0], "scale", None)
+        return [Term(words, positive=_positive(args[0]), poles=poles, scale=scale)]
     first = _first(function, op, args, outer, reading) if len(args) == 2 else None
     if first is not None:
         return first

@@ -30,6 +30,8 @@ from builder.bench.mutants.terms import (
 )
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from builder.execute.ir import Function, Operation, Type
 
 PRIME = np.uint64(2**61 - 1)
@@ -78,9 +80,9 @@ def _result(op: Operation, args: list[Value], given: list[Words]) -> Words | Non
     if op.name == "arith.negf":
         return _negated(given[0])
     if op.name == "arith.mulf":
-        return _product(*given)
+        return field_product(*given)
     if op.name == "math.fma":
-        return field_add(_product(given[0], given[1]), given[2])
+        return field_add(field_product(given[0], given[1]), given[2])
     if op.name in _DIVISIONS:
         return _quotient(given[0], given[1], args[1])
     return None
@@ -108,7 +110,7 @@ def field_elements(value: Value, element: str) -> Words:
     if isinstance(value, Term) and value.constant is not None and value.finite:
         numbers, places = np.unique(value.constant, return_inverse=True)
         if numbers.size <= _MOST_CONSTANTS:
-            found = np.array([_number(float(n)) for n in numbers], dtype=np.uint64)
+            found = np.array([field_number(float(n)) for n in numbers], dtype=np.uint64)
             return np.asarray(found[places].reshape(value.constant.shape))
     words = as_words(value)
     result = words % PRIME
@@ -135,10 +137,11 @@ def field_element_of(condition: Words) -> Words:
 
 def mixture(share: Words, one: Words, other: Words) -> Words:
     """``other + share (one - other)``."""
-    return field_add(other, _product(share, field_add(one, _negated(other))))
+    return field_add(other, field_product(share, field_add(one, _negated(other))))
 
 
-def _number(value: float) -> int:
+def field_number(value: float | Fraction) -> int:
+    """The element that a number is."""
     top, bottom = value.as_integer_ratio()
     return top * pow(bottom, -1, _P) % _P
 
@@ -152,7 +155,7 @@ def field_sum(words: Words, axis: int) -> Words:
     """Sums along an axis."""
     low = (words & _LOW_MASK).sum(axis=axis, dtype=np.uint64) % PRIME
     high = (words >> _LOW).sum(axis=axis, dtype=np.uint64) % PRIME
-    return field_add(low, _product(high, np.full(1, 2**31, dtype=np.uint64)))
+    return field_add(low, field_product(high, np.full(1, 2**31, dtype=np.uint64)))
 
 
 def field_matmul(left: Words, right: Words) -> Words:
@@ -196,7 +199,7 @@ def _reduced(words: Words) -> Words:
     return np.where(words >= PRIME, words - PRIME, words)
 
 
-def _product(one: Words, other: Words) -> Words:
+def field_product(one: Words, other: Words) -> Words:
     """Products of elements below the prime, by halves of 31 bits."""
     one_high, one_low = one >> _LOW, one & _LOW_MASK
     other_high, other_low = other >> _LOW, other & _LOW_MASK
@@ -213,6 +216,8 @@ def _quotient(dividend: Words, divisor: Words, value: Value) -> Words:
     """
     constant = value.constant if isinstance(value, Term) else None
     if constant is not None and bool((constant != 0).all()) and constant.size == 1:
-        return _product(dividend, np.full(1, pow(int(divisor.flat[0]), -1, _P), dtype=np.uint64))
+        return field_product(
+            dividend, np.full(1, pow(int(divisor.flat[0]), -1, _P), dtype=np.uint64)
+        )
     unknown = combined(name_hash("inverse"), [divisor]) % PRIME
-    return np.where(dividend == 0, unknown, _product(dividend, unknown))
+    return np.where(dividend == 0, unknown, field_product(dividend, unknown))

@@ -19,6 +19,7 @@ from builder.bench.mutants.term_elsewhere import with_elsewhere
 from builder.bench.mutants.term_field import in_field
 from builder.bench.mutants.term_poles import without_poles
 from builder.bench.mutants.term_reach import with_reach
+from builder.bench.mutants.term_roots import chosen_scale, with_scale
 from builder.bench.mutants.term_signs import with_sign
 from builder.bench.mutants.term_softplus import with_exponent
 from builder.bench.mutants.terms import (
@@ -165,7 +166,8 @@ def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
     if first is not None:
         return first
     chosen = select(*args)
-    if reading is Reading.REAL and kind.is_float:
+    if reading is Reading.REAL and kind.is_float and isinstance(chosen, Term):
+        chosen = replace(chosen, scale=chosen_scale(args[1], args[2]))
         return chosen_in_field(args[0], args[1], args[2], chosen, kind)
     return chosen
 
@@ -177,6 +179,7 @@ def _float(
     kind = function.types[op.results[0]]
     if reading is Reading.REAL:
         made = in_field(function, op, args, made, kind)
+        made = with_scale(function, op, args, made, kind)
     made = with_exponent(op, args, made, kind)
     made = with_sign(op, args, made, finite=reading >= Reading.FINITE)
     return with_reach(op, args, made, kind) if reading else made

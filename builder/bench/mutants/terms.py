@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from builder.bench.mutants.term_contests import Contest
     from builder.bench.mutants.term_pairs import Pairs
     from builder.bench.mutants.term_reach import Cover, Reach
@@ -96,6 +98,7 @@ class Term:
         elsewhere: terms, and what it is where they are not zero (``term_elsewhere``).
         poles: it may be no number though inputs are (``term_poles``).
         sizes: of a selection, the terms by which its size is told; elsewhere they are its own.
+        scale: of real numbers, a positive constant that they have been multiplied by.
     """
 
     hashes: Words
@@ -121,6 +124,7 @@ class Term:
     apart: tuple[Words, bool] | None = None
     poles: bool = False
     elsewhere: tuple[Words, Words] | None = None
+    scale: Fraction | None = None
 
     @property
     def is_masked(self) -> bool:
