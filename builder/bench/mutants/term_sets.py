@@ -43,6 +43,7 @@ IDEMPOTENT = (
 )  # fmt: skip
 _INFINITIES = (float("inf"), float("-inf"))
 MOST_WORDS = 1 << 22
+_FEW = 8
 
 
 def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
@@ -62,7 +63,7 @@ def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
     columns = [_columns(name, value) for value in args]
     shape = np.broadcast_shapes(*(words.shape[:-1] for words in columns))
     full = [np.broadcast_to(words, (*shape, words.shape[-1])) for words in columns]
-    return _term(name, np.concatenate(full, axis=-1), args, kind, finite=finite)
+    return _term(name, _beside(full), args, kind, finite=finite)
 
 
 def united_along(name: str, value: Value, kind: Type, axis: int, *, finite: bool) -> Term:
@@ -167,17 +168,41 @@ def _columns(name: str, value: Value) -> Words:
     return as_words(value)[..., None]
 
 
+def _beside(columns: list[Words]) -> Words:
+    """Operands along the last axis; they lie one after the other in memory, not in turns."""
+    return np.moveaxis(np.concatenate([np.moveaxis(c, -1, 0) for c in columns]), 0, -1)
+
+
 def padded(words: Words, count: int) -> Words:
     """Rows of so many operands, the last one repeated."""
-    width = [(0, 0)] * (words.ndim - 1) + [(0, count - words.shape[-1])]
-    return np.pad(words, width, mode="edge")
+    return _beside([words, *[words[..., -1:]] * (count - words.shape[-1])])
 
 
 def _first_of_each(words: Words) -> np.ndarray:
     """Which elements are the first of their value, in rows that are sorted."""
-    is_first = np.ones(words.shape, dtype=bool)
+    is_first = np.ones_like(words, dtype=bool)
     is_first[..., 1:] = words[..., 1:] != words[..., :-1]
     return is_first
+
+
+def _is_any(words: Words, numbers: list[np.uint64]) -> np.ndarray:
+    found = np.zeros_like(words, dtype=bool)
+    for number in numbers:
+        found |= words == number
+    return found
+
+
+def _sorted(words: Words) -> Words:
+    """Each row sorted: few operands by comparing all rows' neighbours at once, in turns."""
+    count = words.shape[-1]
+    if count > _FEW:
+        return np.sort(words, axis=-1)
+    columns = [words[..., place] for place in range(count)]
+    for turn in range(count):
+        for place in range(turn % 2, count - 1, 2):
+            one, other = columns[place : place + 2]
+            columns[place : place + 2] = np.minimum(one, other), np.maximum(one, other)
+    return _beside([column[..., None] for column in columns])
 
 
 def _term(name: str, words: Words, args: list[Value], kind: Type, *, finite: bool) -> Term:
@@ -190,7 +215,7 @@ def _term(name: str, words: Words, args: list[Value], kind: Type, *, finite: boo
     is_masked = kind.is_float and all(value.is_masked for value in terms)
     if is_masked and not is_finite:
         infinite = [float_constant(kind.element, number) for number in _INFINITIES]
-        has_infinity = np.isin(words, np.array(infinite, dtype=np.uint64))
+        has_infinity = _is_any(words, infinite)
         is_finite = not bool(has_infinity.any())
         # elsewhere an infinite constant among others is no constant
         is_masked = not bool((has_infinity.any(axis=-1) & ~has_infinity.all(axis=-1)).any())
@@ -224,7 +249,11 @@ def _neutral(name: str, kind: Type, *, positive: bool, finite: bool) -> list[np.
 
 
 def _normal(words: Words, neutral: list[np.uint64]) -> Words:
-    """Operands sorted, each once, without the neutral ones where others are."""
-    words = np.sort(words, axis=-1)
-    places = packed_places(words, neutral)
-    return words if places is None else np.take_along_axis(words, places, axis=-1)
+    """Operands sorted, each once, without the neutral ones where others are; the last repeated."""
+    words = _sorted(words)
+    is_first = _first_of_each(words)
+    kept = is_first & ~_is_any(words, neutral)
+    kept = np.where(kept.any(axis=-1, keepdims=True), kept, is_first)
+    last = np.where(kept, words, np.uint64(0)).max(axis=-1, keepdims=True)
+    count = int(np.count_nonzero(kept, axis=-1).max(initial=1))
+    return _sorted(np.where(kept, words, last))[..., :count]

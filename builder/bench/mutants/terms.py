@@ -161,9 +161,12 @@ def name_hash(*parts: object) -> np.uint64:
 
 def mixed(words: Words) -> Words:
     """Spreads every bit over the word (as in MurmurHash3's finaliser)."""
-    words = (words ^ (words >> _SHIFT)) * _FIRST
-    words = (words ^ (words >> _SHIFT)) * _SECOND
-    result: Words = words ^ (words >> _SHIFT)
+    result: Words = words >> _SHIFT
+    result ^= words
+    result *= _FIRST
+    result ^= result >> _SHIFT
+    result *= _SECOND
+    result ^= result >> _SHIFT
     return result
 
 
