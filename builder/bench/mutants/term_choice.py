@@ -42,11 +42,17 @@ if TYPE_CHECKING:
     from builder.bench.mutants.terms import Words
     from builder.execute.ir import Type
 
-_FLOATS = ("f32", "f16", "bf16", "f64")
+_FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
 
 
-def select(condition: Value, left: Value, right: Value) -> Value:
+def select(condition: Value, left: Value, right: Value, element: str | None = None) -> Value:
     """One of two values, lane by lane.
+
+    Args:
+        condition: which.
+        left: taken where it is true.
+        right: taken elsewhere.
+        element: type of both; None if it is not known, or casts between floats change nothing.
 
     Raises:
         Unprovable: a selection between addresses in different storages.
@@ -54,7 +60,7 @@ def select(condition: Value, left: Value, right: Value) -> Value:
     if isinstance(left, Address) and isinstance(right, Address):
         if (left.storage, left.itemsize) != (right.storage, right.itemsize):
             raise Unprovable("a selection between addresses")
-        chosen = select(condition, left.offset, right.offset)
+        chosen = select(condition, left.offset, right.offset, element)
         assert not isinstance(chosen, Address)
         return left.with_offset(chosen)
     if isinstance(condition, Known):
@@ -70,7 +76,8 @@ def select(condition: Value, left: Value, right: Value) -> Value:
             pairs=chosen_pairs(takes, left, right),
             sizes=chosen_sizes(takes, left, right),
         )
-    ours, theirs, given = as_words(left), as_words(right), condition_words(condition, left, right)
+    ours, theirs = as_words(left), as_words(right)
+    given = condition_words(condition, left, right, element)
     chosen_words = _told(given, ours, theirs)
     for number, side, value in ((0, theirs, right), (1, ours, left)):
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
@@ -102,10 +109,18 @@ def _told(given: Words, ours: Words, theirs: Words) -> Words:
     return np.where(ours == theirs, ours, chosen)
 
 
-def condition_words(condition: Value, left: Value, right: Value) -> Words:
-    """What decides between two values, told in one way."""
-    given = _strict(as_words(condition), as_words(left), as_words(right))
-    return _strict_at_zero(given, left, right)
+def condition_words(
+    condition: Value, left: Value, right: Value, element: str | None = None
+) -> Words:
+    """What decides between two values, told in one way.
+
+    That is about comparisons of these very values, so of floats of their type, if that is known.
+    """
+    elements = _FLOATS if element is None else _FLOATS & {element}
+    given = as_words(condition)
+    for compared in sorted(elements):
+        given = _strict(given, as_words(left), as_words(right), compared)
+    return _strict_at_zero(given, left, right, elements) if elements else given
 
 
 def chosen_in_field(condition: Value, left: Value, right: Value, made: Value, kind: Type) -> Value:
@@ -142,33 +157,27 @@ def _chosen_constant(takes: np.ndarray, left: Value, right: Value) -> np.ndarray
     return np.where(takes, left.constant, right.constant)
 
 
-def _strict(given: Words, left: Words, right: Words) -> Words:
+def _strict(given: Words, left: Words, right: Words, element: str) -> Words:
     """The condition of a selection; ``left > right`` does as well as ``left >= right``."""
-    for element in _FLOATS:
-        for first, second in ((left, right), (right, left)):
-            loose, tight = (
-                combined(comparison(predicate, element), [first, second])
-                for predicate in ("ole", "olt")
-            )
-            given = np.where(given == loose, tight, given)
+    for first, second in ((left, right), (right, left)):
+        loose, tight = (
+            combined(comparison(predicate, element), [first, second])
+            for predicate in ("ole", "olt")
+        )
+        given = np.where(given == loose, tight, given)
     return given
 
 
-def _strict_at_zero(given: Words, left: Value, right: Value) -> Words:
+def _strict_at_zero(given: Words, left: Value, right: Value, elements: frozenset[str]) -> Words:
     """Likewise ``x > 0`` and ``x >= 0`` where both sides are zero if ``x`` is."""
     candidates = [words for side in (left, right) for words in _zeros(side)]
     for words in candidates:
         nothing = vanishes(left, words) & vanishes(right, words)
         if not bool(nothing.any()):
             continue
-        for element in _FLOATS:
+        for element in sorted(elements):
             zero = np.full(1, float_constant(element, 0.0))
-            for first, second in ((zero, words), (words, zero)):
-                loose, tight = (
-                    combined(comparison(predicate, element), [first, second])
-                    for predicate in ("ole", "olt")
-                )
-                given = np.where(nothing & (given == loose), tight, given)
+            given = np.where(nothing, _strict(given, zero, words, element), given)
     return given
 
 

@@ -165,8 +165,9 @@ def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
     first = decided(args, kind, finite=reading >= Reading.FINITE)
     if first is not None:
         return first
-    chosen = select(*args)
-    if reading is Reading.REAL and kind.is_float and isinstance(chosen, Term):
+    is_real = reading is Reading.REAL and kind.is_float
+    chosen = select(args[0], args[1], args[2], None if is_real else kind.element)
+    if is_real and isinstance(chosen, Term):
         chosen = replace(chosen, scale=chosen_scale(args[1], args[2]))
         return chosen_in_field(args[0], args[1], args[2], chosen, kind)
     return chosen
