@@ -1,6 +1,6 @@
 """Who verifies the verifier: plants faults in verified pairs and counts which are found.
 
-Every fault that verification does not find is either proven to be none (``mutants.equivalence``),
+Every fault that verification does not find is either proven to be none (``proofs.equivalence``),
 or no loss of precision (``mutants.errors``: at most twice the original's error, or on every input
 set at most twice PyTorch's own, which is right by the rule of comparison; the latter are counted
 apart, and ``killed_share_strict`` takes them for faults), or listed. Untouched pairs are verified

@@ -18,10 +18,10 @@ from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from builder.bench.mutants.equivalence import SAME_REALS, proven_equivalent
 from builder.bench.mutants.errors import errors_of, is_worse
 from builder.bench.mutants.precision import CATEGORY as PRECISION
-from builder.bench.mutants.terms import Unprovable
+from builder.bench.proofs.equivalence import SAME_REALS, proven_equivalent
+from builder.bench.proofs.terms import Unprovable
 from builder.capture.targets import resolve_targets
 from builder.pipeline.limits import apply_limits
 from builder.pipeline.messages import write_all

@@ -1,1 +1,1 @@
-"""Faults planted into the Triton text of a pair, and proofs that some of them are none."""
+"""Faults planted into the Triton text of a pair, and how exact what is left of it is."""

@@ -1,0 +1,366 @@
+"""The algebra of terms: what is taken for equal besides equal expressions.
+
+Operands of commutative operations have no order; maxima and the like are sets (``sets``);
+``x + 0`` and ``x * 1`` are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are
+their squares; a float extended and rounded back is itself, for an extension is exact.  Selections
+are in ``choice``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder.bench.proofs.bounds import least_sum, never_below_zero
+from builder.bench.proofs.constants import COMPARISONS
+from builder.bench.proofs.differences import difference
+from builder.bench.proofs.poles import has_poles, without_poles
+from builder.bench.proofs.sets import IDEMPOTENT, extended, united
+from builder.bench.proofs.signs import KEEPS_SIGN
+from builder.bench.proofs.sizes import kept_sizes, size_words, without_signs
+from builder.bench.proofs.terms import (
+    NEGATED,
+    Known,
+    Term,
+    Value,
+    Words,
+    as_words,
+    combined,
+    constant_words,
+    float_constant,
+    name_hash,
+)
+
+if TYPE_CHECKING:
+    from builder.execute.ir import Function, Operation, Type
+
+_COMMUTATIVE = frozenset(
+    {"arith.addf", "arith.mulf", "arith.addi", "arith.muli", "arith.xori", "math.fma"}
+)
+_MIRRORED = {
+    "sgt": "slt", "sge": "sle", "ugt": "ult", "uge": "ule", "ogt": "olt", "oge": "ole",
+}  # fmt: skip
+_SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
+_HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
+_NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
+_KEEPS_POSITIVE = frozenset({"arith.addf", "arith.mulf", "arith.divf", "tt.precise_divf"})
+_SIGNED = frozenset({"arith.mulf", "arith.divf"})
+_POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
+_LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
+_KEEPS_ZERO = frozenset(
+    {
+        "arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt", "tt.precise_sqrt",
+        "math.floor", "math.ceil",
+    }
+)  # fmt: skip
+_LIBRARY_KEEPS_ZERO = frozenset(
+    {
+        "__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf", "__nv_sqrtf", "__nv_fabsf",
+        "__nv_sinf", "__nv_tanf", "__nv_asinf", "__nv_atanf",
+        "__nv_sinhf", "__nv_asinhf", "__nv_atanhf",
+        "__nv_truncf", "__nv_rintf", "__nv_nearbyintf", "__nv_floorf", "__nv_ceilf",
+    }
+)  # fmt: skip
+_EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
+_FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
+_MOST_FACTORS = 4
+_REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
+_EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
+
+
+def term(
+    function: Function, op: Operation, args: list[Value], kind: Type, *, finite: bool
+) -> Value:
+    """The result of an operation that is not computed."""
+    words = [as_words(value) for value in args]
+    if kind.element == "i1":
+        settled = _settled(function, op, args, words, finite=finite)
+        if settled is not None:
+            return settled
+    if op.name in KEEPS_SIGN:
+        return _converted(function, op, args[0], kind)
+    if op.name in IDEMPOTENT:
+        return united(op.name, args, kind, finite=finite)
+    if op.name in ("arith.extui", "arith.extsi"):
+        source = function.types[op.operands[0]]
+        return extended(op.name, operation_name(function, op), args[0], source, kind)
+    hashes = _special(function, op, args, words, kind)
+    if hashes is None:
+        hashes = _plain(function, op, words)
+    elif finite and op.name in ("arith.mulf", "arith.subf"):
+        nothing = _vanishes(op, args, words, kind)
+        hashes = np.where(nothing, float_constant(kind.element, 0.0), hashes)
+    if _keeps_zero(op):
+        zero = float_constant(kind.element, 0.0)
+        hashes = np.where(words[0] == zero, zero, hashes)
+    is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
+    made = Term(
+        hashes,
+        is_finite,
+        positive=_is_positive(op, args),
+        numbers=is_finite,
+        masked=op.name == "math.absf" and _is_masked(args[0]),
+        factors=_factors(op, args, words, finite=finite),
+        sizes=kept_sizes(args, hashes),
+        least=least_sum(args) if op.name == "arith.addf" else None,
+        poles=has_poles(op, args),
+    )
+    return _beside_infinity(op, args, words, made, kind.element) if finite else made
+
+
+def _vanishes(op: Operation, args: list[Value], words: list[Words], kind: Type) -> np.ndarray:
+    """Where a product of numbers is zero, for a factor is, or a difference, for there is none."""
+    if op.name == "arith.subf":
+        numbers = all(_is_finite(value) for value in args) and without_poles(args)
+        return (words[0] == words[1]) & numbers
+    zero, *infinities = (float_constant(kind.element, n) for n in (0.0, math.inf, -math.inf))
+    first, second = (
+        ~np.isin(word, infinities) & without_poles([value])
+        for word, value in zip(words, args, strict=True)
+    )
+    return ((words[0] == zero) & second) | ((words[1] == zero) & first)
+
+
+def _beside_infinity(
+    op: Operation, args: list[Value], words: list[Words], made: Term, element: str
+) -> Term:
+    """Lanes that are minus infinity: what finite numbers change nothing of, and ``exp`` takes to 0.
+
+    So a padded or masked lane adds nothing to a sum of exponentials, with a mask or without one.
+    """
+    low, high = (float_constant(element, number) for number in (-math.inf, math.inf))
+    is_low = words[0] == low
+    if op.name in ("arith.subf", "arith.addf") and all(_is_masked(value) for value in args):
+        is_number = (words[1] != low) & (words[1] != high)
+        hashes = np.where(is_low & is_number, low, made.hashes)
+        return replace(made, hashes=hashes, masked=bool(is_number.all()))
+    is_exponential = op.name in _EXPONENTIALS or op.attributes.get("symbol") in _EXPONENTIALS
+    if is_exponential:
+        hashes = np.where(is_low, float_constant(element, 0.0), made.hashes)
+        finite = made.finite or (_is_masked(args[0]) and not bool((words[0] == high).any()))
+        return replace(made, hashes=hashes, finite=finite, numbers=made.numbers or finite)
+    return made
+
+
+def _factors(
+    op: Operation, args: list[Value], words: list[Words], *, finite: bool
+) -> tuple[Words, ...]:
+    """Operands that make the result zero where they are zero; others must be finite for that."""
+    if op.name == "arith.mulf":
+        sides = zip(words, reversed(args), strict=True)
+        is_number = _is_finite if finite else _is_number
+        return tuple(w for w, o in sides if is_number(o) and without_poles([o]))
+    if not _keeps_zero(op):
+        return ()
+    behind = args[0].factors if isinstance(args[0], Term) else ()
+    return (words[0], *behind)[:_MOST_FACTORS]
+
+
+def _keeps_zero(op: Operation) -> bool:
+    return op.name in _KEEPS_ZERO or op.attributes.get("symbol") in _LIBRARY_KEEPS_ZERO
+
+
+def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
+    predicate = op.attributes["words"][0] if op.name in ("arith.cmpf", "arith.cmpi") else None
+    ordered = words[::-1] if predicate in _MIRRORED else words
+    commutes = op.name in _COMMUTATIVE or predicate in _SYMMETRIC
+    return combined(operation_name(function, op), ordered, commutes=commutes)
+
+
+def _special(
+    function: Function, op: Operation, args: list[Value], words: list[Words], kind: Type
+) -> Words | None:
+    """Results for which there is a rule."""
+    if op.name == "arith.negf":
+        return words[0] ^ NEGATED
+    if op.name == "math.absf":
+        sizes = combined(operation_name(function, op), [size_words(args[0])])
+        zero, infinite, negative = (
+            float_constant(kind.element, number) for number in (0.0, math.inf, -math.inf)
+        )
+        sizes = np.where((words[0] == infinite) | (words[0] == negative), infinite, sizes)
+        return np.where(words[0] == zero, zero, sizes)
+    if op.name in _FROM_INTEGER:
+        is_zero = words[0] == constant_words(np.zeros(1, dtype=np.int64))
+        return np.where(is_zero, float_constant(kind.element, 0.0), _plain(function, op, words))
+    if op.name not in _NEUTRAL:
+        return None
+    first, second = words
+    if op.name == "arith.subf":
+        result = difference(operation_name(function, op), first, second, kind.element)
+    elif op.name in _SIGNED:
+        *unsigned, sign = without_signs(args, words, kind.element)
+        result = _plain(function, op, unsigned) ^ sign
+    else:
+        result = _plain(function, op, words)
+    if op.name == "arith.mulf":
+        squares = combined(name_hash("square", kind.element), [size_words(args[0])])
+        zero = float_constant(kind.element, 0.0)
+        result = np.where(first == second, np.where(first == zero, zero, squares), result)
+    neutral = float_constant(kind.element, _NEUTRAL[op.name])
+    result = np.where(second == neutral, first, result)
+    if op.name in ("arith.addf", "arith.mulf"):
+        result = np.where(first == neutral, second, result)
+    if op.name == "arith.addf":
+        negative = float_constant(kind.element, -0.0)
+        result = np.where(second == negative, first, result)
+        result = np.where(first == negative, second, result)
+    return result
+
+
+def _converted(function: Function, op: Operation, value: Value, kind: Type) -> Term:
+    """A conversion between float types keeps zero, one and infinities; back is where it was."""
+    words = as_words(value)
+    source = function.types[op.operands[0]].element
+    result = combined(operation_name(function, op), [words])
+    for number in (0.0, 1.0, float("inf"), float("-inf")):
+        same = words == float_constant(source, number)
+        result = np.where(same, float_constant(kind.element, number), result)
+    exact = value.exact if isinstance(value, Term) else None
+    if op.name != "arith.extf" and exact is not None and exact[0] == kind.element:
+        result = exact[1]
+    is_finite = isinstance(value, Term) and value.finite
+    return Term(
+        result,
+        is_finite,
+        masked=_is_masked(value),
+        positive=_is_positive(op, [value]),
+        numbers=is_finite,
+        exact=(source, words) if op.name == "arith.extf" else None,
+        poles=not without_poles([value]),
+    )
+
+
+def _is_finite(value: Value) -> bool:
+    return isinstance(value, Term) and value.finite
+
+
+def _is_number(value: Value) -> bool:
+    """A finite constant."""
+    return isinstance(value, Term) and value.constant is not None and value.finite
+
+
+def _is_masked(value: Value) -> bool:
+    return isinstance(value, Term) and value.is_masked
+
+
+def _is_positive(op: Operation, args: list[Value]) -> bool:
+    if op.name in _POSITIVE or op.attributes.get("symbol") in _LIBRARY_POSITIVE:
+        return True
+    if op.name == "arith.mulf" and args[0] is args[1]:
+        return True
+    positive = all(isinstance(value, Term) and value.positive for value in args)
+    if op.name in _KEEPS_POSITIVE:
+        return positive and all(_is_finite(value) for value in args)
+    return op.name in KEEPS_SIGN and positive
+
+
+def _settled(
+    function: Function, op: Operation, args: list[Value], words: list[Words], *, finite: bool
+) -> Value | None:
+    """Conditions that are known though an operand is not."""
+    if op.name in ("arith.andi", "arith.ori"):
+        for known, other in ((args[0], words[1]), (args[1], words[0])):
+            if isinstance(known, Known):
+                passes = known.data != 0 if op.name == "arith.andi" else known.data == 0
+                return Term(np.where(passes, other, as_words(known)))
+    if op.name == "arith.xori":
+        return _flipped(args, words)
+    if op.name == "arith.cmpi":
+        return _with_itself(function, op, words)
+    if op.name == "arith.cmpf":
+        never = never_below_zero(op, args)
+        if never is not None:
+            return never
+        found = _finite_comparison(function, op, args, words) if finite else None
+        return found or _zero_comparison(function, op, args, words)
+    return None
+
+
+def _with_itself(function: Function, op: Operation, words: list[Words]) -> Term:
+    """Lanes where an integer is compared with itself, such as a masked load's zero with zero."""
+    answer = op.attributes["words"][0] in _REFLEXIVE
+    known = constant_words(np.full(1, answer, dtype=np.int64))
+    return Term(np.where(words[0] == words[1], known, _plain(function, op, words)))
+
+
+def _zero_comparison(
+    function: Function, op: Operation, args: list[Value], words: list[Words]
+) -> Term | None:
+    """Lanes where zero, such as what a masked load leaves, is compared with a constant."""
+    predicate = op.attributes["words"][0]
+    zero = float_constant(function.types[op.operands[0]].element, 0.0)
+    for place, other in ((0, 1), (1, 0)):
+        constant = getattr(args[other], "constant", None)
+        is_zero = words[place] == zero
+        if constant is None or predicate not in COMPARISONS or not bool(is_zero.any()):
+            continue
+        pair = (0.0, constant) if place == 0 else (constant, 0.0)
+        answers = constant_words(np.asarray(COMPARISONS[predicate](*pair), dtype=np.int64))
+        return Term(np.where(is_zero, answers, _plain(function, op, words)))
+    return None
+
+
+def _flipped(args: list[Value], words: list[Words]) -> Value | None:
+    """``not`` twice is nothing."""
+    for known, other in ((args[0], words[1]), (args[1], words[0])):
+        if isinstance(known, Known) and bool((known.data == 1).all()):
+            return Term(other ^ NEGATED)
+    return None
+
+
+def _finite_comparison(
+    function: Function, op: Operation, args: list[Value], words: list[Words]
+) -> Value | None:
+    """A finite value equals itself, and no infinity; an infinite constant does."""
+    predicate = op.attributes["words"][0]
+    if predicate not in _EQUAL:
+        return _infinite_order(function, op, args, words)
+    shape = np.broadcast_shapes(words[0].shape, words[1].shape)
+    numbers = all(isinstance(value, Term) and value.numbers for value in args)
+    if numbers and bool((words[0] == words[1]).all()):
+        return Known(np.full(shape, int(_EQUAL[predicate]), dtype=np.int64))
+    element = function.types[op.operands[0]].element
+    for constant, other in ((0, 1), (1, 0)):
+        is_infinite = [
+            bool((words[constant] == float_constant(element, number)).all())
+            for number in (math.inf, -math.inf)
+        ]
+        if any(is_infinite) and _is_masked(args[other]):
+            same = np.broadcast_to(words[0] == words[1], shape)
+            return Known(np.where(same, _EQUAL[predicate], not _EQUAL[predicate]).astype(np.int64))
+    return None
+
+
+def _infinite_order(
+    function: Function, op: Operation, args: list[Value], words: list[Words]
+) -> Value | None:
+    """Finite values lie between the infinities; an infinite constant may be one of them."""
+    predicate = op.attributes["words"][0]
+    element = function.types[op.operands[0]].element
+    if predicate not in ("olt", "ole", "ogt", "oge"):
+        return None
+    low, high = (0, 1) if predicate in ("olt", "ole") else (1, 0)
+    same = predicate in ("ole", "oge")
+    for place, number, answer in (
+        (low, -math.inf, True), (high, math.inf, True),
+        (low, math.inf, False), (high, -math.inf, False),
+    ):  # fmt: skip
+        is_infinite = bool((words[place] == float_constant(element, number)).all())
+        if is_infinite and _is_masked(args[1 - place]):
+            shape = np.broadcast_shapes(words[0].shape, words[1].shape)
+            equal = np.broadcast_to(words[0] == words[1], shape)
+            return Known(np.where(equal, same, answer).astype(np.int64))
+    return None
+
+
+def operation_name(function: Function, op: Operation) -> np.uint64:
+    """The operation: name, attributes, element types; not the block's shape."""
+    attributes = {k: v for k, v in op.attributes.items() if k not in _HINTS}
+    words = attributes.get("words", [])
+    attributes["words"] = [_MIRRORED.get(word, word) for word in words]
+    types = [function.types[slot].element for slot in (*op.operands, *op.results)]
+    return name_hash(op.name, repr(sorted(attributes.items(), key=lambda kv: kv[0])), *types)

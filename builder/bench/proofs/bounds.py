@@ -1,0 +1,137 @@
+"""Integers of which only bounds are known: loaded from an input, computed from such, or places.
+
+What a comparison with them gives may be the same for all that they can be, such as the test that an
+index is negative.  Of floats it is known at times that none is below zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder.bench.proofs.terms import Known, Term, Value, as_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.execute.ir import Function, Operation, Type
+    from builder.verify.declared import Bounds
+
+_SAME = frozenset({"arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast"})
+_ENDS: dict[str, Callable[[Bounds, Bounds], tuple[int, ...]]] = {
+    "arith.addi": lambda a, b: (a[0] + b[0], a[1] + b[1]),
+    "arith.subi": lambda a, b: (a[0] - b[1], a[1] - b[0]),
+    "arith.muli": lambda a, b: tuple(x * y for x in a for y in b),
+    "arith.maxsi": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "arith.minsi": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+}
+
+
+def bounds_of(value: Value) -> Bounds | None:
+    """The least and greatest element, as far as they are known."""
+    if isinstance(value, Term):
+        return value.bounds
+    if isinstance(value, Known) and value.data.size:
+        return int(value.data.min()), int(value.data.max())
+    return None
+
+
+def joined_bounds(*values: Value) -> Bounds | None:
+    """Bounds of all of several values."""
+    every = [bounds_of(value) for value in values]
+    known = [bounds for bounds in every if bounds is not None]
+    if not known or len(known) < len(every):
+        return None
+    return min(low for low, _ in known), max(high for _, high in known)
+
+
+def result_bounds(
+    function: Function, op: Operation, args: list[Value], kind: Type
+) -> Bounds | None:
+    """Bounds of an operation's result; none if it might wrap."""
+    if function.types[op.operands[0]].bits == 1 or kind.bits == 1:
+        return None  # of which the sign is a matter of reading
+    if not any(isinstance(v, Term) and v.bounds is not None for v in args):
+        return None
+    given = [bounds_of(value) for value in args]
+    known = [bounds for bounds in given if bounds is not None]
+    if len(known) < len(given):
+        return None
+    found: tuple[int, ...] | None = None
+    if (op.name in _SAME and known[0][0] >= 0) or op.name == "arith.extsi":
+        found = known[0]
+    elif op.name in _ENDS:
+        found = _ENDS[op.name](*known)
+    elif op.name in ("arith.remsi", "arith.remui") and known[0][0] >= 0 and known[1][0] > 0:
+        found = (0, min(known[0][1], known[1][1] - 1))
+    elif op.name in ("arith.divsi", "arith.divui") and known[0][0] >= 0 and known[1][0] > 0:
+        found = (known[0][0] // known[1][1], known[0][1] // known[1][0])
+    elif op.name == "arith.andi" and known[0][0] >= 0 and known[1][0] >= 0:
+        found = (0, min(known[0][1], known[1][1]))
+    if found is None:
+        return None
+    low, high = min(found), max(found)
+    limit = 1 << (kind.bits - 1)
+    return (low, high) if -limit <= low and high < limit else None
+
+
+def settled_comparison(function: Function, op: Operation, args: list[Value]) -> Known | None:
+    """A comparison of integers that bounds decide."""
+    first, second = (bounds_of(value) for value in args)
+    if first is None or second is None or function.types[op.operands[0]].bits == 1:
+        return None
+    word = op.attributes["words"][0]
+    if word.startswith("u") and min(first[0], second[0]) < 0:
+        return None
+    answer = _answer(word if word in ("eq", "ne") else word[1:], first, second)
+    if answer is None:
+        return None
+    shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
+    return Known(np.full(shape, int(answer), dtype=np.int64))
+
+
+def never_below_zero(op: Operation, args: list[Value]) -> Known | None:
+    """A comparison that holds for no float: that a square, say, or a NaN is below zero."""
+    predicate = op.attributes["words"][0]
+    if predicate not in ("olt", "ole", "ogt", "oge"):
+        return None
+    low, high = args if predicate in ("olt", "ole") else args[::-1]
+    if not (isinstance(low, Term) and low.positive and low.finite and isinstance(high, Term)):
+        return None
+    below = np.less_equal if predicate in ("olt", "ogt") else np.less
+    if high.constant is None or not below(high.constant, 0.0).all():
+        return None
+    shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
+    return Known(np.zeros(shape, dtype=np.int64))
+
+
+def floor_of(value: Value) -> float | None:
+    """A number that no element is below, if one is known."""
+    if not isinstance(value, Term):
+        return None
+    if value.positive and value.finite:
+        return max(0.0, value.least or 0.0)
+    return value.least
+
+
+def least_sum(args: list[Value]) -> float | None:
+    """Half of what a sum of positive numbers is at least, so that rounding does not count."""
+    floors = [floor_of(value) for value in args]
+    known = [floor for floor in floors if floor is not None and floor >= 0.0]
+    return sum(known) / 2.0 if len(known) == len(args) else None
+
+
+def _answer(word: str, first: Bounds, second: Bounds) -> bool | None:
+    """Whether all of one compare so with all of another; None if only some do."""
+    if word in ("eq", "ne"):
+        apart = first[1] < second[0] or second[1] < first[0]
+        return (word == "ne") if apart else None
+    if word in ("gt", "ge"):
+        return _answer({"gt": "lt", "ge": "le"}[word], second, first)
+    strict = word == "lt"
+    if first[1] < second[0] or (not strict and first[1] == second[0]):
+        return True
+    if second[1] < first[0] or (strict and second[1] == first[0]):
+        return False
+    return None

@@ -1,0 +1,279 @@
+"""Memory that holds terms: what each element of each storage is, as an expression of the inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder.bench.proofs.bounds import bounds_of
+from builder.bench.proofs.choice import select
+from builder.bench.proofs.terms import (
+    Address,
+    Known,
+    Term,
+    Unprovable,
+    Value,
+    Words,
+    as_words,
+    combined,
+    mixed,
+    name_hash,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.verify.declared import Bounds
+
+_UNDEFINED = name_hash("undefined")
+
+
+@dataclass(eq=False)
+class Storage:
+    """One storage.
+
+    Attributes:
+        label: what it is, ``input 0`` or ``allocation 3``.
+        nbytes: its size.
+        zero: whether it starts as zeros.
+        cells: the term of each element, made at the first access.
+        itemsize: bytes of an element.
+        scattered: sum of the hashes of stores to addresses that depend on data.
+        written: a kernel that runs now has stored to it.
+        finite: nothing stored to it has an infinite constant behind it.
+        bounds: of the integers in it, the least and the greatest, if they are known.
+        blank: nothing has been written to it yet, so that there is nothing to load.
+    """
+
+    label: str
+    nbytes: int
+    zero: bool = False
+    finite: bool = True
+    bounds: Bounds | None = None
+    blank: bool = False
+    cells: Words | None = None
+    itemsize: int = 0
+    scattered: np.uint64 = field(default_factory=lambda: np.uint64(0))
+    written: bool = False
+
+    def at(self, itemsize: int) -> Words:
+        """The cells, as elements of that size.
+
+        Raises:
+            Unprovable: they are known as elements of another size.
+        """
+        if self.cells is None:
+            self.cells, self.itemsize = self._fresh(itemsize), itemsize
+        if self.itemsize != itemsize:
+            raise Unprovable("elements of two sizes in one storage")
+        return self.cells
+
+    def _fresh(self, itemsize: int) -> Words:
+        count = self.nbytes // itemsize
+        if self.zero:
+            return np.full(count, name_hash("zero"))
+        places = mixed(np.arange(count, dtype=np.uint64))
+        return combined(name_hash("element", self.label), [places])
+
+    def settle(self) -> None:
+        """Ends a launch: stores to unknown addresses may be anywhere."""
+        if self.scattered and self.cells is not None:
+            self.cells = combined(name_hash("scattered"), [self.cells, np.full(1, self.scattered)])
+        self.scattered = np.uint64(0)
+        self.written = False
+
+
+class Memory:
+    """All storages of a run, with a log that takes back what a group of instances stored."""
+
+    def __init__(self) -> None:
+        self.storages: list[Storage] = []
+        self._undo: list[Callable[[], None]] = []
+
+    def add(self, storage: Storage) -> int:
+        self.storages.append(storage)
+        return len(self.storages) - 1
+
+    def copy(self) -> Memory:
+        """The memory between launches; what is stored to one is not in the other."""
+        copied = Memory()
+        for storage in self.storages:
+            cells = None if storage.cells is None else storage.cells.copy()
+            copied.add(replace(storage, cells=cells))
+        return copied
+
+    def settle(self) -> None:
+        for storage in self.storages:
+            storage.settle()
+        self._undo.clear()
+
+    def mark(self) -> int:
+        return len(self._undo)
+
+    def take_back(self, mark: int) -> None:
+        while len(self._undo) > mark:
+            self._undo.pop()()
+
+    # -- operations ------------------------------------------------------------------------
+
+    def load(self, address: Value, mask: Value | None, other: Value | None) -> Value:
+        """What a load gives, lane by lane."""
+        if not isinstance(address, Address):
+            raise Unprovable("an address that was loaded")
+        storage = self.storages[address.storage]
+        cells = storage.at(address.itemsize)
+        if storage.scattered:
+            raise Unprovable("a load from where a store may have been")
+        if isinstance(address.offset, Term):
+            found = self._load_anywhere(storage, cells, address.offset)
+        else:
+            found = _load_at(cells, address.offset, mask)
+        loaded = Term(found, storage.finite, numbers=storage.finite, bounds=storage.bounds)
+        if mask is None:
+            return loaded
+        # what a lane that loads nothing holds reaches no result, so it may be within the bounds
+        background = Term(np.full((1,) * found.ndim, _UNDEFINED), bounds=storage.bounds)
+        if other is not None:
+            background = Term(as_words(other), _is_finite(other), bounds=bounds_of(other))
+        return select(mask, loaded, background)
+
+    @staticmethod
+    def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
+        if storage.written:
+            raise Unprovable("a load from where a store may have been")
+        content = mixed(cells + mixed(np.arange(cells.size, dtype=np.uint64))).sum(dtype=np.uint64)
+        return combined(name_hash("load"), [np.full(1, content), offset.hashes])
+
+    def store(self, address: Value, value: Value, mask: Value | None, order: int) -> None:
+        """Stores; ``order`` tells the stores of one instance apart where addresses are unknown."""
+        storage, cells = self._target(address)
+        assert isinstance(address, Address)
+        words = as_words(value)
+        storage.finite = storage.finite and _is_finite(value)
+        self._widen_bounds(storage, value)
+        if isinstance(address.offset, Term):
+            self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
+            return
+        places, lanes = _active(address.offset, mask, words)
+        _check_bounds(places, cells.size)
+        if isinstance(mask, Term):
+            old = cells[places]
+            conditions = np.broadcast_to(mask.hashes, _lanes(address.offset, mask, words)).ravel()
+            lanes = select_words(conditions, lanes, old)
+        self._log_cells(cells, places)
+        cells[places] = lanes
+
+    def atomic(self, kind: str, address: Value, value: Value, mask: Value | None) -> None:
+        """An atomic whose result nobody uses: its operands add up in any order."""
+        storage, cells = self._target(address)
+        assert isinstance(address, Address)
+        words = as_words(value)
+        storage.bounds = None
+        if isinstance(address.offset, Term) or isinstance(mask, Term):
+            offset = as_words(address.offset)
+            self._scatter(storage, ("atomic", kind), [offset, words], mask)
+            return
+        places, lanes = _active(address.offset, mask, words)
+        _check_bounds(places, cells.size)
+        self._log_cells(cells, places)
+        np.add.at(cells, places, combined(name_hash("atomic", kind), [lanes]))
+
+    @staticmethod
+    def _widen_bounds(storage: Storage, value: Value) -> None:
+        """What is stored may be loaded, and what was there before."""
+        stored = bounds_of(value)
+        before = storage.bounds
+        if storage.blank:
+            storage.bounds = stored
+        elif before is not None and stored is not None:
+            storage.bounds = min(before[0], stored[0]), max(before[1], stored[1])
+        else:
+            storage.bounds = None
+        storage.blank = False
+
+    def _target(self, address: Value) -> tuple[Storage, Words]:
+        if not isinstance(address, Address):
+            raise Unprovable("an address that was loaded")
+        storage = self.storages[address.storage]
+        before = storage.written
+
+        def restore() -> None:
+            storage.written = before
+
+        self._undo.append(restore)
+        storage.written = True
+        return storage, storage.at(address.itemsize)
+
+    def _scatter(
+        self, storage: Storage, name: tuple[object, ...], words: list[Words], mask: Value | None
+    ) -> None:
+        lanes = combined(name_hash(*name), words)
+        if isinstance(mask, Known):
+            lanes = np.where(mask.data != 0, lanes, np.uint64(0))
+        elif mask is not None:
+            lanes = combined(name_hash("masked"), [lanes, as_words(mask)])
+        before = storage.scattered
+
+        def restore() -> None:
+            storage.scattered = before
+
+        self._undo.append(restore)
+        storage.scattered = np.add(before, lanes.sum(dtype=np.uint64), dtype=np.uint64)
+
+    def _log_cells(self, cells: Words, places: np.ndarray) -> None:
+        old = cells[places]
+
+        def restore() -> None:
+            cells[places] = old
+
+        self._undo.append(restore)
+
+
+def _is_finite(value: Value) -> bool:
+    return isinstance(value, Known) or (isinstance(value, Term) and value.finite)
+
+
+def select_words(condition: Words, left: Words, right: Words) -> Words:
+    """Terms of a selection by a condition that is a term."""
+    return as_words(select(Term(condition), Term(left), Term(right)))
+
+
+def _lanes(offset: Known, mask: Value | None, words: Words) -> tuple[int, ...]:
+    shapes = [offset.data.shape, words.shape]
+    if isinstance(mask, Known):
+        shapes.append(mask.data.shape)
+    elif isinstance(mask, Term):
+        shapes.append(mask.hashes.shape)
+    return np.broadcast_shapes(*shapes)
+
+
+def _active(offset: Known, mask: Value | None, words: Words) -> tuple[np.ndarray, Words]:
+    """Element numbers and terms of the lanes that store."""
+    shape = _lanes(offset, mask, words)
+    places = np.broadcast_to(offset.data, shape).ravel()
+    lanes = np.broadcast_to(words, shape).ravel()
+    if isinstance(mask, Known):
+        chosen = np.broadcast_to(mask.data != 0, shape).ravel()
+        return places[chosen], lanes[chosen]
+    return places, lanes
+
+
+def _load_at(cells: Words, offset: Known, mask: Value | None) -> Words:
+    places = offset.data
+    if isinstance(mask, Known):
+        places = np.where(mask.data != 0, places, 0)
+    if isinstance(mask, Term):
+        places = np.clip(places, 0, max(cells.size - 1, 0))
+    _check_bounds(places, cells.size)
+    found: Words = cells[places] if cells.size else np.zeros(places.shape, dtype=np.uint64)
+    return found
+
+
+def _check_bounds(places: np.ndarray, size: int) -> None:
+    """Raises:
+    Unprovable: an access outside of the storage.
+    """
+    if places.size and size and (int(places.min()) < 0 or int(places.max()) >= size):
+        raise Unprovable("an access outside of the storage")

@@ -1,0 +1,245 @@
+"""Proofs where two ways of writing a value, or two sides of a selection, come to the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.bench.proofs.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.verify import Prepared, prepare
+
+PROGRAM = """
+import torch
+from torch import nn
+
+
+class Pointwise(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(6, 16), torch.randn(6, 16)]
+"""
+TEXT = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def apart(a, b):
+    return b - a
+
+
+@triton.jit
+def apart_or_zero(a, b):
+    return tl.where(a == b, 0.0, b - a)
+
+
+@triton.jit
+def pointwise_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = tl.arange(0, BLOCK) < 12
+    x = tl.load(x_ptr + place)
+    y = tl.load(y_ptr + place, mask=inside, other=0.0)
+    tl.store(out_ptr + place, RESULT)
+
+
+class PointwiseNew(nn.Module):
+    def forward(self, x, y):
+        out = torch.empty_like(x)
+        pointwise_kernel[(6,)](x, y, out, BLOCK=16)
+        return out
+"""
+
+
+@pytest.fixture(scope="module")
+def pointwise() -> Prepared:
+    return prepare(PROGRAM, "Pointwise", draws=1)
+
+
+def _proof(pointwise: Prepared, old: str, new: str) -> str | None:
+    texts = (TEXT.replace("RESULT", result) for result in (old, new))
+    return proven_equivalent(pointwise, *texts)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("maximum(libdevice.erfc(x), -1.0)", "libdevice.erfc(x)", SAME_TERMS),
+        ("maximum(libdevice.erfc(x), -1.0)", "maximum(-0.0, libdevice.erfc(x))", SAME_TERMS),
+        ("tl.maximum(libdevice.exp(x), -1.0)", "libdevice.exp(x)", FINITE_TERMS),
+        ("maximum(maximum(x, 0.5), 0.25)", "maximum(x, 0.5)", FINITE_TERMS),
+        ("maximum(libdevice.erfc(x), -1.0)", "maximum(libdevice.erfc(x), 0.5)", None),
+        ("maximum(libdevice.erf(x), -0.5)", "libdevice.erf(x)", None),
+        ("maximum(tl.where(inside, tl.exp(x), float('-inf')), -1.0)",
+         "tl.where(inside, tl.exp(x), float('-inf'))", None),
+        ("maximum(maximum(x, 0.25), 0.5)", "maximum(x, 0.25)", None),
+    ],
+)  # fmt: skip
+def test_a_maximum_with_what_is_never_above(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("tl.where(inside, x + libdevice.atan(y), x)", "x + libdevice.atan(y)", SAME_TERMS),
+        ("tl.where(inside, x - tl.sqrt(y), x)", "x - tl.sqrt(y)", SAME_TERMS),
+        ("tl.where(inside, x + tl.cos(y), x)", "x + tl.cos(y)", None),
+        ("tl.where(inside, x + libdevice.atan(x), x)", "x + libdevice.atan(x)", None),
+        (
+            "tl.where(tl.arange(0, BLOCK) < 11, x + libdevice.atan(y), x)",
+            "x + libdevice.atan(y)",
+            None,
+        ),
+    ],
+)
+def test_functions_that_are_zero_at_zero_keep_padding(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+_BENT = "tl.where(x > 0.0, x * 2.0, libdevice.expm1(x) * 1.5)"
+_TURNED = _BENT.replace("1.5", "-1.5")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (f"tl.abs({_BENT})", f"tl.abs({_TURNED})", SAME_TERMS),
+        (f"tl.abs(-{_BENT} * 1.0)", f"tl.abs({_TURNED})", SAME_TERMS),
+        (f"tl.abs(tl.where(inside, {_BENT}, y))", f"tl.abs(tl.where(inside, {_TURNED}, -y))",
+         SAME_TERMS),
+        (f"{_BENT} * {_BENT}", f"{_TURNED} * {_TURNED}", SAME_TERMS),
+        ("tl.abs(tl.where(x > 0.0, x, -x))", "tl.abs(x)", SAME_TERMS),
+        (_BENT, _TURNED, None),
+        (f"tl.abs({_BENT} + y)", f"tl.abs({_TURNED} + y)", None),
+        (f"tl.abs({_BENT})", f"tl.abs({_BENT.replace('1.5', '1.25')})", None),
+        (f"tl.abs({_BENT})", f"tl.abs({_BENT.replace('x > 0', 'y > 0')})", None),
+        (f"tl.abs({_BENT})", f"tl.abs({_BENT.replace('x *', '0.0 - y *')})", None),
+        (f"{_BENT} * {_TURNED}", f"{_BENT} * {_BENT}", None),
+    ],
+)  # fmt: skip
+def test_signs_of_the_sides_do_not_count_for_the_size_of_a_selection(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("x * -2.0", "-(x * 2.0)", SAME_TERMS),
+        ("x / -3.0", "-x / 3.0", SAME_TERMS),
+        ("-x * tl.exp(x)", "x * -tl.exp(x)", SAME_TERMS),
+        ("-x * -y", "x * y", FINITE_TERMS),
+        ("x * -2.0", "x * 2.0", None),
+        ("x / -3.0", "x / 3.0", None),
+        ("-x * -y", "-(x * y)", None),
+        ("x * -y", "x - y", None),
+    ],
+)
+def test_a_product_has_the_sign_of_its_factors(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+_NOTHING = "tl.where(x == y, 0.0, y - x)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (_NOTHING, "y - x", FINITE_TERMS),
+        (_NOTHING, "tl.where(x != y, y - x, 0.0)", FINITE_TERMS),
+        (_NOTHING.replace("y - x", "x - y"), "x - y", FINITE_TERMS),
+        ("tl.where(0.0 == x, 0.0, x)", "x", FINITE_TERMS),
+        (_NOTHING.replace("x", "tl.log(x)"), "y - tl.log(x)", None),
+        (_NOTHING, "x - y", None),
+        (_NOTHING, "tl.where(x != y, 0.0, y - x)", None),
+        (_NOTHING.replace("0.0", "1.0"), "y - x", None),
+        (_NOTHING.replace("y - x", "y + x"), "y + x", None),
+        (_NOTHING.replace("y - x", "y - tl.abs(x)"), "y - tl.abs(x)", None),
+        (_NOTHING.replace("x == y", "x == 1.0"), "y - x", None),
+        (_NOTHING.replace("x == y", "x <= y"), "y - x", None),
+    ],
+)
+def test_a_difference_is_zero_where_numbers_are_the_same(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        # zero times a number is zero, which a logarithm and a quotient may not be there
+        ("tl.where(x > 0.0, x * tl.sigmoid(x), x)", "tl.where(x >= 0.0, x * tl.sigmoid(x), x)",
+         FINITE_TERMS),
+        ("tl.where(x > 0.0, x * tl.rsqrt(x * x + 0.5), 0.0)",
+         "tl.where(x >= 0.0, x * tl.rsqrt(x * x + 0.5), 0.0)", FINITE_TERMS),
+        ("tl.where(x > 0.0, x * tl.log(x), 0.0)", "tl.where(x >= 0.0, x * tl.log(x), 0.0)", None),
+        ("tl.where(x > 0.0, x * (y / x), 0.0)", "tl.where(x >= 0.0, x * (y / x), 0.0)", None),
+        ("tl.where(x > 0.0, x * tl.rsqrt(x * x), 0.0)",
+         "tl.where(x >= 0.0, x * tl.rsqrt(x * x), 0.0)", None),
+        ("tl.where(inside, x + y * tl.log(x * x + 1.0), x)", "x + y * tl.log(x * x + 1.0)",
+         FINITE_TERMS),
+        ("tl.where(inside, x + y * tl.log(y), x)", "x + y * tl.log(y)", None),
+    ],
+)  # fmt: skip
+def test_nothing_times_what_may_be_infinite(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(("padding", "proof"), [("0.0", FINITE_TERMS), ("float('-inf')", None)])
+def test_a_reduction_of_infinities_tells_their_difference(
+    pointwise: Prepared, padding: str, proof: str | None
+) -> None:
+    joined = f"x + tl.reduce(tl.where(inside, x, {padding}), 0, DIFFERENCE)"
+    old, new = (joined.replace("DIFFERENCE", name) for name in ("apart_or_zero", "apart"))
+    assert _proof(pointwise, old, new) == proof
+
+
+_SIGN = "((0 < x).to(tl.int8) - (x < 0).to(tl.int8)).to(tl.float32)"
+_LOOSE = _SIGN.replace("0 < x", "0 <= x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (f"{_SIGN} * tl.sqrt_rn(tl.abs(x))", f"{_LOOSE} * tl.sqrt_rn(tl.abs(x))", SAME_TERMS),
+        (f"x * {_SIGN}", f"x * {_LOOSE}", SAME_TERMS),
+        (f"x * {_SIGN}", f"x * {_SIGN.replace('x < 0', 'x <= 0')}", SAME_TERMS),
+        (f"x * {_SIGN}", f"x * {_LOOSE.replace('x < 0', 'x <= 0')}", SAME_TERMS),
+        (f"tl.abs(x) * {_SIGN}", f"x * {_LOOSE}", None),
+        (_SIGN, _LOOSE, None),
+        (f"{_SIGN} * y", f"{_LOOSE} * y", None),
+        (f"{_SIGN} * tl.exp(x)", f"{_LOOSE} * tl.exp(x)", None),
+        (f"x * {_SIGN}", f"x * {_SIGN.replace('0 < x', '1 <= x')}", None),
+        (f"x * {_SIGN}", f"x * {_SIGN.replace('0 < x', '0 <= y')}", None),
+        (f"tl.exp({_SIGN}) * x", f"tl.exp({_LOOSE}) * x", None),
+        (f"{_SIGN} / x", f"{_LOOSE} / x", None),
+    ],
+)
+def test_signs_at_zero_do_not_count_beside_what_is_zero_there(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
