@@ -17,7 +17,7 @@ import numpy as np
 from builder.bench.proofs.bounds import least_sum, never_below_zero
 from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
-from builder.bench.proofs.poles import has_poles, without_poles
+from builder.bench.proofs.poles import all_numbers, has_poles, without_poles
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
 from builder.bench.proofs.sizes import kept_sizes, size_words, without_signs
@@ -133,7 +133,7 @@ def _beside_infinity(
     """
     low, high = (float_constant(element, number) for number in (-math.inf, math.inf))
     is_low = words[0] == low
-    if op.name in ("arith.subf", "arith.addf") and all(_is_masked(value) for value in args):
+    if op.name in ("arith.subf", "arith.addf") and _is_masked(args[0]) and _lies_between(args[1]):
         is_number = (words[1] != low) & (words[1] != high)
         hashes = np.where(is_low & is_number, low, made.hashes)
         return replace(made, hashes=hashes, masked=bool(is_number.all()))
@@ -247,6 +247,11 @@ def _is_masked(value: Value) -> bool:
     return isinstance(value, Term) and value.is_masked
 
 
+def _lies_between(value: Value) -> bool:
+    """It is an infinite constant or finite."""
+    return _is_masked(value) and without_poles([value])
+
+
 def _is_positive(op: Operation, args: list[Value]) -> bool:
     if op.name in _POSITIVE or op.attributes.get("symbol") in _LIBRARY_POSITIVE:
         return True
@@ -320,8 +325,7 @@ def _finite_comparison(
     if predicate not in _EQUAL:
         return _infinite_order(function, op, args, words)
     shape = np.broadcast_shapes(words[0].shape, words[1].shape)
-    numbers = all(isinstance(value, Term) and value.numbers for value in args)
-    if numbers and bool((words[0] == words[1]).all()):
+    if all_numbers(args) and bool((words[0] == words[1]).all()):
         return Known(np.full(shape, int(_EQUAL[predicate]), dtype=np.int64))
     element = function.types[op.operands[0]].element
     for constant, other in ((0, 1), (1, 0)):
@@ -329,7 +333,7 @@ def _finite_comparison(
             bool((words[constant] == float_constant(element, number)).all())
             for number in (math.inf, -math.inf)
         ]
-        if any(is_infinite) and _is_masked(args[other]):
+        if any(is_infinite) and _lies_between(args[other]):
             same = np.broadcast_to(words[0] == words[1], shape)
             return Known(np.where(same, _EQUAL[predicate], not _EQUAL[predicate]).astype(np.int64))
     return None
@@ -350,7 +354,7 @@ def _infinite_order(
         (low, math.inf, False), (high, -math.inf, False),
     ):  # fmt: skip
         is_infinite = bool((words[place] == float_constant(element, number)).all())
-        if is_infinite and _is_masked(args[1 - place]):
+        if is_infinite and _lies_between(args[1 - place]):
             shape = np.broadcast_shapes(words[0].shape, words[1].shape)
             equal = np.broadcast_to(words[0] == words[1], shape)
             return Known(np.where(equal, same, answer).astype(np.int64))

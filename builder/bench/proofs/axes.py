@@ -22,7 +22,7 @@ from builder.bench.proofs.field import (
     with_constants,
 )
 from builder.bench.proofs.pairs import candidates, first_along
-from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.poles import all_numbers, without_poles
 from builder.bench.proofs.regions import (
     independent_parts,
     passed_places,
@@ -142,7 +142,7 @@ def _first(
     places = _places(op.regions[0], {1: args[1]}, axis, kind)
     finite = reading >= Reading.FINITE
     order = region_order(
-        function, op.regions[0], outer, finite=finite and _numbers(args), places=places
+        function, op.regions[0], outer, finite=finite and all_numbers(args), places=places
     )
     if order is None or not isinstance(args[0], Term):
         return None
@@ -171,7 +171,7 @@ def _reduced(
         neutral = _neutral(combine, args[0], kind, axis)
     total = in_sequence(lanes, axis, skipped=neutral)
     places = _places(region, {number: args[number] for number in part}, axis, kind)
-    numbers = reading >= Reading.FINITE and _numbers(used)
+    numbers = reading >= Reading.FINITE and all_numbers(used)
     finite = all(isinstance(value, Known) or _finite(value) for value in used)
     name = region_hash(
         function,
@@ -225,7 +225,7 @@ def _scan(
     reverse = bool(op.attributes.get("reverse"))
     axis = op.attributes["axis"] + 1
     sums = prefixes(lanes, axis, reverse=reverse)
-    numbers = reading >= Reading.FINITE and _numbers(args)
+    numbers = reading >= Reading.FINITE and all_numbers(args)
     kind = function.types[op.operands[0]]
     places = _places(op.regions[0], dict(enumerate(args)), axis, kind)
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
@@ -247,7 +247,8 @@ def _scan(
 
 def _dot(function: Function, op: Operation, args: list[Value], reading: Reading) -> Value:
     finite, poles = all(_finite(value) for value in args[:3]), not without_poles(args)
-    if reading is Reading.REAL and finite and function.types[op.operands[2]].is_float:
+    is_real = reading is Reading.REAL and finite and function.types[op.operands[2]].is_float
+    if is_real and not _hides_poles(function, op, args):
         words = _real_product(function, op, args)
         return Term(words, finite, numbers=finite, poles=poles)
     kinds = [function.types[slot] for slot in op.operands[:2]]
@@ -268,6 +269,17 @@ def _dot(function: Function, op: Operation, args: list[Value], reading: Reading)
     product = combined(operation_name(function, op), [rows, columns, added_to])
     words = np.where(is_empty, added_to, product)
     return Term(words, finite, numbers=finite, poles=poles)
+
+
+def _hides_poles(function: Function, op: Operation, args: list[Value]) -> bool:
+    """Whether zeros are multiplied by what may be no number."""
+    elements = [function.types[slot].element for slot in op.operands[:2]]
+    has_zeros = [
+        bool((as_words(value) == float_constant(element, 0.0)).any())
+        for value, element in zip(args[:2], elements, strict=True)
+    ]
+    sides = zip(has_zeros, reversed(args[:2]), strict=True)
+    return any(has_zero and not without_poles([other]) for has_zero, other in sides)
 
 
 def _real_product(function: Function, op: Operation, args: list[Value]) -> Words:
@@ -297,13 +309,9 @@ def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
         return Term(
             np.take_along_axis(source, places, axis),
             _finite(args[0]),
-            numbers=_numbers(args[:1]),
+            numbers=all_numbers(args[:1]),
             poles=poles,
         )
     everything = np.expand_dims(in_sequence(source, axis), axis)
     words = combined(name_hash("gather", axis), [everything, as_words(index)])
-    return Term(words, _finite(args[0]), numbers=_numbers(args[:1]), poles=poles)
-
-
-def _numbers(args: list[Value]) -> bool:
-    return all(isinstance(value, Known) or getattr(value, "numbers", False) for value in args)
+    return Term(words, _finite(args[0]), numbers=all_numbers(args[:1]), poles=poles)

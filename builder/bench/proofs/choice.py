@@ -127,10 +127,12 @@ def chosen_in_field(condition: Value, left: Value, right: Value, made: Value, ki
     """A selection of real numbers: ``right + c (left - right)``, where ``c`` is one or zero.
 
     What is the same whatever the number ``c`` is the same for these two (an interpolation that
-    chooses by the weight from which end it begins).
+    chooses by the weight from which end it begins).  Zero times a side is zero only of numbers.
     """
     sides = [side for side in (left, right) if isinstance(side, Term) and side.finite]
     if not isinstance(made, Term) or not isinstance(condition, Term) or len(sides) < 2:
+        return made
+    if not without_poles(sides):
         return made
     given = condition_words(condition, left, right)
     ours, theirs = (field_elements(side, kind.element) for side in sides)

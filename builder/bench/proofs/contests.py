@@ -19,6 +19,7 @@ import numpy as np
 from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import select
 from builder.bench.proofs.pairs import GREATEST, LEAST, Order, candidates, first_of
+from builder.bench.proofs.poles import all_numbers
 from builder.bench.proofs.sets import united
 from builder.bench.proofs.terms import Integers, Known, Term, Value, Words, as_words
 from builder.execute.ir import Type
@@ -150,7 +151,7 @@ def _is_number(value: Value, *, finite: bool) -> bool:
         return False
     if value.constant is not None and not bool(np.isnan(value.constant).any()):
         return True
-    return finite and value.numbers
+    return finite and all_numbers([value])
 
 
 def _contest(value: Value) -> Contest | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.terms import (
     NEGATED,
     Term,
@@ -57,7 +58,10 @@ _DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 
 
 def in_field(function: Function, op: Operation, args: list[Value], made: Term, kind: Type) -> Term:
-    """The result of an operation on finite floats, with its element of the field if it has one."""
+    """The result of an operation on finite floats, with its element of the field if it has one.
+
+    Zero times what may be no number, or that less itself, is left as it is.
+    """
     if not kind.is_float or not all(isinstance(value, Term) and value.finite for value in args):
         return made
     element = kind.element
@@ -69,7 +73,12 @@ def in_field(function: Function, op: Operation, args: list[Value], made: Term, k
     words = _result(op, args, [field_elements(value, element) for value in args])
     if words is None:
         words = _signed(function, op, args, element)
-    return made if words is None else replace(made, hashes=with_constants(words, element))
+    if words is None:
+        return made
+    words = with_constants(words, element)
+    if not without_poles(args):
+        words = np.where(words == float_constant(element, 0.0), made.hashes, words)
+    return replace(made, hashes=words)
 
 
 def _result(op: Operation, args: list[Value], given: list[Words]) -> Words | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.bench.proofs.bounds import floor_of
-from builder.bench.proofs.terms import Term, Value
+from builder.bench.proofs.terms import Known, Term, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +42,15 @@ def without_poles(values: Iterable[Value]) -> bool:
     return all(not isinstance(value, Term) or not value.poles for value in values)
 
 
+def all_numbers(values: Iterable[Value]) -> bool:
+    """Whether none is NaN whatever numbers the inputs are; infinite constants are none."""
+    return all(
+        isinstance(value, Term) and value.numbers and not value.poles
+        for value in values
+        if not isinstance(value, Known)
+    )
+
+
 def has_poles(op: Operation, args: list[Value]) -> bool:
     """Whether an operation, or what is behind its operands, may be no number."""
     if not without_poles(args):
@@ -51,6 +60,8 @@ def has_poles(op: Operation, args: list[Value]) -> bool:
         constant = getattr(args[1], "constant", None)
         is_constant = constant is not None and bool((constant != 0.0).all())
         return not is_constant and not _is_beyond(args[1], 0.0)
+    if name == "tt.bitcast":
+        return True
     if name in _ABOVE:
         return not _is_beyond(args[0], _ABOVE[name])
     if name in _ROOTS:

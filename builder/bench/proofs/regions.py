@@ -198,5 +198,7 @@ def _inner(slot: int, known: Mapping[int, Value], outer: Outer) -> Value:
             return Known(value.data.reshape(shape))
         constant = None if value.constant is None else value.constant.reshape(shape)
         words = value.hashes.reshape(shape)
-        return Term(words, value.finite, numbers=value.numbers, constant=constant)
+        return Term(
+            words, value.finite, numbers=value.numbers, constant=constant, poles=value.poles
+        )
     return value

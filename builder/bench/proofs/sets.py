@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.bench.proofs.bounds import floor_of
-from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.poles import all_numbers, without_poles
 from builder.bench.proofs.signs import rectified
 from builder.bench.proofs.terms import (
     Parts,
@@ -156,7 +156,7 @@ def _alone(name: str, args: list[Value], *, finite: bool) -> Term | None:
         if constant is None or not isinstance(value, Term):
             continue
         least = floor_of(value)
-        keeps = name not in _IGNORE_NAN or (finite and value.numbers)
+        keeps = name not in _IGNORE_NAN or (finite and all_numbers([value]))
         if keeps and least is not None and bool((constant <= least).all()):
             return value
     return None
@@ -209,7 +209,7 @@ def _term(name: str, words: Words, args: list[Value], kind: Type, *, finite: boo
     terms = [value for value in args if isinstance(value, Term)]
     numbers = all(value.numbers for value in terms)
     positive = name in MAXIMA and all(value.positive for value in terms)
-    neutral = _neutral(name, kind, positive=positive, finite=finite and numbers)
+    neutral = _neutral(name, kind, positive=positive, finite=finite and all_numbers(terms))
     words = _normal(words, neutral)
     is_finite = all(value.finite for value in terms)
     is_masked = kind.is_float and all(value.is_masked for value in terms)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.terms import Term, Value, Words
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def with_sign(op: Operation, args: list[Value], result: Term, *, finite: bool) -
             constant = factor.constant if isinstance(factor, Term) else None
             if constant is None or not bool(np.isfinite(constant).all()):
                 continue
-            if bool(((constant > 0.0) | (finite & (constant == 0.0))).all()):
+            vanishes = (
+                finite and isinstance(other, Term) and other.finite and without_poles([other])
+            )
+            if bool(((constant > 0.0) | (vanishes & (constant == 0.0))).all()):
                 return replace(result, sign_of=_sign(other))
     return result
 

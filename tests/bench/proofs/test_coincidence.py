@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from builder.bench.proofs.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.bench.proofs.equivalence import (
+    FINITE_TERMS,
+    SAME_REALS,
+    SAME_TERMS,
+    proven_equivalent,
+)
 from builder.verify import Prepared, prepare
 
 PROGRAM = """
@@ -240,6 +245,62 @@ _LOOSE = _SIGN.replace("0 < x", "0 <= x")
     ],
 )
 def test_signs_at_zero_do_not_count_beside_what_is_zero_there(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+_LOW = "tl.where(inside, x, float('-inf'))"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        # a root and a logarithm are NaN of what is below zero, an input never
+        ("tl.maximum(tl.abs(x), 0.0)", "tl.abs(x)", FINITE_TERMS),
+        ("tl.maximum(tl.sqrt(x), 0.0)", "tl.sqrt(x)", None),
+        ("tl.minimum(x, float('inf'))", "x", FINITE_TERMS),
+        ("tl.minimum(tl.sqrt(x), float('inf'))", "tl.sqrt(x)", None),
+        ("tl.where(x != x, 0.0, x)", "x", FINITE_TERMS),
+        ("tl.where(tl.log(x) != tl.log(x), 0.0, tl.log(x))", "tl.log(x)", None),
+        ("tl.where(tl.log(x) == float('-inf'), 0.0, tl.log(x))", "tl.log(x)", None),
+        ("tl.where(tl.log(x) > float('-inf'), x, y)", "x", None),
+        ("tl.where((y < x) | (y != y), y, x)", "tl.where((y <= x) & (x == x), y, x)",
+         FINITE_TERMS),
+        ("tl.where((tl.sqrt(x) < y) | (tl.sqrt(x) != tl.sqrt(x)), tl.sqrt(x), y)",
+         "tl.where((tl.sqrt(x) <= y) & (y == y), tl.sqrt(x), y)", None),
+        ("maximum(0.0, tl.where(tl.log(x) > 0.0, tl.log(x), tl.log(x) * 0.0))",
+         "maximum(0.0, tl.log(x))", None),
+        # nor is zero times an infinite constant a number, or that less what is none
+        (f"maximum(0.0, tl.where({_LOW} > 0.0, {_LOW}, {_LOW} * 0.0))", f"maximum(0.0, {_LOW})",
+         None),
+        (f"tl.exp({_LOW} - y * y)", "tl.where(inside, tl.exp(x - y * y), 0.0)", FINITE_TERMS),
+        (f"tl.exp({_LOW} - tl.log(y))", "tl.where(inside, tl.exp(x - tl.log(y)), 0.0)", None),
+        # all bits may be those of a NaN
+        ("x + y.to(tl.int32).to(tl.float32) * 0.0", "x", FINITE_TERMS),
+        ("x + (y.to(tl.int32, bitcast=True) * 3).to(tl.float32, bitcast=True) * 0.0", "x", None),
+    ],
+)  # fmt: skip
+def test_what_may_be_no_number_is_not_taken_for_one(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("x + y + 0.0 * tl.exp(x)", "y + x", FINITE_TERMS),
+        ("(x + y) + x * (y - y)", "y + x", FINITE_TERMS),
+        ("x + y + 0.0 * tl.log(x)", "x + y", None),
+        ("x + y + (tl.log(x) - tl.log(x))", "x + y", None),
+        ("x + (x + y) - x", "x + y", SAME_REALS),
+        ("tl.where(x > 0.0, tl.exp(x), 0.0)", "tl.exp(x) * tl.where(x > 0.0, 1.0, 0.0)",
+         SAME_REALS),
+        ("tl.where(x > 0.0, tl.log(x), 0.0)", "tl.log(x) * tl.where(x > 0.0, 1.0, 0.0)", None),
+    ],
+)  # fmt: skip
+def test_real_numbers_times_zero(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
