@@ -9,6 +9,7 @@ import numpy as np
 
 from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import select
+from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.terms import (
     Address,
     Known,
@@ -44,6 +45,7 @@ class Storage:
         written: a kernel that runs now has stored to it.
         finite: nothing stored to it has an infinite constant behind it.
         bounds: of the integers in it, the least and the greatest, if they are known.
+        poles: something stored to it may be no number (``poles``).
         blank: nothing has been written to it yet, so that there is nothing to load.
     """
 
@@ -52,6 +54,7 @@ class Storage:
     zero: bool = False
     finite: bool = True
     bounds: Bounds | None = None
+    poles: bool = False
     blank: bool = False
     cells: Words | None = None
     itemsize: int = 0
@@ -130,13 +133,24 @@ class Memory:
             found = self._load_anywhere(storage, cells, address.offset)
         else:
             found = _load_at(cells, address.offset, mask)
-        loaded = Term(found, storage.finite, numbers=storage.finite, bounds=storage.bounds)
+        loaded = Term(
+            found,
+            storage.finite,
+            numbers=storage.finite,
+            bounds=storage.bounds,
+            poles=storage.poles,
+        )
         if mask is None:
             return loaded
         # what a lane that loads nothing holds reaches no result, so it may be within the bounds
         background = Term(np.full((1,) * found.ndim, _UNDEFINED), bounds=storage.bounds)
         if other is not None:
-            background = Term(as_words(other), _is_finite(other), bounds=bounds_of(other))
+            background = Term(
+                as_words(other),
+                _is_finite(other),
+                bounds=bounds_of(other),
+                poles=not without_poles([other]),
+            )
         return select(mask, loaded, background)
 
     @staticmethod
@@ -148,10 +162,9 @@ class Memory:
 
     def store(self, address: Value, value: Value, mask: Value | None, order: int) -> None:
         """Stores; ``order`` tells the stores of one instance apart where addresses are unknown."""
-        storage, cells = self._target(address)
+        storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
-        storage.finite = storage.finite and _is_finite(value)
         self._widen_bounds(storage, value)
         if isinstance(address.offset, Term):
             self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
@@ -167,7 +180,7 @@ class Memory:
 
     def atomic(self, kind: str, address: Value, value: Value, mask: Value | None) -> None:
         """An atomic whose result nobody uses: its operands add up in any order."""
-        storage, cells = self._target(address)
+        storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
         storage.bounds = None
@@ -193,7 +206,7 @@ class Memory:
             storage.bounds = None
         storage.blank = False
 
-    def _target(self, address: Value) -> tuple[Storage, Words]:
+    def _target(self, address: Value, value: Value) -> tuple[Storage, Words]:
         if not isinstance(address, Address):
             raise Unprovable("an address that was loaded")
         storage = self.storages[address.storage]
@@ -204,6 +217,8 @@ class Memory:
 
         self._undo.append(restore)
         storage.written = True
+        storage.finite = storage.finite and _is_finite(value)
+        storage.poles = storage.poles or not without_poles([value])
         return storage, storage.at(address.itemsize)
 
     def _scatter(

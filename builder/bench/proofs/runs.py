@@ -97,7 +97,7 @@ class Runs:
     def _opaque(self) -> Memory:
         """The memory after what both begin with, of which nothing is known.
 
-        It might hold infinities, and a storage that is only read is taken for written.
+        It might hold infinities and NaN, and a storage that is only read is taken for written.
         """
         trace = self._traces[0]
         touched = {place for event in trace.events[: self._before] for place in _storages_of(event)}
@@ -105,7 +105,7 @@ class Runs:
         for number, storage in enumerate(_fresh(trace).storages):
             if number in touched:
                 label = f"{storage.label} after {self._before} events"
-                storage = Storage(label, storage.nbytes, finite=False)  # noqa: PLW2901
+                storage = Storage(label, storage.nbytes, finite=False, poles=True)  # noqa: PLW2901
             memory.add(storage)
         return memory
 
@@ -157,7 +157,7 @@ def _run(
         else:
             storage = memory.storages[event.storage]
             storage.cells, storage.zero, storage.finite = None, True, True
-            storage.bounds, storage.blank = (0, 0), False
+            storage.bounds, storage.blank, storage.poles = (0, 0), False, False
 
 
 def _same_memories(one: Memory, other: Memory) -> bool:

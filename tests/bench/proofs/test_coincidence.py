@@ -304,3 +304,38 @@ def test_real_numbers_times_zero(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+_BETWEEN = """
+        between = torch.zeros_like(x)
+        between_kernel[(6,)](y, between, BLOCK=16)
+        pointwise_kernel[(6,)](x, between, out, BLOCK=16)
+"""
+
+
+@pytest.mark.parametrize(
+    ("store", "proof"),
+    [
+        ("tl.store(out_ptr + place, tl.exp(x))", FINITE_TERMS),
+        ("tl.store(out_ptr + place, tl.log(x))", None),
+        ("tl.store(out_ptr + place, tl.log(x), mask=x > 3.0)", None),
+        ("tl.atomic_add(out_ptr + place, x)", FINITE_TERMS),
+        ("tl.atomic_add(out_ptr + place, tl.log(x))", None),
+    ],
+)
+def test_what_is_stored_may_be_no_number_when_it_is_loaded(
+    pointwise: Prepared, store: str, proof: str | None
+) -> None:
+    head, tail = TEXT.split("@triton.jit\ndef pointwise_kernel")
+    first = f"""@triton.jit
+def between_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place)
+    {store}
+
+
+"""
+    text = f"{head}{first}@triton.jit\ndef pointwise_kernel{tail}"
+    text = text.replace("\n        pointwise_kernel[(6,)](x, y, out, BLOCK=16)\n", _BETWEEN)
+    texts = (text.replace("RESULT", result) for result in ("x + y * 0.0", "x"))
+    assert proven_equivalent(pointwise, *texts) == proof
