@@ -200,7 +200,7 @@ def _elements(memory: Memory, place: TensorPlace) -> Words:
 def _same_storage(one: Storage, other: Storage) -> bool:
     sizes = {storage.itemsize for storage in (one, other) if storage.cells is not None}
     if not sizes:
-        return True
+        return one.zero == other.zero
     if len(sizes) > 1:
         raise Unprovable("elements of two sizes in one storage")
     size = sizes.pop()

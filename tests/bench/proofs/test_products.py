@@ -105,3 +105,13 @@ def test_products_in_the_field_are_those_of_integers(inner: int) -> None:
     sides[0][0, 0], sides[1][0, :, 0] = PRIME - np.uint64(1), PRIME - np.uint64(1)
     left, right = (side.astype(object) for side in sides)
     assert np.array_equal(field_matmul(*sides).astype(object), (left @ right) % int(PRIME))
+
+
+@pytest.mark.parametrize(("function", "proof"), [("exp", SAME_REALS), ("log", None)])
+def test_nothing_times_what_may_be_no_number_is_not_left_out(
+    gram: Prepared, function: str, proof: str | None
+) -> None:
+    texts = (
+        GRAM.replace(LEFT, f"left * 0.0, {right}") for right in (f"tl.{function}(right)", "right")
+    )
+    assert proven_equivalent(gram, *texts) == proof

@@ -92,3 +92,20 @@ def test_changes_in_two_launches_are_both_seen(curve: Prepared) -> None:
         CURVE, ("launch_tanh(x, buf0)\n", "launch_tanh(x, buf0); launch_tanh(x, buf0)\n")
     )
     assert proven_equivalent(curve, CURVE, twice) == SAME_TERMS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("launch_tanh(x, buf0)\n", "buf0.zero_(); launch_tanh(x, buf0)\n", SAME_TERMS),
+        (CALL, f"buf1.zero_(); {CALL}", SAME_TERMS),
+        (CALL, f"{CALL}; buf0.zero_()", SAME_TERMS),
+        ("launch_tanh(x, buf0)\n", "launch_tanh(x, buf0); buf0.zero_()\n", None),
+        (CALL, f"{CALL}; buf1.zero_()", None),
+        ("launch_tanh(x, buf0)\n", "launch_tanh(x, buf0); x.zero_()\n", None),
+    ],
+)
+def test_a_storage_that_is_set_to_zero(
+    curve: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert proven_equivalent(curve, CURVE, changed(CURVE, (old, new))) == proof
