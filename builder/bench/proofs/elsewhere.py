@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.choice import comparison, vanishes
+from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.terms import Term, Value, as_words, combined
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _compared(function: Function, op: Operation, args: list[Value], made: Term) 
         return made
     pair = args if predicate == "ole" else args[::-1]
     number = [value for value in pair if not _is_constant(value)]
-    if len(number) != 1 or not all(map(_is_zero, (v for v in pair if v is not number[0]))):
+    if len(number) != 1 or not all(map(is_zero, (v for v in pair if v is not number[0]))):
         return made
     element = function.types[op.operands[0]].element
     strict = combined(comparison("olt", element), [as_words(value) for value in pair])
@@ -77,11 +78,6 @@ def _compared(function: Function, op: Operation, args: list[Value], made: Term) 
 
 def _is_constant(value: Value) -> bool:
     return isinstance(value, Term) and value.constant is not None and value.finite
-
-
-def _is_zero(value: Value) -> bool:
-    constant = value.constant if isinstance(value, Term) else None
-    return constant is not None and bool((constant == 0.0).all())
 
 
 def _elsewhere(value: Value) -> Value:

@@ -10,8 +10,9 @@ proofs, neither of which draws inputs:
   for every lane of every program instance; what depends on data becomes an expression.  If each
   element of each output is the same expression, outputs are equal bit for bit, whatever the data,
   but for signs of zeros and the order in which a reduction adds.
-  ``same_terms_if_finite`` takes values for finite numbers besides, and ``same_reals`` for real
-  numbers (``field``): such outputs differ by how they are rounded.
+  ``same_terms_if_finite`` takes inputs for finite numbers besides, and what is computed from such
+  but for what may be none (``poles``); ``same_reals`` takes them for real numbers (``field``):
+  such outputs differ by how they are rounded.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.poles import DIVISIONS, without_poles
 from builder.bench.proofs.terms import (
     NEGATED,
     Term,
@@ -54,7 +54,6 @@ _LIBRARY_ODD = frozenset(
 )
 _CASTS = frozenset({"arith.extf", "arith.truncf", "tt.fp_to_fp"})
 _FLOATS = frozenset({"f16", "bf16", "f32", "f64"})
-_DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 
 
 def in_field(function: Function, op: Operation, args: list[Value], made: Term, kind: Type) -> Term:
@@ -92,7 +91,7 @@ def _result(op: Operation, args: list[Value], given: list[Words]) -> Words | Non
         return field_product(*given)
     if op.name == "math.fma":
         return field_add(field_product(given[0], given[1]), given[2])
-    if op.name in _DIVISIONS:
+    if op.name in DIVISIONS:
         return _quotient(given[0], given[1], args[1])
     return None
 

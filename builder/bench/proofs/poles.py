@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from builder.execute.ir import Operation
 
-_DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
+DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _ABOVE = {
     "math.log": 0.0, "math.log2": 0.0, "math.log1p": -1.0, "math.rsqrt": 0.0,
     "__nv_logf": 0.0, "__nv_log2f": 0.0, "__nv_log10f": 0.0, "__nv_log1pf": -1.0,
@@ -56,7 +56,7 @@ def has_poles(op: Operation, args: list[Value]) -> bool:
     if not without_poles(args):
         return True
     name = str(op.attributes.get("symbol") or op.name)
-    if name in _DIVISIONS:
+    if name in DIVISIONS:
         constant = getattr(args[1], "constant", None)
         is_constant = constant is not None and bool((constant != 0.0).all())
         return not is_constant and not _is_beyond(args[1], 0.0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from builder.bench.proofs.poles import DIVISIONS
 from builder.bench.proofs.sizes import size_words
 from builder.bench.proofs.terms import Term, Value, Words, combined, float_constant, name_hash
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
 _MINIMA = frozenset({"arith.minimumf", "arith.minnumf"})
-_DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _ROUNDINGS = frozenset({"math.roundeven", "math.round", "math.rint"})
 _LIBRARY_ROUNDINGS = frozenset({"__nv_nearbyintf", "__nv_rintf", "__nv_roundf"})
 _SLACK = 2.0**-18
@@ -77,7 +77,7 @@ def with_reach(op: Operation, args: list[Value], result: Term, kind: Type) -> Te
         return replace(result, reach=replace(reach, bound=float(math.floor(reach.bound + 0.5))))
     if op.name in _MAXIMA | _MINIMA:
         return _clamped(op, args, result)
-    if op.name == "arith.mulf" or op.name in _DIVISIONS:
+    if op.name == "arith.mulf" or op.name in DIVISIONS:
         return _scaled(op, args, result, kind.element)
     return result
 
@@ -114,7 +114,7 @@ def nothing_over(args: list[Value], element: str) -> npt.NDArray[np.bool_] | Non
 def _scaled(op: Operation, args: list[Value], result: Term, element: str) -> Term:
     """A cover times a constant, or a value over its cover."""
     first, second = args
-    zero = nothing_over(args, element) if op.name in _DIVISIONS else None
+    zero = nothing_over(args, element) if op.name in DIVISIONS else None
     if zero is not None:
         hashes = np.where(zero, float_constant(element, 0.0), result.hashes)
         result = replace(result, hashes=hashes)

@@ -22,6 +22,7 @@ from builder.bench.proofs.field import (
     field_product,
     with_constants,
 )
+from builder.bench.proofs.poles import DIVISIONS
 from builder.bench.proofs.terms import Term, Value, Words, combined
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _ROOTS = {"math.sqrt": 1, "tt.precise_sqrt": 1, "math.rsqrt": -1}
 """The function of the square of a positive constant is this power of it."""
 _KEEPS_SCALE = frozenset({"arith.negf", "math.absf", "arith.extf", "arith.truncf", "tt.fp_to_fp"})
-_DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _MOST_BITS = 1 << 10
 
 
@@ -44,7 +44,7 @@ def with_scale(
         return replace(made, scale=_scale(args[0]))
     if op.name == "arith.mulf":
         return replace(made, scale=_times(_scale(args[0]), _scale(args[1])))
-    divisor = _constant(args[1]) if op.name in _DIVISIONS else None
+    divisor = _constant(args[1]) if op.name in DIVISIONS else None
     return made if divisor is None else replace(made, scale=_times(_scale(args[0]), 1 / divisor))
 
 

@@ -59,7 +59,7 @@ def _has_sign(value: Value, words: Words) -> bool:
 
 def rectified(args: list[Value]) -> list[Value]:
     """The operands of a maximum, one of which is zero: of others what is above it counts."""
-    if not any(_is_zero(value) for value in args):
+    if not any(is_zero(value) for value in args):
         return args
     return [
         replace(value, hashes=value.rectified, parts=None, rectified=None)
@@ -69,7 +69,8 @@ def rectified(args: list[Value]) -> list[Value]:
     ]
 
 
-def _is_zero(value: Value) -> bool:
+def is_zero(value: Value) -> bool:
+    """All elements are the constant zero."""
     constant = value.constant if isinstance(value, Term) else None
     return constant is not None and bool((constant == 0.0).all())
 
