@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _CACHE_LIMIT = 512
 _programs: dict[tuple[Any, ...], Program] = {}
-_launched: dict[tuple[Any, ...], Program] = {}
-"""The same by a launch's own key, which is quicker to tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,32 +45,26 @@ def lower(kernel: JITFunction, binding: seams.Binding) -> Program:
     Raises:
         ExecutionError: ``compile``, Triton's front end rejects the kernel; ``parse``.
     """
-    known = _launched.get(binding.key) if binding.key else None
-    if known is not None:
-        return known
-    key = _key(kernel, binding)
+    key = binding.key or _key(kernel, binding)
     known = _programs.get(key)
     if known is None:
         if len(_programs) >= _CACHE_LIMIT:
             _programs.clear()
-            _launched.clear()
         known = _programs[key] = _lower(kernel, binding)
-    if binding.key:
-        if len(_launched) >= _CACHE_LIMIT:
-            _launched.clear()
-        _launched[binding.key] = known
     return known
 
 
 def forget_programs() -> None:
     """Lower every kernel anew from now on."""
     _programs.clear()
-    _launched.clear()
     forget_memos()
 
 
 def _key(kernel: JITFunction, binding: seams.Binding) -> tuple[Any, ...]:
-    """What TTIR depends on; which arguments are divisible by 16 matters to later passes alone."""
+    """What TTIR depends on, where a launch has no key of its own, which is quicker to tell.
+
+    Which arguments are divisible by 16 matters to later passes alone.
+    """
     constants = [(path, _text(value)) for path, value in sorted(binding.constants.items())]
     options = sorted((name, str(value)) for name, value in binding.options.items())
     return (

@@ -56,7 +56,7 @@ class Binding:
         constants: path of a parameter to its constant.
         attributes: path of a parameter to its attributes (divisibility).
         options: what the launch said beyond the parameters.
-        key: what all of these but the arguments depend on; None where no key can tell.
+        key: equal for launches with the same TTIR; None where no key can tell.
     """
 
     arguments: dict[str, Any]
@@ -100,15 +100,16 @@ def bind(kernel: JITFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         hook(*args, **kwargs)
     binder = _binder(kernel)
     bound, specialisation, options = binder(*args, **kwargs)
-    key = _key(binder, bound, specialisation, options)
-    packed = None if key is None else _packed.get(key)
+    lowered = _key(binder, bound, specialisation, options)
+    if lowered is None:
+        return Binding(bound, *_pack(kernel, kwargs, bound, specialisation, options), options)
+    key = lowered, tuple(attribute for _, attribute, *_ in specialisation)
+    packed = _packed.get(key)
     if packed is None:
-        packed = _pack(kernel, kwargs, bound, specialisation, options)
-        if key is not None:
-            if len(_packed) >= _PACKED_LIMIT:
-                _packed.clear()
-            _packed[key] = packed
-    return Binding(bound, *packed, dict(options), key)
+        if len(_packed) >= _PACKED_LIMIT:
+            _packed.clear()
+        packed = _packed[key] = _pack(kernel, kwargs, bound, specialisation, options)
+    return Binding(bound, *packed, dict(options), lowered)
 
 
 def _pack(
@@ -133,7 +134,7 @@ def _pack(
 def _key(
     binder: Any, bound: dict[str, Any], specialisation: list[Any], options: dict[str, Any]
 ) -> tuple[Any, ...] | None:
-    """The same for launches of a kernel that are specialised alike; a binder is one kernel's.
+    """What TTIR depends on: the kernel, which a binder is of, types, constants and options.
 
     None if some constant cannot be told by its text.
     """
@@ -141,7 +142,7 @@ def _key(
     for value, (kind, attribute, *_) in zip(bound.values(), specialisation, strict=True):
         if not isinstance(kind, str) or not isinstance(attribute, _PLAIN):
             return None
-        told.append((kind, repr(value)) if kind == "constexpr" else (kind, attribute))
+        told.append((kind, repr(value)) if kind == "constexpr" else kind)
     told.extend((name, repr(value)) for name, value in options.items())
     return tuple(told) if all(isinstance(value, _PLAIN) for value in options.values()) else None
 
