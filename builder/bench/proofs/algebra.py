@@ -20,7 +20,7 @@ from builder.bench.proofs.differences import difference
 from builder.bench.proofs.poles import all_numbers, has_poles, without_poles
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
-from builder.bench.proofs.sizes import kept_sizes, size_words, without_signs
+from builder.bench.proofs.sizes import EVEN, even_words, kept_sizes, size_words, without_signs
 from builder.bench.proofs.terms import (
     NEGATED,
     Known,
@@ -187,7 +187,8 @@ def _special(
         is_zero = words[0] == constant_words(np.zeros(1, dtype=np.int64))
         return np.where(is_zero, float_constant(kind.element, 0.0), _plain(function, op, words))
     if op.name not in _NEUTRAL:
-        return None
+        name = str(op.attributes.get("symbol") or op.name)
+        return _plain(function, op, even_words(args, name, kind.element)) if name in EVEN else None
     first, second = words
     if op.name == "arith.subf":
         result = difference(operation_name(function, op), first, second, kind.element)

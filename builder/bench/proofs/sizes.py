@@ -24,6 +24,12 @@ from builder.bench.proofs.terms import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+EVEN = {
+    "arith.remf": (1,), "__nv_fmodf": (1,), "__nv_remainderf": (1,), "__nv_copysignf": (0,),
+    "__nv_hypotf": (0, 1), "__nv_fabsf": (0,),
+}  # fmt: skip
+"""Places of operands of which the sign does not count."""
 SIZE = NEGATED - np.uint64(1)
 """The bits that a term shares with its negative, and a difference with the one turned round."""
 
@@ -33,6 +39,31 @@ def size_words(value: Value) -> Words:
     if isinstance(value, Term) and value.sizes is not None:
         return value.sizes
     return as_words(value) & SIZE
+
+
+def even_words(args: Sequence[Value], name: str, element: str) -> list[Words]:
+    """The operands of an operation, those of which the sign does not count without it.
+
+    ``fmod`` has the sign of the dividend and a size below the divisor's (C17, 7.12.10.1), and the
+    IEEE remainder takes the multiple that is nearest, which lies on both sides of zero.
+
+    Args:
+        args: its operands.
+        name: the operation, or the function of a library.
+        element: their type.
+    """
+    even = EVEN.get(name, ())
+    return [
+        _positive_words(value, element) if place in even else as_words(value)
+        for place, value in enumerate(args)
+    ]
+
+
+def _positive_words(value: Value, element: str) -> Words:
+    constant = value.constant if isinstance(value, Term) else None
+    if constant is None:
+        return size_words(value)
+    return float_constants(element, np.abs(constant)) & SIZE
 
 
 def kept_sizes(args: Sequence[Value], hashes: Words) -> Words | None:

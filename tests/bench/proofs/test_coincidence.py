@@ -339,3 +339,25 @@ def between_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
     text = text.replace("\n        pointwise_kernel[(6,)](x, y, out, BLOCK=16)\n", _BETWEEN)
     texts = (text.replace("RESULT", result) for result in ("x + y * 0.0", "x"))
     assert proven_equivalent(pointwise, *texts) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("libdevice.fmod(x, 1.5)", "libdevice.fmod(x, -1.5)", SAME_TERMS),
+        ("libdevice.fmod(x, y)", "libdevice.fmod(x, -y)", SAME_TERMS),
+        ("libdevice.fmod(x, x - y)", "libdevice.fmod(x, y - x)", SAME_TERMS),
+        ("x % y", "x % -y", SAME_TERMS),
+        ("libdevice.hypot(x, y)", "libdevice.hypot(-x, -y)", SAME_TERMS),
+        ("libdevice.copysign(x, y)", "libdevice.copysign(-x, y)", SAME_TERMS),
+        ("libdevice.fmod(x, 1.5)", "libdevice.fmod(-x, 1.5)", None),
+        ("libdevice.fmod(x, 1.5)", "libdevice.fmod(x, -1.25)", None),
+        ("libdevice.fmod(x, x + y)", "libdevice.fmod(x, x - y)", None),
+        ("libdevice.copysign(x, y)", "libdevice.copysign(x, -y)", None),
+        ("libdevice.pow(x, 2.0)", "libdevice.pow(x, -2.0)", None),
+    ],
+)
+def test_signs_that_a_function_takes_no_notice_of(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
