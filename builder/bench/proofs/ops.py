@@ -34,6 +34,7 @@ from builder.bench.proofs.terms import (
     unsigned,
     wrapped,
 )
+from builder.bench.proofs.zeros import at_zero, with_zero
 from builder.execute.ops_arith import literal_tensor
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def pointwise(
         return made
     made = with_elsewhere(function, op, args, made, run)
     if not kind.is_float and not kind.is_pointer:
-        made = with_exponent(op, args, made, kind)
+        made = with_zero(op, args, with_exponent(op, args, made, kind))
         made = with_difference(function, op, args, made) if reading else made
         decides = contest_of(function, op, args, finite=reading >= Reading.FINITE)
         return replace(made, bounds=result_bounds(function, op, args, kind), contest=decides)
@@ -162,9 +163,11 @@ def pointwise(
 
 
 def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
-    first = decided(args, kind, finite=reading >= Reading.FINITE)
+    finite = reading >= Reading.FINITE
+    first = decided(args, kind, finite=finite)
     if first is not None:
         return first
+    args = at_zero(args, kind, finite=finite) if kind.is_float else args
     is_real = reading is Reading.REAL and kind.is_float
     chosen = select(args[0], args[1], args[2], None if is_real else kind.element)
     if is_real and isinstance(chosen, Term):
@@ -261,6 +264,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             elsewhere=value.elsewhere and (view(value.elsewhere[0]), view(value.elsewhere[1])),
             apart=value.apart and (view(value.apart[0]), value.apart[1]),
             sizes=None if value.sizes is None else view(value.sizes),
+            zero=value.zero and value.zero.viewed(view),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

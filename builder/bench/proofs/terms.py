@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from builder.bench.proofs.contests import Contest
     from builder.bench.proofs.pairs import Pairs
     from builder.bench.proofs.reach import Cover, Reach
+    from builder.bench.proofs.zeros import Zero
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -99,6 +100,7 @@ class Term:
         poles: it may be no number though inputs are (``poles``).
         sizes: of a selection, the terms by which its size is told; elsewhere they are its own.
         scale: of real numbers, a positive constant that they have been multiplied by.
+        zero: of a condition, terms that are zero where it is one way.
     """
 
     hashes: Words
@@ -125,6 +127,7 @@ class Term:
     poles: bool = False
     elsewhere: tuple[Words, Words] | None = None
     scale: Fraction | None = None
+    zero: Zero | None = None
 
     @property
     def is_masked(self) -> bool:

@@ -361,3 +361,44 @@ def test_signs_that_a_function_takes_no_notice_of(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+_RECTIFIED = "maximum(x, 0.0)"
+_SLOPE = f"tl.where({_RECTIFIED} > 0.0, {_RECTIFIED}, {_RECTIFIED} * 0.01)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (_SLOPE, _RECTIFIED, FINITE_TERMS),
+        (_SLOPE, _SLOPE.replace("0.01", "0.0"), FINITE_TERMS),
+        (_SLOPE, _SLOPE.replace("0.01", "-0.02"), FINITE_TERMS),
+        (_SLOPE, _SLOPE.replace(f"{_RECTIFIED} * 0.01", "0.0"), FINITE_TERMS),
+        (_SLOPE, _SLOPE.replace(f"{_RECTIFIED} * 0.01", f"libdevice.expm1({_RECTIFIED})"),
+         FINITE_TERMS),
+        (_SLOPE.replace(_RECTIFIED, "tl.abs(x)"), "tl.abs(x)", SAME_TERMS),
+        ("tl.where(x != 0.0, y, x * 0.5)", "tl.where(x != 0.0, y, x * 2.0)", SAME_TERMS),
+        ("tl.where(x != 0.0, y, x * 0.5)", "tl.where(x != 0.0, y, 0.0)", FINITE_TERMS),
+        ("tl.where(x == 0.0, x * 0.5, y)", "tl.where(x == 0.0, x * 2.0, y)", SAME_TERMS),
+        ("tl.where(tl.abs(x) <= 0.0, x * y, y)", "tl.where(tl.abs(x) <= 0.0, x * x, y)", None),
+        ("tl.where(tl.abs(x) <= 0.0, tl.abs(x) * y, y)", "tl.where(tl.abs(x) <= 0.0, 0.0, y)",
+         FINITE_TERMS),
+        ("tl.where(tl.log(x) != 0.0, y, tl.log(x) * 0.5)", "tl.where(tl.log(x) != 0.0, y, 0.0)",
+         None),
+        (_SLOPE, _SLOPE.replace("0.01", 'float("inf")'), None),
+        (_SLOPE, _SLOPE.replace("* 0.01", "+ 0.01"), None),
+        (_SLOPE, _SLOPE.replace("> 0.0", "> 1.0"), None),
+        (_SLOPE, _SLOPE.replace("> 0.0", "< 0.0"), None),
+        (_SLOPE, _SLOPE.replace("> 0.0", "<= 0.0"), None),
+        (_SLOPE.replace(_RECTIFIED, "x"), "x", None),
+        (_SLOPE.replace("0.0)", "-1.0)"), "maximum(x, -1.0)", None),
+        (f"tl.where({_RECTIFIED} > 0.0, y, y * 0.5)", "y", None),
+        (f"tl.where({_RECTIFIED} > 0.0, x, x * 0.5)", "x", None),
+        ("tl.where(x != 0.0, x * 0.5, y)", "tl.where(x != 0.0, x * 2.0, y)", None),
+        ("tl.where(x == 0.0, y, x * 0.5)", "tl.where(x == 0.0, y, x * 2.0)", None),
+    ],
+)  # fmt: skip
+def test_what_is_zero_on_one_side_of_a_selection(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
