@@ -26,6 +26,7 @@ from builder.bench.proofs.terms import (
     combined,
     constant_words,
     float_constant,
+    float_constants,
     mixed,
     name_hash,
 )
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
 _MINIMA = frozenset({"arith.minimumf", "arith.minnumf"})
+_EXTREMES: dict[str, np.ufunc] = {
+    "arith.maximumf": np.maximum, "arith.maxnumf": np.fmax,
+    "arith.minimumf": np.minimum, "arith.minnumf": np.fmin,
+}  # fmt: skip
 _IGNORE_NAN = frozenset({"arith.maxnumf", "arith.minnumf"})
 _BITWISE = frozenset({"arith.ori", "arith.andi"})
 IDEMPOTENT = (
@@ -63,6 +68,8 @@ def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
     columns = [_columns(name, value) for value in args]
     shape = np.broadcast_shapes(*(words.shape[:-1] for words in columns))
     full = [np.broadcast_to(words, (*shape, words.shape[-1])) for words in columns]
+    for value, other in (args, args[::-1]):
+        full = _beside_zero(name, full, value, other, kind)
     return _term(name, _beside(full), args, kind, finite=finite)
 
 
@@ -144,6 +151,21 @@ def packed_places(words: Words, neutral: list[np.uint64]) -> npt.NDArray[np.intp
     counts = keep.sum(axis=-1, keepdims=True)
     places = np.arange(max(1, int(counts.max(initial=1))))
     return np.take_along_axis(order, np.minimum(places, counts - 1), axis=-1)
+
+
+def _beside_zero(
+    name: str, columns: list[Words], value: Value, other: Value, kind: Type
+) -> list[Words]:
+    """The operands; where one is zero, as padding is, and the other a constant, the result."""
+    constant = other.constant if isinstance(other, Term) else None
+    if constant is None or name not in _EXTREMES:
+        return columns
+    is_zero = as_words(value) == float_constant(kind.element, 0.0)
+    if not bool(is_zero.any()):
+        return columns
+    # that of a positive and a negative zero is the positive one
+    results = float_constants(kind.element, _EXTREMES[name](constant, 0.0) + 0.0)
+    return [np.where(is_zero[..., None], results[..., None], words) for words in columns]
 
 
 def _alone(name: str, args: list[Value], *, finite: bool) -> Term | None:

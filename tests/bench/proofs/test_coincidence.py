@@ -402,3 +402,26 @@ def test_what_is_zero_on_one_side_of_a_selection(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+_CLAMPED = "tl.minimum(tl.maximum(y, 0.0), 6.0)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (f"x + tl.where(inside, {_CLAMPED}, 0.0)", f"x + {_CLAMPED}", SAME_TERMS),
+        (f"x + tl.where(inside, {_CLAMPED}, 0.0)",
+         f"x + {_CLAMPED.replace('minimum(', 'minimum(6.0, ').replace(', 6.0)', ')')}",
+         SAME_TERMS),
+        ("tl.where(inside, tl.maximum(y, 0.5), 0.5)", "tl.maximum(y, 0.5)", SAME_TERMS),
+        ("tl.where(inside, tl.minimum(y, -0.0), 0.0)", "tl.minimum(y, -0.0)", SAME_TERMS),
+        (f"x + tl.where(inside, {_CLAMPED}, 0.0)", f"x + {_CLAMPED.replace('0.0', '0.5')}", None),
+        ("tl.where(inside, tl.maximum(y, 0.5), 0.0)", "tl.maximum(y, 0.5)", None),
+        ("x + tl.where(inside, tl.minimum(y, 6.0), 0.0)", "x + tl.minimum(y, -1.0)", None),
+        ("x + tl.where(inside, tl.minimum(y, 6.0), 0.0)", "x + tl.minimum(y + 1.0, 6.0)", None),
+        ("tl.where(inside, tl.minimum(x, 6.0), 0.0)", "tl.minimum(x, 6.0)", None),
+    ],
+)  # fmt: skip
+def test_a_clamp_of_padding(pointwise: Prepared, old: str, new: str, proof: str | None) -> None:
+    assert _proof(pointwise, old, new) == proof
