@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.proofs.bounds import least_sum, never_below_zero
+from builder.bench.proofs.bounds import floor_of, least_sum
 from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
 from builder.bench.proofs.poles import all_numbers, has_poles, without_poles
+from builder.bench.proofs.ranges import settled_order
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
 from builder.bench.proofs.sizes import EVEN, even_words, kept_sizes, size_words, without_signs
@@ -64,6 +65,7 @@ _LIBRARY_KEEPS_ZERO = frozenset(
         "__nv_truncf", "__nv_rintf", "__nv_nearbyintf", "__nv_floorf", "__nv_ceilf",
     }
 )  # fmt: skip
+_SIZES = frozenset({"math.absf", "__nv_fabsf"})
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _MOST_FACTORS = 4
@@ -80,13 +82,9 @@ def term(
         settled = _settled(function, op, args, words, finite=finite)
         if settled is not None:
             return settled
-    if op.name in KEEPS_SIGN:
-        return _converted(function, op, args[0], kind)
-    if op.name in IDEMPOTENT:
-        return united(op.name, args, kind, finite=finite)
-    if op.name in ("arith.extui", "arith.extsi"):
-        source = function.types[op.operands[0]]
-        return extended(op.name, operation_name(function, op), args[0], source, kind)
+    own = _by_other_rules(function, op, args, kind, finite=finite)
+    if own is not None:
+        return own
     hashes = _special(function, op, args, words, kind)
     if hashes is None:
         hashes = _plain(function, op, words)
@@ -109,6 +107,24 @@ def term(
         poles=has_poles(op, args),
     )
     return _beside_infinity(op, args, words, made, kind.element) if finite else made
+
+
+def _by_other_rules(
+    function: Function, op: Operation, args: list[Value], kind: Type, *, finite: bool
+) -> Value | None:
+    """The result of an operation that is no mere expression of its operands."""
+    if op.name in _SIZES or op.attributes.get("symbol") in _SIZES:
+        least = floor_of(args[0])
+        if least is not None and least >= 0.0:
+            return args[0]
+    if op.name in KEEPS_SIGN:
+        return _converted(function, op, args[0], kind)
+    if op.name in IDEMPOTENT:
+        return united(op.name, args, kind, finite=finite)
+    if op.name in ("arith.extui", "arith.extsi"):
+        source = function.types[op.operands[0]]
+        return extended(op.name, operation_name(function, op), args[0], source, kind)
+    return None
 
 
 def _vanishes(op: Operation, args: list[Value], words: list[Words], kind: Type) -> np.ndarray:
@@ -153,6 +169,8 @@ def _factors(
         sides = zip(words, reversed(args), strict=True)
         is_number = _is_finite if finite else _is_number
         return tuple(w for w, o in sides if is_number(o) and without_poles([o]))
+    if op.name == "arith.subf" and _is_zero(args[0]):
+        return (words[1],)
     if not _keeps_zero(op):
         return ()
     behind = args[0].factors if isinstance(args[0], Term) else ()
@@ -244,6 +262,11 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, Term) and value.constant is not None and value.finite
 
 
+def _is_zero(value: Value) -> bool:
+    constant = value.constant if isinstance(value, Term) else None
+    return constant is not None and bool((constant == 0.0).all())
+
+
 def _is_masked(value: Value) -> bool:
     return isinstance(value, Term) and value.is_masked
 
@@ -260,8 +283,16 @@ def _is_positive(op: Operation, args: list[Value]) -> bool:
         return True
     positive = all(isinstance(value, Term) and value.positive for value in args)
     if op.name in _KEEPS_POSITIVE:
-        return positive and all(_is_finite(value) for value in args)
+        return (positive or _never_below(op, args)) and all(_is_finite(value) for value in args)
     return op.name in KEEPS_SIGN and positive
+
+
+def _never_below(op: Operation, args: list[Value]) -> bool:
+    """Whether no operand is below zero, nor divided by minus zero, which a clamp may leave."""
+    floors = [floor_of(value) for value in args]
+    known = [floor for floor in floors if floor is not None and floor >= 0.0]
+    divides = op.name in ("arith.divf", "tt.precise_divf")
+    return len(known) == len(args) and (not divides or known[1] > 0.0)
 
 
 def _settled(
@@ -278,9 +309,9 @@ def _settled(
     if op.name == "arith.cmpi":
         return _with_itself(function, op, words)
     if op.name == "arith.cmpf":
-        never = never_below_zero(op, args)
-        if never is not None:
-            return never
+        settled = settled_order(op, args, finite=finite)
+        if settled is not None:
+            return settled
         found = _finite_comparison(function, op, args, words) if finite else None
         return found or _zero_comparison(function, op, args, words)
     return None

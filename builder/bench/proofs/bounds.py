@@ -91,21 +91,6 @@ def settled_comparison(function: Function, op: Operation, args: list[Value]) -> 
     return Known(np.full(shape, int(answer), dtype=np.int64))
 
 
-def never_below_zero(op: Operation, args: list[Value]) -> Known | None:
-    """A comparison that holds for no float: that a square, say, or a NaN is below zero."""
-    predicate = op.attributes["words"][0]
-    if predicate not in ("olt", "ole", "ogt", "oge"):
-        return None
-    low, high = args if predicate in ("olt", "ole") else args[::-1]
-    if not (isinstance(low, Term) and low.positive and low.finite and isinstance(high, Term)):
-        return None
-    below = np.less_equal if predicate in ("olt", "ogt") else np.less
-    if high.constant is None or not below(high.constant, 0.0).all():
-        return None
-    shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
-    return Known(np.zeros(shape, dtype=np.int64))
-
-
 def floor_of(value: Value) -> float | None:
     """A number that no element is below, if one is known."""
     if not isinstance(value, Term):

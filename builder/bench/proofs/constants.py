@@ -68,14 +68,16 @@ def constant_term(values: Floats, element: str) -> Term:
         element: ``f32`` and the like.
     """
     is_finite = bool(np.isfinite(values).all())
+    numbers = not bool(np.isnan(values).any())
     return Term(
         float_constants(element, values),
         is_finite,
         positive=bool(((values >= 0) | (values == -np.inf)).all()),
-        numbers=not bool(np.isnan(values).any()),
+        numbers=numbers,
         constant=values,
-        masked=not bool(np.isnan(values).any()),
-        least=float(values.min()) if values.size and not np.isnan(values).any() else None,
+        masked=numbers,
+        least=float(values.min()) if values.size and numbers else None,
+        most=float(values.max()) if values.size and numbers else None,
     )
 
 

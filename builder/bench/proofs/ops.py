@@ -18,6 +18,7 @@ from builder.bench.proofs.differences import with_difference
 from builder.bench.proofs.elsewhere import with_elsewhere
 from builder.bench.proofs.field import in_field
 from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.ranges import with_range
 from builder.bench.proofs.reach import with_reach
 from builder.bench.proofs.roots import chosen_scale, with_scale
 from builder.bench.proofs.signs import with_sign
@@ -185,7 +186,7 @@ def _float(
         made = in_field(function, op, args, made, kind)
         made = with_scale(function, op, args, made, kind)
     made = with_exponent(op, args, made, kind)
-    made = with_sign(op, args, made, finite=reading >= Reading.FINITE)
+    made = with_range(op, args, with_sign(op, args, made, finite=reading >= Reading.FINITE))
     return with_reach(op, args, made, kind) if reading else made
 
 

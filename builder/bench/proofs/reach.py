@@ -84,9 +84,6 @@ def with_reach(op: Operation, args: list[Value], result: Term, kind: Type) -> Te
 
 def _clamped(op: Operation, args: list[Value], result: Term) -> Term:
     """A maximum or minimum; with a constant that the other never comes to, it is the other."""
-    least = [v.least for v in args if isinstance(v, Term) and v.least is not None]
-    if least and op.name in _MAXIMA:
-        result = replace(result, least=max(least))
     covers = [value.cover for value in args if isinstance(value, Term) and value.cover]
     if covers and op.name in _MAXIMA:
         result = replace(result, cover=covers[0])

@@ -9,6 +9,7 @@ is left aside.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from builder.bench.proofs.bounds import floor_of
 from builder.bench.proofs.poles import all_numbers, without_poles
+from builder.bench.proofs.ranges import extreme_range, most_of
 from builder.bench.proofs.signs import rectified
 from builder.bench.proofs.terms import (
     Parts,
@@ -60,17 +62,19 @@ def united(name: str, args: list[Value], kind: Type, *, finite: bool) -> Term:
         kind: of its result.
         finite: take values for numbers.
     """
-    if name in MAXIMA:
+    if name in _EXTREMES:
         alone = _alone(name, args, finite=finite)
         if alone is not None:
             return alone
-        args = rectified(args)
+        args = rectified(args) if name in MAXIMA else args
     columns = [_columns(name, value) for value in args]
+    least, most = extreme_range(name, args, finite=finite) if kind.is_float else (None, None)
     shape = np.broadcast_shapes(*(words.shape[:-1] for words in columns))
     full = [np.broadcast_to(words, (*shape, words.shape[-1])) for words in columns]
     for value, other in (args, args[::-1]):
         full = _beside_zero(name, full, value, other, kind)
-    return _term(name, _beside(full), args, kind, finite=finite)
+    made = _term(name, _beside(full), args, kind, finite=finite)
+    return replace(made, least=least, most=most)
 
 
 def united_along(name: str, value: Value, kind: Type, axis: int, *, finite: bool) -> Term:
@@ -171,15 +175,16 @@ def _beside_zero(
 def _alone(name: str, args: list[Value], *, finite: bool) -> Term | None:
     """The operand of a maximum that is never below the other, which is a constant.
 
-    Beside NaN, the maximum that ignores it gives the constant.
+    Likewise of a minimum.  Beside NaN, one that ignores it gives the constant.
     """
     for value, other in (args, args[::-1]):
         constant = other.constant if isinstance(other, Term) else None
         if constant is None or not isinstance(value, Term):
             continue
-        least = floor_of(value)
+        end = floor_of(value) if name in MAXIMA else most_of(value)
+        beyond = np.less_equal if name in MAXIMA else np.greater_equal
         keeps = name not in _IGNORE_NAN or (finite and all_numbers([value]))
-        if keeps and least is not None and bool((constant <= least).all()):
+        if keeps and end is not None and bool(beyond(constant, end).all()):
             return value
     return None
 

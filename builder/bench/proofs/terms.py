@@ -88,6 +88,7 @@ class Term:
         cover: what it is at least.
         reach: the size that no element exceeds, as far as it is known.
         least: a number that no element is below.
+        most: a number that no element is above.
         exponent: of an exponential, and of one plus it in a logarithm: the terms of ``x``.
         above: of a comparison, the terms and the constant that they are above.
         sign_of: the terms whose sign it has, where they are not its own; zero it may be before.
@@ -116,6 +117,7 @@ class Term:
     cover: Cover | None = None
     reach: Reach | None = None
     least: float | None = None
+    most: float | None = None
     exponent: tuple[str, Words] | None = None
     above: tuple[Words, float] | None = None
     sign_of: Words | None = None

@@ -1,0 +1,100 @@
+"""Ranges of floats: what a clamp, or a function such as ``tanh``, keeps them from.
+
+NaN is neither below nor above a number.  The maximum that ignores NaN is only sure to be no less
+than those of its operands that are none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder.bench.proofs.bounds import floor_of
+from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.terms import Known, Term, Value, as_words
+
+if TYPE_CHECKING:
+    from builder.execute.ir import Operation
+
+_MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
+_KEEPS_NAN = frozenset({"arith.maximumf", "arith.minimumf"})
+_UP_TO_ONE = frozenset(
+    {
+        "math.sin", "math.cos", "math.erf", "math.tanh",
+        "__nv_sinf", "__nv_cosf", "__nv_erff", "__nv_tanhf",
+    }
+)  # fmt: skip
+_DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
+_SLACK = 1.0 + 2.0**-6
+"""Beyond what an approximation or a rounding, also to bfloat16, comes to."""
+
+
+def most_of(value: Value) -> float | None:
+    """A number that no element is above, if one is known."""
+    return value.most if isinstance(value, Term) else None
+
+
+def extreme_range(
+    name: str, args: list[Value], *, finite: bool
+) -> tuple[float | None, float | None]:
+    """The least and the most that a maximum or minimum of floats is, as far as they are known."""
+    sure = [v for v in args if name in _KEEPS_NAN or _is_number(v, finite=finite)]
+    is_maximum = name in _MAXIMA
+    end, other_end = (floor_of, most_of) if is_maximum else (most_of, floor_of)
+    choose = max if is_maximum else min
+    near = choose((e for e in map(end, sure) if e is not None), default=None)
+    ends = [e for e in map(other_end, args) if e is not None]
+    far = choose(ends) if len(ends) == len(args) else None
+    return (near, far) if is_maximum else (far, near)
+
+
+def settled_order(op: Operation, args: list[Value], *, finite: bool) -> Known | None:
+    """A comparison that ranges decide: no square, and no NaN, is below zero.
+
+    That one does hold takes numbers.
+    """
+    predicate = op.attributes["words"][0]
+    if predicate not in ("olt", "ole", "ogt", "oge"):
+        return None
+    low, high = args if predicate in ("olt", "ole") else args[::-1]
+    strict = predicate in ("olt", "ogt")
+    numbers = all(_is_number(value, finite=finite) for value in args)
+    if _is_never_above(most_of(high), floor_of(low), less=not strict):
+        answer = False
+    elif numbers and _is_never_above(most_of(low), floor_of(high), less=strict):
+        answer = True
+    else:
+        return None
+    shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
+    return Known(np.full(shape, int(answer), dtype=np.int64))
+
+
+def _is_never_above(most: float | None, least: float | None, *, less: bool) -> bool:
+    """Whether values up to one number are all below others from another number on, or no more."""
+    if most is None or least is None:
+        return False
+    return most < least if less else most <= least
+
+
+def with_range(op: Operation, args: list[Value], result: Term) -> Term:
+    """The result of a function of which all values lie near zero, or of a positive quotient."""
+    name = str(op.attributes.get("symbol") or op.name)
+    if name in _UP_TO_ONE:
+        return replace(result, least=-_SLACK, most=_SLACK)
+    if name in _DIVISIONS:
+        high, low = most_of(args[0]), floor_of(args[1])
+        if high is not None and 0.0 <= high < math.inf and low is not None and low > 0.0:
+            return replace(result, most=high / low * _SLACK)
+    return result
+
+
+def _is_number(value: Value, *, finite: bool) -> bool:
+    """Whether no element is NaN."""
+    if not isinstance(value, Term):
+        return False
+    if value.constant is not None:
+        return value.numbers
+    return finite and value.finite and without_poles([value])

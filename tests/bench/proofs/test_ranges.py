@@ -1,0 +1,99 @@
+"""Proofs about clamps that are never reached, and comparisons that ranges decide."""
+
+from __future__ import annotations
+
+import pytest
+
+from builder.bench.proofs.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.verify import Prepared, prepare
+from tests.bench.proofs.test_coincidence import PROGRAM, TEXT
+
+_LEAST = "minimum(a, b):\n    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)"
+_HELPED = TEXT.replace("@triton.jit", f"@triton.jit\ndef {_LEAST}\n\n\n@triton.jit", 1)
+_CLAMPED = "minimum(maximum(x, 0.0), 6.0)"
+
+
+@pytest.fixture(scope="module")
+def pointwise() -> Prepared:
+    return prepare(PROGRAM, "Pointwise", draws=1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("minimum(minimum(x, 1.0), 6.0)", "minimum(x, 1.0)", SAME_TERMS),
+        (f"maximum({_CLAMPED}, -1.0)", _CLAMPED, SAME_TERMS),
+        (f"minimum({_CLAMPED}, 6.0)", _CLAMPED, SAME_TERMS),
+        ("minimum(libdevice.tanh(x), 2.0)", "libdevice.tanh(x)", SAME_TERMS),
+        ("maximum(tl.sin(x), -2.0)", "tl.sin(x)", SAME_TERMS),
+        ("minimum(tl.sigmoid(x), 6.0)", "tl.sigmoid(x)", SAME_TERMS),
+        ("maximum(maximum(x, 0.0) * maximum(y, 0.0), 0.0)", "maximum(x, 0.0) * maximum(y, 0.0)",
+         SAME_TERMS),
+        # one that ignores NaN gives the constant beside it
+        ("tl.minimum(libdevice.tanh(x), 2.0)", "libdevice.tanh(x)", FINITE_TERMS),
+        ("minimum(tl.minimum(libdevice.tanh(x), 2.0), 1.5)", "tl.minimum(libdevice.tanh(x), 1.5)",
+         FINITE_TERMS),
+        ("minimum(minimum(x, 6.0), 1.0)", "minimum(x, 6.0)", None),
+        ("minimum(maximum(x, 1.0), 6.0)", "maximum(x, 1.0)", None),
+        (f"maximum({_CLAMPED}, 0.5)", _CLAMPED, None),
+        ("minimum(libdevice.tanh(x), 0.5)", "libdevice.tanh(x)", None),
+        ("minimum(libdevice.tan(x), 2.0)", "libdevice.tan(x)", None),
+        ("minimum(1.0 / (tl.exp(x) + 0.1), 6.0)", "1.0 / (tl.exp(x) + 0.1)", None),
+        ("minimum(x / (tl.exp(x) + 1.0), 6.0)", "x / (tl.exp(x) + 1.0)", None),
+        ("maximum(maximum(x, 0.0) * y, 0.0)", "maximum(x, 0.0) * y", None),
+        ("maximum(maximum(x, 0.0) - maximum(y, 0.0), 0.0)", "maximum(x, 0.0) - maximum(y, 0.0)",
+         None),
+        ("maximum(maximum(x, 0.0), maximum(y, 0.0))", "maximum(x, y)", None),
+    ],
+)  # fmt: skip
+def test_clamps_that_nothing_comes_to(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("tl.abs(tl.abs(x))", "tl.abs(x)", SAME_TERMS),
+        ("tl.abs(tl.exp(x))", "tl.exp(x)", SAME_TERMS),
+        (f"tl.abs({_CLAMPED})", _CLAMPED, SAME_TERMS),
+        ("libdevice.abs(x * x)", "x * x", SAME_TERMS),
+        ("tl.where(x >= 0.0, x, -x)", "tl.where(x > 0.0, x, -x)", SAME_TERMS),
+        ("tl.abs(maximum(x, -1.0))", "maximum(x, -1.0)", None),
+        ("tl.abs(minimum(x, 1.0))", "minimum(x, 1.0)", None),
+        ("tl.abs(1.0 / maximum(x, 0.0))", "1.0 / maximum(x, 0.0)", None),
+        ("tl.where(x >= 0.0, x, 1.0 - x)", "tl.where(x > 0.0, x, 1.0 - x)", None),
+    ],
+)
+def test_sizes_of_what_is_never_below_zero(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("tl.where(maximum(x, 0.0) < 0.0, y, x)", "x", SAME_TERMS),
+        ("tl.where(maximum(x, 1.0) <= 0.5, y, x)", "x", SAME_TERMS),
+        ("tl.where(minimum(x, 1.0) > 1.0, y, x)", "x", SAME_TERMS),
+        # NaN is not above
+        ("tl.where(maximum(x, 0.0) >= 0.0, y, x)", "y", FINITE_TERMS),
+        ("tl.where(maximum(x, 0.0) > -1.0, y, x)", "y", FINITE_TERMS),
+        ("tl.where(maximum(tl.log(x), 0.0) > -1.0, y, x)", "y", None),
+        ("tl.where(maximum(x, 0.0) > 0.0, y, x)", "y", None),
+        ("tl.where(maximum(x, 0.0) <= 0.0, y, x)", "x", None),
+        ("tl.where(minimum(x, 1.0) >= 1.0, y, x)", "x", None),
+        ("tl.where(maximum(x, -1.0) < 0.0, y, x)", "x", None),
+    ],
+)
+def test_comparisons_that_ranges_decide(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert _proof(pointwise, old, new) == proof
+
+
+def _proof(pointwise: Prepared, old: str, new: str) -> str | None:
+    texts = (_HELPED.replace("RESULT", result) for result in (old, new))
+    return proven_equivalent(pointwise, *texts)
