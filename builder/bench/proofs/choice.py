@@ -21,6 +21,7 @@ from builder.bench.proofs.field import (
 )
 from builder.bench.proofs.pairs import chosen_pairs
 from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.ranges import joined_range
 from builder.bench.proofs.sets import chosen_parts
 from builder.bench.proofs.signs import rectified_selection
 from builder.bench.proofs.sizes import chosen_sizes, size_words
@@ -206,6 +207,7 @@ def comparison(predicate: str, element: str) -> np.uint64:
 
 def _joined(words: Words, left: Value, right: Value) -> Term:
     sides = [value for value in (left, right) if isinstance(value, Term)]
+    least, most = joined_range(sides) if len(sides) == 2 else (None, None)
     return Term(
         words,
         all(side.finite for side in sides),
@@ -214,4 +216,6 @@ def _joined(words: Words, left: Value, right: Value) -> Term:
         bounds=joined_bounds(left, right),
         masked=all(side.is_masked for side in sides),
         poles=not without_poles(sides),
+        least=least,
+        most=most,
     )

@@ -27,6 +27,15 @@ _UP_TO_ONE = frozenset(
         "__nv_sinf", "__nv_cosf", "__nv_erff", "__nv_tanhf",
     }
 )  # fmt: skip
+_RISING = frozenset(
+    {
+        "arith.extf", "arith.truncf", "tt.fp_to_fp", "math.erf", "math.tanh", "math.floor",
+        "math.ceil", "__nv_log1pf", "__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_asinhf",
+        "__nv_sinhf", "__nv_atanf", "__nv_floorf", "__nv_ceilf", "__nv_truncf", "__nv_rintf",
+        "__nv_nearbyintf",
+    }
+)  # fmt: skip
+"""Functions that are zero at zero, and on no side of it have another's sign."""
 _DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _SLACK = 1.0 + 2.0**-6
 """Beyond what an approximation or a rounding, also to bfloat16, comes to."""
@@ -49,6 +58,14 @@ def extreme_range(
     ends = [e for e in map(other_end, args) if e is not None]
     far = choose(ends) if len(ends) == len(args) else None
     return (near, far) if is_maximum else (far, near)
+
+
+def joined_range(values: list[Term]) -> tuple[float | None, float | None]:
+    """The least and the most that any of several values is, as far as they are known."""
+    floors = [end for end in map(floor_of, values) if end is not None]
+    ends = [end for end in map(most_of, values) if end is not None]
+    least = min(floors) if values and len(floors) == len(values) else None
+    return least, max(ends) if values and len(ends) == len(values) else None
 
 
 def settled_order(op: Operation, args: list[Value], *, finite: bool) -> Known | None:
@@ -80,10 +97,18 @@ def _is_never_above(most: float | None, least: float | None, *, less: bool) -> b
 
 
 def with_range(op: Operation, args: list[Value], result: Term) -> Term:
-    """The result of a function of which all values lie near zero, or of a positive quotient."""
+    """The result of a function that keeps to a side of zero, or near it; or of a quotient."""
     name = str(op.attributes.get("symbol") or op.name)
     if name in _UP_TO_ONE:
-        return replace(result, least=-_SLACK, most=_SLACK)
+        result = replace(result, least=-_SLACK, most=_SLACK)
+    if name in _RISING:
+        low, high = floor_of(args[0]), most_of(args[0])
+        above, below = low is not None and low >= 0.0, high is not None and high <= 0.0
+        return replace(
+            result,
+            least=0.0 if above else result.least,
+            most=0.0 if below else result.most,
+        )
     if name in _DIVISIONS:
         high, low = most_of(args[0]), floor_of(args[1])
         if high is not None and 0.0 <= high < math.inf and low is not None and low > 0.0:
