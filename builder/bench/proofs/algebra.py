@@ -65,7 +65,6 @@ _LIBRARY_KEEPS_ZERO = frozenset(
         "__nv_truncf", "__nv_rintf", "__nv_nearbyintf", "__nv_floorf", "__nv_ceilf",
     }
 )  # fmt: skip
-_SIZES = frozenset({"math.absf", "__nv_fabsf"})
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
 _MOST_FACTORS = 4
@@ -113,10 +112,6 @@ def _by_other_rules(
     function: Function, op: Operation, args: list[Value], kind: Type, *, finite: bool
 ) -> Value | None:
     """The result of an operation that is no mere expression of its operands."""
-    if op.name in _SIZES or op.attributes.get("symbol") in _SIZES:
-        least = floor_of(args[0])
-        if least is not None and least >= 0.0:
-            return args[0]
     if op.name in KEEPS_SIGN:
         return _converted(function, op, args[0], kind)
     if op.name in IDEMPOTENT:

@@ -18,7 +18,7 @@ from builder.bench.proofs.differences import with_difference
 from builder.bench.proofs.elsewhere import with_elsewhere
 from builder.bench.proofs.field import in_field
 from builder.bench.proofs.poles import without_poles
-from builder.bench.proofs.ranges import with_range
+from builder.bench.proofs.ranges import known_size, with_range
 from builder.bench.proofs.reach import with_reach
 from builder.bench.proofs.roots import chosen_scale, with_scale
 from builder.bench.proofs.signs import with_sign
@@ -145,9 +145,7 @@ def pointwise(
         known = _integers(function, op, [value.data for value in args if isinstance(value, Known)])
         if known is not None:
             return Known(wrapped(known, kind.bits))
-    found = computed(function, op, args, kind)
-    if found is None and op.name == "arith.cmpi":
-        found = settled_comparison(function, op, args)
+    found = _found(function, op, args, kind, reading)
     if found is not None:
         return found
     run = partial(term, function, op, kind=kind, finite=reading >= Reading.FINITE)
@@ -161,6 +159,18 @@ def pointwise(
         decides = contest_of(function, op, args, finite=reading >= Reading.FINITE)
         return replace(made, bounds=result_bounds(function, op, args, kind), contest=decides)
     return _float(function, op, args, made, reading)
+
+
+def _found(
+    function: Function, op: Operation, args: list[Value], kind: Type, reading: Reading
+) -> Value | None:
+    """A result that is known, or that an operand is; None if there is none."""
+    found = computed(function, op, args, kind)
+    if found is None and op.name == "arith.cmpi":
+        return settled_comparison(function, op, args)
+    if found is None and kind.is_float:
+        return known_size(op, args, kind, real=reading is Reading.REAL)
+    return found
 
 
 def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:

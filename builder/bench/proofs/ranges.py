@@ -14,10 +14,12 @@ import numpy as np
 
 from builder.bench.proofs.bounds import floor_of
 from builder.bench.proofs.poles import without_poles
-from builder.bench.proofs.terms import Known, Term, Value, as_words
+from builder.bench.proofs.terms import NEGATED, Known, Term, Value, as_words, float_constant
 
 if TYPE_CHECKING:
-    from builder.execute.ir import Operation
+    from collections.abc import Sequence
+
+    from builder.execute.ir import Operation, Type
 
 _MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
 _KEEPS_NAN = frozenset({"arith.maximumf", "arith.minimumf"})
@@ -36,6 +38,7 @@ _RISING = frozenset(
     }
 )  # fmt: skip
 """Functions that are zero at zero, and on no side of it have another's sign."""
+_SIZES = frozenset({"math.absf", "__nv_fabsf"})
 _DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _SLACK = 1.0 + 2.0**-6
 """Beyond what an approximation or a rounding, also to bfloat16, comes to."""
@@ -60,7 +63,31 @@ def extreme_range(
     return (near, far) if is_maximum else (far, near)
 
 
-def joined_range(values: list[Term]) -> tuple[float | None, float | None]:
+def known_size(op: Operation, args: list[Value], kind: Type, *, real: bool) -> Term | None:
+    """The size of a value of which the sign is known; that of a selection is told by its sides.
+
+    Terms of real numbers are elements of a field, of which no bit is a sign.
+    """
+    value = args[0] if op.name in _SIZES or op.attributes.get("symbol") in _SIZES else None
+    if not isinstance(value, Term) or value.sizes is not None:
+        return None
+    low, high = floor_of(value), most_of(value)
+    if low is not None and low >= 0.0:
+        return value
+    if real or high is None or high > 0.0:
+        return None
+    zero = float_constant(kind.element, 0.0)
+    return Term(
+        np.where(value.hashes == zero, zero, value.hashes ^ NEGATED),
+        value.finite,
+        positive=value.finite,
+        numbers=value.numbers,
+        poles=value.poles,
+        least=-high,
+    )
+
+
+def joined_range(values: Sequence[Value]) -> tuple[float | None, float | None]:
     """The least and the most that any of several values is, as far as they are known."""
     floors = [end for end in map(floor_of, values) if end is not None]
     ends = [end for end in map(most_of, values) if end is not None]
@@ -109,11 +136,31 @@ def with_range(op: Operation, args: list[Value], result: Term) -> Term:
             least=0.0 if above else result.least,
             most=0.0 if below else result.most,
         )
+    if name == "arith.negf" or (name == "arith.subf" and joined_range(args[:1]) == (0.0, 0.0)):
+        low, high = floor_of(args[-1]), most_of(args[-1])
+        least, most = (None if end is None else -end for end in (high, low))
+        return replace(result, least=least, most=most)
+    if name == "arith.mulf":
+        return _product_range(args, result)
     if name in _DIVISIONS:
         high, low = most_of(args[0]), floor_of(args[1])
         if high is not None and 0.0 <= high < math.inf and low is not None and low > 0.0:
             return replace(result, most=high / low * _SLACK)
     return result
+
+
+def _product_range(args: list[Value], result: Term) -> Term:
+    """A product of which the sign is known; of two positive ones it is known elsewhere."""
+    signs = []
+    for value in args:
+        low, high = floor_of(value), most_of(value)
+        if low is not None and low >= 0.0:
+            signs.append(1)
+        elif high is not None and high <= 0.0:
+            signs.append(-1)
+    if len(signs) < len(args) or signs == [1, 1]:
+        return result
+    return replace(result, least=0.0) if signs == [-1, -1] else replace(result, most=0.0)
 
 
 def _is_number(value: Value, *, finite: bool) -> bool:

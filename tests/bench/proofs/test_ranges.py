@@ -72,13 +72,24 @@ def test_clamps_that_nothing_comes_to(
         ("tl.abs(tl.exp(x))", "tl.exp(x)", SAME_TERMS),
         (f"tl.abs({_CLAMPED})", _CLAMPED, SAME_TERMS),
         ("libdevice.abs(x * x)", "x * x", SAME_TERMS),
+        ("tl.abs(tl.exp(x))", "tl.abs(-tl.exp(x))", SAME_TERMS),
+        ("tl.abs(x * x * 3.0)", "tl.abs(x * x * -3.0)", SAME_TERMS),
+        ("tl.abs(x * -tl.exp(y))", "tl.abs(x * tl.exp(y))", SAME_TERMS),
+        ("tl.abs(tl.where(x > y, tl.exp(x), y * y))", "tl.abs(tl.where(x > y, -tl.exp(x), y * y))",
+         SAME_TERMS),
+        ("-tl.exp(x) * -tl.exp(y)", "tl.abs(-tl.exp(x) * -tl.exp(y))", SAME_TERMS),
+        ("y * tl.abs(-tl.exp(x))", "y * (2.0 - tl.exp(x))", None),
+        ("y * tl.abs(-tl.exp(x))", "y * (-2.0 - tl.exp(x))", None),
+        ("tl.abs(-tl.exp(x))", "-tl.exp(x)", None),
+        ("tl.abs(minimum(x, 0.0))", "minimum(x, 0.0)", None),
+        ("tl.abs(-tl.exp(x) * y)", "tl.exp(x) * y", None),
         ("tl.where(x >= 0.0, x, -x)", "tl.where(x > 0.0, x, -x)", SAME_TERMS),
         ("tl.abs(maximum(x, -1.0))", "maximum(x, -1.0)", None),
         ("tl.abs(minimum(x, 1.0))", "minimum(x, 1.0)", None),
         ("tl.abs(1.0 / maximum(x, 0.0))", "1.0 / maximum(x, 0.0)", None),
         ("tl.where(x >= 0.0, x, 1.0 - x)", "tl.where(x > 0.0, x, 1.0 - x)", None),
     ],
-)
+)  # fmt: skip
 def test_sizes_of_what_is_never_below_zero(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
