@@ -21,7 +21,14 @@ from builder.bench.proofs.poles import all_numbers, has_poles, without_poles
 from builder.bench.proofs.ranges import settled_order
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
-from builder.bench.proofs.sizes import EVEN, even_words, kept_sizes, size_words, without_signs
+from builder.bench.proofs.sizes import (
+    EVEN,
+    even_words,
+    kept_sizes,
+    size_words,
+    square_words,
+    without_signs,
+)
 from builder.bench.proofs.terms import (
     NEGATED,
     Known,
@@ -211,7 +218,7 @@ def _special(
     else:
         result = _plain(function, op, words)
     if op.name == "arith.mulf":
-        squares = combined(name_hash("square", kind.element), [size_words(args[0])])
+        squares = square_words(args[0], kind.element)
         zero = float_constant(kind.element, 0.0)
         result = np.where(first == second, np.where(first == zero, zero, squares), result)
     neutral = float_constant(kind.element, _NEUTRAL[op.name])

@@ -23,6 +23,7 @@ from builder.bench.proofs.field import (
 )
 from builder.bench.proofs.pairs import candidates, first_along
 from builder.bench.proofs.poles import all_numbers, without_poles
+from builder.bench.proofs.reach import cover_of_sum
 from builder.bench.proofs.regions import (
     independent_parts,
     passed_places,
@@ -184,7 +185,10 @@ def _reduced(
     )
     positive = combine == "arith.addf" and finite and _positive(args[0])
     words = combined(name_hash("reduce", int(name)), [total])
-    return Term(words, finite, positive=positive, numbers=finite, poles=not without_poles(used))
+    made = Term(words, finite, positive=positive, numbers=finite, poles=not without_poles(used))
+    if combine == "arith.addf" and reading is Reading.FINITE:
+        made = replace(made, cover=cover_of_sum(args[0], kind, axis))
+    return made
 
 
 def _places(region: Region, args: dict[int, Value], axis: int, kind: Type) -> dict[int, Integers]:

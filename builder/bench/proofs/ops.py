@@ -19,7 +19,7 @@ from builder.bench.proofs.elsewhere import with_elsewhere
 from builder.bench.proofs.field import in_field
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.ranges import known_size, with_range
-from builder.bench.proofs.reach import with_reach
+from builder.bench.proofs.reach import never_beyond, with_reach
 from builder.bench.proofs.roots import chosen_scale, with_scale
 from builder.bench.proofs.signs import with_sign
 from builder.bench.proofs.softplus import with_exponent
@@ -166,11 +166,13 @@ def _found(
 ) -> Value | None:
     """A result that is known, or that an operand is; None if there is none."""
     found = computed(function, op, args, kind)
-    if found is None and op.name == "arith.cmpi":
+    if found is not None:
+        return found
+    if op.name == "arith.cmpi":
         return settled_comparison(function, op, args)
-    if found is None and kind.is_float:
-        return known_size(op, args, kind, real=reading is Reading.REAL)
-    return found
+    if op.name == "arith.cmpf":
+        return never_beyond(op, args) if reading else None
+    return known_size(op, args, kind, real=reading is Reading.REAL) if kind.is_float else None
 
 
 def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:

@@ -19,7 +19,9 @@ from builder.bench.proofs.terms import (
     Value,
     Words,
     as_words,
+    combined,
     float_constants,
+    name_hash,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +66,11 @@ def _positive_words(value: Value, element: str) -> Words:
     if constant is None:
         return size_words(value)
     return float_constants(element, np.abs(constant)) & SIZE
+
+
+def square_words(value: Value, element: str) -> Words:
+    """The terms of a value times itself, but for where that is zero."""
+    return combined(name_hash("square", element), [size_words(value)])
 
 
 def kept_sizes(args: Sequence[Value], hashes: Words) -> Words | None:
