@@ -2,81 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from builder.bench.proofs.equivalence import (
     FINITE_TERMS,
-    SAME_REALS,
     SAME_TERMS,
-    proven_equivalent,
 )
-from builder.verify import Prepared, prepare
+from tests.bench.proofs.pointwise_samples import proof_of
 
-PROGRAM = """
-import torch
-from torch import nn
-
-
-class Pointwise(nn.Module):
-    def forward(self, x, y):
-        return x + y
-
-
-def get_init_inputs():
-    return []
-
-
-def get_inputs():
-    return [torch.randn(6, 16), torch.randn(6, 16)]
-"""
-TEXT = """
-import torch
-import triton
-import triton.language as tl
-from torch import nn
-from triton.language.extra import libdevice
-
-
-@triton.jit
-def maximum(a, b):
-    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
-
-
-@triton.jit
-def apart(a, b):
-    return b - a
-
-
-@triton.jit
-def apart_or_zero(a, b):
-    return tl.where(a == b, 0.0, b - a)
-
-
-@triton.jit
-def pointwise_kernel(x_ptr, y_ptr, out_ptr, BLOCK: tl.constexpr):
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = tl.arange(0, BLOCK) < 12
-    x = tl.load(x_ptr + place)
-    y = tl.load(y_ptr + place, mask=inside, other=0.0)
-    tl.store(out_ptr + place, RESULT)
-
-
-class PointwiseNew(nn.Module):
-    def forward(self, x, y):
-        out = torch.empty_like(x)
-        pointwise_kernel[(6,)](x, y, out, BLOCK=16)
-        return out
-"""
-
-
-@pytest.fixture(scope="module")
-def pointwise() -> Prepared:
-    return prepare(PROGRAM, "Pointwise", draws=1)
-
-
-def _proof(pointwise: Prepared, old: str, new: str) -> str | None:
-    texts = (TEXT.replace("RESULT", result) for result in (old, new))
-    return proven_equivalent(pointwise, *texts)
+if TYPE_CHECKING:
+    from builder.verify import Prepared
 
 
 @pytest.mark.parametrize(
@@ -96,7 +33,7 @@ def _proof(pointwise: Prepared, old: str, new: str) -> str | None:
 def test_a_maximum_with_what_is_never_above(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 @pytest.mark.parametrize(
@@ -116,7 +53,7 @@ def test_a_maximum_with_what_is_never_above(
 def test_functions_that_are_zero_at_zero_keep_padding(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 _BENT = "tl.where(x > 0.0, x * 2.0, libdevice.expm1(x) * 1.5)"
@@ -143,7 +80,7 @@ _TURNED = _BENT.replace("1.5", "-1.5")
 def test_signs_of_the_sides_do_not_count_for_the_size_of_a_selection(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 @pytest.mark.parametrize(
@@ -162,7 +99,7 @@ def test_signs_of_the_sides_do_not_count_for_the_size_of_a_selection(
 def test_a_product_has_the_sign_of_its_factors(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 _NOTHING = "tl.where(x == y, 0.0, y - x)"
@@ -188,7 +125,7 @@ _NOTHING = "tl.where(x == y, 0.0, y - x)"
 def test_a_difference_is_zero_where_numbers_are_the_same(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 @pytest.mark.parametrize(
@@ -211,7 +148,7 @@ def test_a_difference_is_zero_where_numbers_are_the_same(
 def test_nothing_times_what_may_be_infinite(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 @pytest.mark.parametrize(("padding", "proof"), [("0.0", FINITE_TERMS), ("float('-inf')", None)])
@@ -220,7 +157,7 @@ def test_a_reduction_of_infinities_tells_their_difference(
 ) -> None:
     joined = f"x + tl.reduce(tl.where(inside, x, {padding}), 0, DIFFERENCE)"
     old, new = (joined.replace("DIFFERENCE", name) for name in ("apart_or_zero", "apart"))
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 _SIGN = "((0 < x).to(tl.int8) - (x < 0).to(tl.int8)).to(tl.float32)"
@@ -247,98 +184,7 @@ _LOOSE = _SIGN.replace("0 < x", "0 <= x")
 def test_signs_at_zero_do_not_count_beside_what_is_zero_there(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
-
-
-_LOW = "tl.where(inside, x, float('-inf'))"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "proof"),
-    [
-        # a root and a logarithm are NaN of what is below zero, an input never
-        ("tl.maximum(tl.abs(x), 0.0)", "tl.abs(x)", FINITE_TERMS),
-        ("tl.maximum(tl.sqrt(x), 0.0)", "tl.sqrt(x)", None),
-        ("tl.minimum(x, float('inf'))", "x", FINITE_TERMS),
-        ("tl.minimum(tl.sqrt(x), float('inf'))", "tl.sqrt(x)", None),
-        ("tl.where(x != x, 0.0, x)", "x", FINITE_TERMS),
-        ("tl.where(tl.log(x) != tl.log(x), 0.0, tl.log(x))", "tl.log(x)", None),
-        ("tl.where(tl.log(x) == float('-inf'), 0.0, tl.log(x))", "tl.log(x)", None),
-        ("tl.where(tl.log(x) > float('-inf'), x, y)", "x", None),
-        ("tl.where((y < x) | (y != y), y, x)", "tl.where((y <= x) & (x == x), y, x)",
-         FINITE_TERMS),
-        ("tl.where((tl.sqrt(x) < y) | (tl.sqrt(x) != tl.sqrt(x)), tl.sqrt(x), y)",
-         "tl.where((tl.sqrt(x) <= y) & (y == y), tl.sqrt(x), y)", None),
-        ("maximum(0.0, tl.where(tl.log(x) > 0.0, tl.log(x), tl.log(x) * 0.0))",
-         "maximum(0.0, tl.log(x))", None),
-        # nor is zero times an infinite constant a number, or that less what is none
-        (f"maximum(0.0, tl.where({_LOW} > 0.0, {_LOW}, {_LOW} * 0.0))", f"maximum(0.0, {_LOW})",
-         None),
-        (f"tl.exp({_LOW} - y * y)", "tl.where(inside, tl.exp(x - y * y), 0.0)", FINITE_TERMS),
-        (f"tl.exp({_LOW} - tl.log(y))", "tl.where(inside, tl.exp(x - tl.log(y)), 0.0)", None),
-        # all bits may be those of a NaN
-        ("x + y.to(tl.int32).to(tl.float32) * 0.0", "x", FINITE_TERMS),
-        ("x + (y.to(tl.int32, bitcast=True) * 3).to(tl.float32, bitcast=True) * 0.0", "x", None),
-    ],
-)  # fmt: skip
-def test_what_may_be_no_number_is_not_taken_for_one(
-    pointwise: Prepared, old: str, new: str, proof: str | None
-) -> None:
-    assert _proof(pointwise, old, new) == proof
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "proof"),
-    [
-        ("x + y + 0.0 * tl.exp(x)", "y + x", FINITE_TERMS),
-        ("(x + y) + x * (y - y)", "y + x", FINITE_TERMS),
-        ("x + y + 0.0 * tl.log(x)", "x + y", None),
-        ("x + y + (tl.log(x) - tl.log(x))", "x + y", None),
-        ("x + (x + y) - x", "x + y", SAME_REALS),
-        ("tl.where(x > 0.0, tl.exp(x), 0.0)", "tl.exp(x) * tl.where(x > 0.0, 1.0, 0.0)",
-         SAME_REALS),
-        ("tl.where(x > 0.0, tl.log(x), 0.0)", "tl.log(x) * tl.where(x > 0.0, 1.0, 0.0)", None),
-    ],
-)  # fmt: skip
-def test_real_numbers_times_zero(
-    pointwise: Prepared, old: str, new: str, proof: str | None
-) -> None:
-    assert _proof(pointwise, old, new) == proof
-
-
-_BETWEEN = """
-        between = torch.zeros_like(x)
-        between_kernel[(6,)](y, between, BLOCK=16)
-        pointwise_kernel[(6,)](x, between, out, BLOCK=16)
-"""
-
-
-@pytest.mark.parametrize(
-    ("store", "proof"),
-    [
-        ("tl.store(out_ptr + place, tl.exp(x))", FINITE_TERMS),
-        ("tl.store(out_ptr + place, tl.log(x))", None),
-        ("tl.store(out_ptr + place, tl.log(x), mask=x > 3.0)", None),
-        ("tl.atomic_add(out_ptr + place, x)", FINITE_TERMS),
-        ("tl.atomic_add(out_ptr + place, tl.log(x))", None),
-    ],
-)
-def test_what_is_stored_may_be_no_number_when_it_is_loaded(
-    pointwise: Prepared, store: str, proof: str | None
-) -> None:
-    head, tail = TEXT.split("@triton.jit\ndef pointwise_kernel")
-    first = f"""@triton.jit
-def between_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + place)
-    {store}
-
-
-"""
-    text = f"{head}{first}@triton.jit\ndef pointwise_kernel{tail}"
-    text = text.replace("\n        pointwise_kernel[(6,)](x, y, out, BLOCK=16)\n", _BETWEEN)
-    texts = (text.replace("RESULT", result) for result in ("x + y * 0.0", "x"))
-    assert proven_equivalent(pointwise, *texts) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 @pytest.mark.parametrize(
@@ -360,7 +206,7 @@ def between_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
 def test_signs_that_a_function_takes_no_notice_of(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 _RECTIFIED = "maximum(x, 0.0)"
@@ -401,7 +247,7 @@ _SLOPE = f"tl.where({_RECTIFIED} > 0.0, {_RECTIFIED}, {_RECTIFIED} * 0.01)"
 def test_what_is_zero_on_one_side_of_a_selection(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof
 
 
 _CLAMPED = "tl.minimum(tl.maximum(y, 0.0), 6.0)"
@@ -424,4 +270,4 @@ _CLAMPED = "tl.minimum(tl.maximum(y, 0.0), 6.0)"
     ],
 )  # fmt: skip
 def test_a_clamp_of_padding(pointwise: Prepared, old: str, new: str, proof: str | None) -> None:
-    assert _proof(pointwise, old, new) == proof
+    assert proof_of(pointwise, old, new) == proof

@@ -6,7 +6,7 @@ import pytest
 
 from builder.bench.proofs.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
 from builder.verify import Prepared, prepare
-from tests.bench.proofs.test_coincidence import PROGRAM, TEXT
+from tests.bench.proofs.pointwise_samples import PROGRAM, TEXT
 
 _LEAST = "minimum(a, b):\n    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)"
 _HELPED = TEXT.replace("@triton.jit", f"@triton.jit\ndef {_LEAST}\n\n\n@triton.jit", 1)

@@ -1,0 +1,108 @@
+"""What may be no number though inputs are is not taken for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from builder.bench.proofs.equivalence import (
+    FINITE_TERMS,
+    SAME_REALS,
+    proven_equivalent,
+)
+from tests.bench.proofs.pointwise_samples import TEXT, proof_of
+
+if TYPE_CHECKING:
+    from builder.verify import Prepared
+
+
+_LOW = "tl.where(inside, x, float('-inf'))"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        # a root and a logarithm are NaN of what is below zero, an input never
+        ("tl.maximum(tl.abs(x), 0.0)", "tl.abs(x)", FINITE_TERMS),
+        ("tl.maximum(tl.sqrt(x), 0.0)", "tl.sqrt(x)", None),
+        ("tl.minimum(x, float('inf'))", "x", FINITE_TERMS),
+        ("tl.minimum(tl.sqrt(x), float('inf'))", "tl.sqrt(x)", None),
+        ("tl.where(x != x, 0.0, x)", "x", FINITE_TERMS),
+        ("tl.where(tl.log(x) != tl.log(x), 0.0, tl.log(x))", "tl.log(x)", None),
+        ("tl.where(tl.log(x) == float('-inf'), 0.0, tl.log(x))", "tl.log(x)", None),
+        ("tl.where(tl.log(x) > float('-inf'), x, y)", "x", None),
+        ("tl.where((y < x) | (y != y), y, x)", "tl.where((y <= x) & (x == x), y, x)",
+         FINITE_TERMS),
+        ("tl.where((tl.sqrt(x) < y) | (tl.sqrt(x) != tl.sqrt(x)), tl.sqrt(x), y)",
+         "tl.where((tl.sqrt(x) <= y) & (y == y), tl.sqrt(x), y)", None),
+        ("maximum(0.0, tl.where(tl.log(x) > 0.0, tl.log(x), tl.log(x) * 0.0))",
+         "maximum(0.0, tl.log(x))", None),
+        # nor is zero times an infinite constant a number, or that less what is none
+        (f"maximum(0.0, tl.where({_LOW} > 0.0, {_LOW}, {_LOW} * 0.0))", f"maximum(0.0, {_LOW})",
+         None),
+        (f"tl.exp({_LOW} - y * y)", "tl.where(inside, tl.exp(x - y * y), 0.0)", FINITE_TERMS),
+        (f"tl.exp({_LOW} - tl.log(y))", "tl.where(inside, tl.exp(x - tl.log(y)), 0.0)", None),
+        # all bits may be those of a NaN
+        ("x + y.to(tl.int32).to(tl.float32) * 0.0", "x", FINITE_TERMS),
+        ("x + (y.to(tl.int32, bitcast=True) * 3).to(tl.float32, bitcast=True) * 0.0", "x", None),
+    ],
+)  # fmt: skip
+def test_what_may_be_no_number_is_not_taken_for_one(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert proof_of(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("x + y + 0.0 * tl.exp(x)", "y + x", FINITE_TERMS),
+        ("(x + y) + x * (y - y)", "y + x", FINITE_TERMS),
+        ("x + y + 0.0 * tl.log(x)", "x + y", None),
+        ("x + y + (tl.log(x) - tl.log(x))", "x + y", None),
+        ("x + (x + y) - x", "x + y", SAME_REALS),
+        ("tl.where(x > 0.0, tl.exp(x), 0.0)", "tl.exp(x) * tl.where(x > 0.0, 1.0, 0.0)",
+         SAME_REALS),
+        ("tl.where(x > 0.0, tl.log(x), 0.0)", "tl.log(x) * tl.where(x > 0.0, 1.0, 0.0)", None),
+    ],
+)  # fmt: skip
+def test_real_numbers_times_zero(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert proof_of(pointwise, old, new) == proof
+
+
+_BETWEEN = """
+        between = torch.zeros_like(x)
+        between_kernel[(6,)](y, between, BLOCK=16)
+        pointwise_kernel[(6,)](x, between, out, BLOCK=16)
+"""
+
+
+@pytest.mark.parametrize(
+    ("store", "proof"),
+    [
+        ("tl.store(out_ptr + place, tl.exp(x))", FINITE_TERMS),
+        ("tl.store(out_ptr + place, tl.log(x))", None),
+        ("tl.store(out_ptr + place, tl.log(x), mask=x > 3.0)", None),
+        ("tl.atomic_add(out_ptr + place, x)", FINITE_TERMS),
+        ("tl.atomic_add(out_ptr + place, tl.log(x))", None),
+    ],
+)
+def test_what_is_stored_may_be_no_number_when_it_is_loaded(
+    pointwise: Prepared, store: str, proof: str | None
+) -> None:
+    head, tail = TEXT.split("@triton.jit\ndef pointwise_kernel")
+    first = f"""@triton.jit
+def between_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + place)
+    {store}
+
+
+"""
+    text = f"{head}{first}@triton.jit\ndef pointwise_kernel{tail}"
+    text = text.replace("\n        pointwise_kernel[(6,)](x, y, out, BLOCK=16)\n", _BETWEEN)
+    texts = (text.replace("RESULT", result) for result in ("x + y * 0.0", "x"))
+    assert proven_equivalent(pointwise, *texts) == proof
