@@ -17,7 +17,14 @@ import numpy as np
 from builder.bench.proofs.bounds import floor_of, least_sum
 from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
-from builder.bench.proofs.poles import all_numbers, has_poles, without_poles
+from builder.bench.proofs.poles import (
+    DIVISIONS,
+    all_numbers,
+    has_poles,
+    is_masked,
+    lies_between,
+    without_poles,
+)
 from builder.bench.proofs.ranges import settled_order
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
@@ -54,7 +61,7 @@ _MIRRORED = {
 _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
 _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
-_KEEPS_POSITIVE = frozenset({"arith.addf", "arith.mulf", "arith.divf", "tt.precise_divf"})
+_KEEPS_POSITIVE = frozenset({"arith.addf", "arith.mulf"}) | DIVISIONS
 _SIGNED = frozenset({"arith.mulf", "arith.divf"})
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
@@ -106,7 +113,7 @@ def term(
         is_finite,
         positive=_is_positive(op, args),
         numbers=is_finite,
-        masked=op.name == "math.absf" and _is_masked(args[0]),
+        masked=op.name == "math.absf" and is_masked(args[0]),
         factors=_factors(op, args, words, finite=finite),
         sizes=kept_sizes(args, hashes),
         least=least_sum(args) if op.name == "arith.addf" else None,
@@ -151,14 +158,14 @@ def _beside_infinity(
     """
     low, high = (float_constant(element, number) for number in (-math.inf, math.inf))
     is_low = words[0] == low
-    if op.name in ("arith.subf", "arith.addf") and _is_masked(args[0]) and _lies_between(args[1]):
+    if op.name in ("arith.subf", "arith.addf") and is_masked(args[0]) and lies_between(args[1]):
         is_number = (words[1] != low) & (words[1] != high)
         hashes = np.where(is_low & is_number, low, made.hashes)
         return replace(made, hashes=hashes, masked=bool(is_number.all()))
     is_exponential = op.name in _EXPONENTIALS or op.attributes.get("symbol") in _EXPONENTIALS
     if is_exponential:
         hashes = np.where(is_low, float_constant(element, 0.0), made.hashes)
-        finite = made.finite or (_is_masked(args[0]) and not bool((words[0] == high).any()))
+        finite = made.finite or (is_masked(args[0]) and not bool((words[0] == high).any()))
         return replace(made, hashes=hashes, finite=finite, numbers=made.numbers or finite)
     return made
 
@@ -247,7 +254,7 @@ def _converted(function: Function, op: Operation, value: Value, kind: Type) -> T
     return Term(
         result,
         is_finite,
-        masked=_is_masked(value),
+        masked=is_masked(value),
         positive=_is_positive(op, [value]),
         numbers=is_finite,
         exact=(source, words) if op.name == "arith.extf" else None,
@@ -269,15 +276,6 @@ def _is_zero(value: Value) -> bool:
     return constant is not None and bool((constant == 0.0).all())
 
 
-def _is_masked(value: Value) -> bool:
-    return isinstance(value, Term) and value.is_masked
-
-
-def _lies_between(value: Value) -> bool:
-    """It is an infinite constant or finite."""
-    return _is_masked(value) and without_poles([value])
-
-
 def _is_positive(op: Operation, args: list[Value]) -> bool:
     if op.name in _POSITIVE or op.attributes.get("symbol") in _LIBRARY_POSITIVE:
         return True
@@ -293,7 +291,7 @@ def _never_below(op: Operation, args: list[Value]) -> bool:
     """Whether no operand is below zero, nor divided by minus zero, which a clamp may leave."""
     floors = [floor_of(value) for value in args]
     known = [floor for floor in floors if floor is not None and floor >= 0.0]
-    divides = op.name in ("arith.divf", "tt.precise_divf")
+    divides = op.name in DIVISIONS
     return len(known) == len(args) and (not divides or known[1] > 0.0)
 
 
@@ -367,7 +365,7 @@ def _finite_comparison(
             bool((words[constant] == float_constant(element, number)).all())
             for number in (math.inf, -math.inf)
         ]
-        if any(is_infinite) and _lies_between(args[other]):
+        if any(is_infinite) and lies_between(args[other]):
             same = np.broadcast_to(words[0] == words[1], shape)
             return Known(np.where(same, _EQUAL[predicate], not _EQUAL[predicate]).astype(np.int64))
     return None
@@ -388,7 +386,7 @@ def _infinite_order(
         (low, math.inf, False), (high, -math.inf, False),
     ):  # fmt: skip
         is_infinite = bool((words[place] == float_constant(element, number)).all())
-        if is_infinite and _lies_between(args[1 - place]):
+        if is_infinite and lies_between(args[1 - place]):
             shape = np.broadcast_shapes(words[0].shape, words[1].shape)
             equal = np.broadcast_to(words[0] == words[1], shape)
             return Known(np.where(equal, same, answer).astype(np.int64))

@@ -51,6 +51,16 @@ def all_numbers(values: Iterable[Value]) -> bool:
     )
 
 
+def is_masked(value: Value) -> bool:
+    """Finite but for elements that are an infinite constant."""
+    return isinstance(value, Term) and value.is_masked
+
+
+def lies_between(value: Value) -> bool:
+    """Likewise, and no element is NaN."""
+    return is_masked(value) and without_poles([value])
+
+
 def has_poles(op: Operation, args: list[Value]) -> bool:
     """Whether an operation, or what is behind its operands, may be no number."""
     if not without_poles(args):

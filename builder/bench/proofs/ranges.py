@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.bounds import floor_of
-from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.poles import DIVISIONS, without_poles
 from builder.bench.proofs.terms import NEGATED, Known, Term, Value, as_words, float_constant
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from builder.execute.ir import Operation, Type
 
-_MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
-_KEEPS_NAN = frozenset({"arith.maximumf", "arith.minimumf"})
+MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
+MINIMA = frozenset({"arith.minimumf", "arith.minnumf"})
+KEEPS_NAN = frozenset({"arith.maximumf", "arith.minimumf"})
 _UP_TO_ONE = frozenset(
     {
         "math.sin", "math.cos", "math.erf", "math.tanh",
@@ -39,7 +40,6 @@ _RISING = frozenset(
 )  # fmt: skip
 """Functions that are zero at zero, and on no side of it have another's sign."""
 _SIZES = frozenset({"math.absf", "__nv_fabsf"})
-_DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _SLACK = 1.0 + 2.0**-6
 """Beyond what an approximation or a rounding, also to bfloat16, comes to."""
 
@@ -53,8 +53,8 @@ def extreme_range(
     name: str, args: list[Value], *, finite: bool
 ) -> tuple[float | None, float | None]:
     """The least and the most that a maximum or minimum of floats is, as far as they are known."""
-    sure = [v for v in args if name in _KEEPS_NAN or _is_number(v, finite=finite)]
-    is_maximum = name in _MAXIMA
+    sure = [v for v in args if name in KEEPS_NAN or _is_number(v, finite=finite)]
+    is_maximum = name in MAXIMA
     end, other_end = (floor_of, most_of) if is_maximum else (most_of, floor_of)
     choose = max if is_maximum else min
     near = choose((e for e in map(end, sure) if e is not None), default=None)
@@ -142,7 +142,7 @@ def with_range(op: Operation, args: list[Value], result: Term) -> Term:
         return replace(result, least=least, most=most)
     if name == "arith.mulf":
         return _product_range(args, result)
-    if name in _DIVISIONS:
+    if name in DIVISIONS:
         high, low = most_of(args[0]), floor_of(args[1])
         if high is not None and 0.0 <= high < math.inf and low is not None and low > 0.0:
             return replace(result, most=high / low * _SLACK)

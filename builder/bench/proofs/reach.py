@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from builder.bench.proofs.bounds import floor_of
 from builder.bench.proofs.poles import DIVISIONS, without_poles
+from builder.bench.proofs.ranges import KEEPS_NAN, MAXIMA, MINIMA
 from builder.bench.proofs.sets import MOST_WORDS
 from builder.bench.proofs.sizes import size_words, square_words
 from builder.bench.proofs.terms import (
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
     from builder.execute.ir import Operation, Type
 
-_MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
-_MINIMA = frozenset({"arith.minimumf", "arith.minnumf"})
-_KEEP_NAN = frozenset({"arith.maximumf", "arith.minimumf"})
 _ROUNDINGS = frozenset({"math.roundeven", "math.round", "math.rint"})
 _LIBRARY_ROUNDINGS = frozenset({"__nv_nearbyintf", "__nv_rintf", "__nv_roundf"})
 _ROOTS = frozenset({"math.sqrt", "tt.precise_sqrt"})
@@ -99,7 +97,7 @@ def with_reach(op: Operation, args: list[Value], result: Term, kind: Type) -> Te
         if reach is None:
             return result
         return replace(result, reach=replace(reach, bound=float(math.floor(reach.bound + 0.5))))
-    if op.name in _MAXIMA | _MINIMA:
+    if op.name in MAXIMA | MINIMA:
         return _clamped(op, args, result)
     if op.name == "arith.mulf" or op.name in DIVISIONS:
         return _scaled(op, args, result, kind.element)
@@ -163,14 +161,14 @@ def _root(value: Value, result: Term) -> Term:
 def _clamped(op: Operation, args: list[Value], result: Term) -> Term:
     """A maximum or minimum; with a constant that the other never comes to, it is the other."""
     covers = [value.cover for value in args if isinstance(value, Term) and value.cover]
-    covers = [cover for cover in covers if not cover.nans or op.name in _KEEP_NAN]
-    if covers and op.name in _MAXIMA:
+    covers = [cover for cover in covers if not cover.nans or op.name in KEEPS_NAN]
+    if covers and op.name in MAXIMA:
         result = replace(result, cover=covers[0])
     for constant, other in (args, args[::-1]):
         bound, reach = _constant(constant), getattr(other, "reach", None)
-        if bound is None or reach is None or (reach.nans and op.name not in _KEEP_NAN):
+        if bound is None or reach is None or (reach.nans and op.name not in KEEPS_NAN):
             continue
-        if -bound >= reach.bound if op.name in _MAXIMA else bound >= reach.bound:
+        if -bound >= reach.bound if op.name in MAXIMA else bound >= reach.bound:
             assert isinstance(other, Term)
             hashes = np.where(reach.inside, other.hashes, result.hashes)
             return replace(result, hashes=hashes, parts=None, reach=reach)
@@ -240,7 +238,7 @@ def _constant(value: Value) -> float | None:
 def _cover(value: Value) -> Cover | None:
     if not isinstance(value, Term):
         return None
-    if value.cover is None and value.parts is not None and value.parts.operation in _MAXIMA:
+    if value.cover is None and value.parts is not None and value.parts.operation in MAXIMA:
         return Cover(value.parts.words, 1.0)
     return value.cover
 

@@ -103,10 +103,9 @@ class Runs:
         touched = {place for event in trace.events[: self._before] for place in _storages_of(event)}
         memory = Memory()
         for number, storage in enumerate(_fresh(trace).storages):
-            if number in touched:
-                label = f"{storage.label} after {self._before} events"
-                storage = Storage(label, storage.nbytes, finite=False, poles=True)  # noqa: PLW2901
-            memory.add(storage)
+            label = f"{storage.label} after {self._before} events"
+            unknown = Storage(label, storage.nbytes, finite=False, poles=True)
+            memory.add(unknown if number in touched else storage)
         return memory
 
     def _same_outputs(self, memories: list[Memory]) -> bool:

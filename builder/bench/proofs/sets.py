@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from builder.bench.proofs.bounds import floor_of
 from builder.bench.proofs.poles import all_numbers, without_poles
-from builder.bench.proofs.ranges import extreme_range, most_of
+from builder.bench.proofs.ranges import MAXIMA, MINIMA, extreme_range, most_of
 from builder.bench.proofs.signs import rectified
 from builder.bench.proofs.terms import (
     Parts,
@@ -36,8 +36,6 @@ from builder.bench.proofs.terms import (
 if TYPE_CHECKING:
     from builder.execute.ir import Type
 
-MAXIMA = frozenset({"arith.maximumf", "arith.maxnumf"})
-_MINIMA = frozenset({"arith.minimumf", "arith.minnumf"})
 _EXTREMES: dict[str, np.ufunc] = {
     "arith.maximumf": np.maximum, "arith.maxnumf": np.fmax,
     "arith.minimumf": np.minimum, "arith.minnumf": np.fmin,
@@ -45,7 +43,7 @@ _EXTREMES: dict[str, np.ufunc] = {
 _IGNORE_NAN = frozenset({"arith.maxnumf", "arith.minnumf"})
 _BITWISE = frozenset({"arith.ori", "arith.andi"})
 IDEMPOTENT = (
-    MAXIMA | _MINIMA | _BITWISE
+    MAXIMA | MINIMA | _BITWISE
     | {"arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui"}
 )  # fmt: skip
 _INFINITIES = (float("inf"), float("-inf"))
@@ -267,7 +265,7 @@ def _neutral(name: str, kind: Type, *, positive: bool, finite: bool) -> list[np.
     if name in MAXIMA:
         numbers = [float("-inf"), 0.0] if positive else [float("-inf")]
         return [float_constant(kind.element, number) for number in numbers]
-    if name in _MINIMA:
+    if name in MINIMA:
         return [float_constant(kind.element, float("inf"))]
     if name in _BITWISE:
         ones = 1 if kind.bits == 1 else -1
