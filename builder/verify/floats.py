@@ -17,8 +17,9 @@ passes that is at most ``REACH_FACTOR`` times as far from the reference as one o
 the reference there: the moves round once, at the inputs, where a computation rounds at every step.
 (Of the shift by an ulp of a narrower type than the program computes in, the part counts that the
 finer type's ulp would make.) Such elements count in no quantile either. Of very few elements that
-are still beyond, each may be as far off as some roundings to the narrow types of the program take
-eager there: which roundings are lost to cancellation is a matter of luck.
+are still beyond, each may be as far off as roundings of other operations, those to narrow types
+included, take eager there: which roundings are lost to cancellation, or meet a root near zero, is
+a matter of luck.
 
 Behind decisions, a value must agree with an answer.  Where those that agree with none are
 *restless*, that is, shift from answer to answer, and answers, too, have about as many elements that

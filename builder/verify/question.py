@@ -11,7 +11,6 @@ import torch
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
 from builder.verify.bits import all_finite
 from builder.verify.expected import is_float
-from builder.verify.floors import is_wide
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.missing import with_missing
 from builder.verify.modules import summary
@@ -85,15 +84,11 @@ def asked(
         original,
         held_tensors(case.module, case.inputs),
         other_answers(case, costs),
-        eager_samples(case, costs, is_narrow=_is_narrow(original)),
+        eager_samples(case, costs),
         replaced,
         plain,
         draw,
     )
-
-
-def _is_narrow(original: Original) -> bool:
-    return not all(is_wide(expected.history.rounding) for expected in original.expected.values())
 
 
 def run_program(case: Case, costs: Costs) -> Original:

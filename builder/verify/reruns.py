@@ -18,6 +18,8 @@ NUDGES = (4.0, -4.0)
 SAMPLES = 9
 JITTERS = 4
 OTHER_JITTERS = range(JITTERS, 2 * JITTERS)
+BLURS = range(JITTERS, 3 * JITTERS)
+"""So many that not all of them are by luck far nearer at an element than they mostly are."""
 
 
 class Reruns:
@@ -68,21 +70,16 @@ def other_answers(case: Case, costs: Costs | None = None) -> Reruns:
     return Reruns(case, plans, costs)
 
 
-def eager_samples(case: Case, costs: Costs | None = None, *, is_narrow: bool = False) -> Reruns:
+def eager_samples(case: Case, costs: Costs | None = None) -> Reruns:
     """Other samples of eager's rounding: operations taken apart, alone and on moved inputs.
 
     The first is as written, against a reference in which casts do not round.  In the last ones each
     operation rounds another way: where eager is near by luck in all of the others (one element, a
-    product that the library adds up with more care for few rows), these are not.
-
-    Args:
-        case: the input set.
-        costs: counts the core-seconds.
-        is_narrow: results are rounded to narrow types, which the very last ones move, too.
+    product that the library adds up with more care for few rows), these are not.  The very last
+    move results that are rounded to narrow types, too, and say how far off single elements may be.
     """
     patterns = (None, *range(SAMPLES - 1))
     plans = [Plan(taken_apart=True, pattern=which) for which in patterns]
     plans += [Plan(taken_apart=True, jitter=which) for which in range(JITTERS)]
-    if is_narrow:
-        plans += [Plan(taken_apart=True, jitter=which, is_blurred=True) for which in OTHER_JITTERS]
+    plans += [Plan(taken_apart=True, jitter=which, is_blurred=True) for which in BLURS]
     return Reruns(case, [Plan(casts_round=False), *plans], costs)

@@ -80,8 +80,8 @@ def other_shapes(
         bounds: the bounds of integer tensors by place, likewise.
 
     Returns:
-        alternatives for each of three shapes: of size 1; of twice the largest size that is declared
-        and one more, which no constant may bound; of sizes one above or below a power of two.  Then
+        alternatives for each of three shapes: of size 1; of a largest size beyond all that are
+        declared, which no constant may bound; of sizes one above or below a power of two.  Then
         shapes of which the program need not take any: the order of sizes changed, and a size of 1
         that is another elsewhere, which may be broadcast.
     """
@@ -92,7 +92,7 @@ def other_shapes(
     declared = list(zip(*free, strict=True))
     wanted = [
         [[1] * len(free), *_single_ones(free)],
-        [_more(free, _beside(free, 1)), _beside(free, 1), _between(free)],
+        [_more(free), _beside(free, 1), _between(free)],
         [_beside(free, -1), _between(free[::-1])[::-1]],
         [_between(free)[::-1]],
     ]
@@ -197,18 +197,42 @@ def _single_ones(free: Sequence[Column]) -> Iterator[list[int]]:
 
 def _beside(free: Sequence[Column], first: int) -> list[int]:
     """By turns one above and one below the largest power of two that fits."""
-    values = []
+    return [sum(pair) for pair in _powers(free, first)]
+
+
+def _powers(free: Sequence[Column], first: int) -> list[tuple[int, int]]:
+    """The largest powers of two that fit, and what is to be added: one up and one down by turns."""
+    pairs = []
     for index, column in enumerate(free):
         most = _most(free, index) // math.gcd(*column)
         step = first if index % 2 == 0 else -first
-        power = 1 << max(1, (most - step).bit_length() - 1)
-        values.append(power + step)
-    return values
+        pairs.append((1 << max(1, (most - step).bit_length() - 1), step))
+    return pairs
 
 
-def _more(free: Sequence[Column], others: Sequence[int]) -> list[int]:
-    """The largest size far above all that are declared: a loop's last block may cover one more."""
-    return [*others[:-1], 2 * max(free[-1]) // math.gcd(*free[-1]) + 1]
+def _more(free: Sequence[Column]) -> list[int]:
+    """The largest size beyond the power of two that holds all that are declared: one more block.
+
+    The others are beside powers of two, no larger ones than leave half the elements of the largest
+    input set, but none is below all that are declared.
+    """
+    *others, last = free
+    largest = _power_above(max(last)) // math.gcd(*last) + 1
+    least = [min(column) // math.gcd(*column) for column in others]
+    pairs = _powers(free, 1)[:-1]
+    room = max(map(math.prod, zip(*free, strict=True))) // 2
+    while True:
+        values = [max(low, sum(pair)) for low, pair in zip(least, pairs, strict=True)] + [largest]
+        excess = [value / low for low, value in zip(least, values, strict=False)]
+        if math.prod(_scaled(free, values)) <= room or max(excess, default=1) <= 1:
+            return values
+        most = max(range(len(excess)), key=excess.__getitem__)
+        pairs[most] = (pairs[most][0] // 2, pairs[most][1])
+
+
+def _power_above(size: int) -> int:
+    """The smallest power of two that is not below a size."""
+    return 1 << (size - 1).bit_length()
 
 
 def _between(free: Sequence[Column]) -> list[int]:

@@ -34,11 +34,11 @@ def reshape_state(
 
     Args:
         module: whose state it is.
-        distribution: ``large`` takes signs away, ``sparse`` rounds to grids, ``tiny`` shrinks
-            what is added and what a norm divides by, and empties three of four rows of a table,
-            and ``vanishing`` shrinks the same to less.
+        distribution: ``large`` takes signs away, ``mixed`` gives vectors of one sign the other,
+            ``sparse`` rounds to grids, ``tiny`` shrinks what is added and what a norm divides by,
+            and empties three of four rows of a table, and ``vanishing`` shrinks the same to less.
         seed: of the values.
-        strength: ``MILD`` keeps signs; only ``FULL`` shrinks, and evens out matrices.
+        strength: ``MILD`` keeps signs; only ``FULL`` adds signs, shrinks, and evens out matrices.
     """
     from_zero = 0.0 if distribution in SMALL else 0.2
     generator = torch.Generator().manual_seed(seed)
@@ -55,6 +55,8 @@ def reshape_state(
                 and bool((values > 0).any())
             ):
                 moved = moved.abs()
+            if distribution == "mixed" and strength is Strength.FULL and name not in buffers:
+                moved = _of_both_signs(moved)
             if distribution == "sparse":
                 moved = _on_a_grid(moved)
                 moved = _alternating(moved) if strength is Strength.FULL else moved
@@ -74,6 +76,13 @@ def _shrunk(values: Tensor, least: float, *, is_buffer: bool) -> float:
     if is_buffer:
         return VANISHED if is_positive else least
     return 1.0 if is_positive else least
+
+
+def _of_both_signs(values: Tensor) -> Tensor:
+    """A vector of one sign (a norm's scales as they begin) with every fourth number negated."""
+    if values.dim() != 1 or values.numel() < 4 or not bool((values > 0).all()):
+        return values
+    return torch.where(torch.arange(len(values)) % 4 == 3, -values, values)
 
 
 def _on_a_grid(values: Tensor) -> Tensor:

@@ -28,11 +28,11 @@ def shapes_of(*sets, bounds=()):
 def test_ones_and_sizes_beside_powers_of_two():
     # Each with what to take if the program does not, and none that is declared.
     one, above, below, crossed = shapes_of([(64, 7)], [(8, 7)], [(33, 7)], [(20, 7)])
-    assert (one, above, below, crossed) == ([[1]], [[129], [9]], [[63], [9]], [[9]])
+    assert (one, above, below, crossed) == ([[1]], [[65], [9]], [[63], [9]], [[9]])
     above, below = shapes_of([(640, 7)], [(8, 7)], [(33, 7)], [(20, 7)])[1:3]
-    assert (above, below) == ([[1281], [129], [9]], [[127], [9]])
+    assert (above, below) == ([[1025], [129], [9]], [[127], [9]])
     assert shapes_of([(64, 8)], [(9, 8)], [(9, 3)], [(30, 20)])[1:] == [
-        [[129, 17], [63, 17], [11, 5]],
+        [[65, 9], [63, 17], [11, 5]],
         [[33, 15], [11, 5]],
         [[5, 11]],
     ]

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
-from builder.verify.state import MOST_NUMBERS, _largest
+from builder.verify.draws import Strength
+from builder.verify.state import MOST_NUMBERS, _largest, reshape_state
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,15 @@ from builder.verify.state import MOST_NUMBERS, _largest
 )
 def test_the_largest_numbers_are_those_that_a_sort_finds(values):
     assert torch.equal(_largest(values, MOST_NUMBERS), values.unique()[-MOST_NUMBERS:])
+
+
+def test_scales_take_the_other_sign_where_nothing_else_is_changed():
+    norm = nn.BatchNorm1d(10)
+    norm.running_var.fill_(2.0)
+    reshape_state(norm, "mixed", 0)
+    assert (norm.weight < 0).tolist() == [place % 4 == 3 for place in range(10)]
+    assert bool((norm.running_var > 0).all())
+    for distribution, strength in (("mixed", Strength.GENTLE), ("tied", Strength.FULL)):
+        norm = nn.BatchNorm1d(10)
+        reshape_state(norm, distribution, 0, strength)
+        assert bool((norm.weight > 0).all())
