@@ -6,7 +6,7 @@ show them, both from how far the elements are from the correctly rounded referen
 
 * the *drift*: its mean, over a row of the last dimension and over the whole, in the terms of the
   norm (``norm``). Roundings fall to both sides, such faults to one;
-* the share of elements that are *misrounded*.
+* the share of elements that are *misrounded*, by each reading of the program's casts.
 
 A right module that rounds once, at the end, has hardly any of either (where float32 lies near a
 tie); one that rounds as often as eager has eager's. Each may be twice eager's, or a floor.  One
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from builder.verify.expected import Expected
 
 Tensor = torch.Tensor
@@ -80,6 +82,16 @@ def roundings(
     if has_rows:
         found["row"] = _worst_row(actual, wanted, reference, scale, is_off, distinct)
     return found
+
+
+def misrounded_by_all(actual: Tensor, references: Sequence[Tensor]) -> float:
+    """The share of elements that no reference says are rounded right.
+
+    A compiler may leave out one cast of a program and keep another (an intermediate that it stores,
+    since it is an output as well), so that each element is right by one reading or another.
+    """
+    off = [_misrounded(actual, one.to(actual.dtype), one) for one in references]
+    return float(torch.stack(off).all(0).sum()) / actual.numel()
 
 
 def _misrounded(actual: Tensor, wanted: Tensor, reference: Tensor) -> Tensor:

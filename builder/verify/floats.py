@@ -48,8 +48,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from builder.verify import drift
 from builder.verify.bits import bits_equal
-from builder.verify.drift import MISROUNDED, OFTEN, WHOLE, can_drift, floor_of, message
 from builder.verify.elements import item, place
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import Operation, epsilon, median_floor
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
 
 
 Tensor = torch.Tensor
-
 REACH_FACTOR = 4.0
 NEAR = 64.0
 HARDLY_ANY = 1.0 / 512.0
@@ -146,10 +145,7 @@ class FloatComparison:
         return found
 
     def _is_amplified_miss(self) -> bool:
-        """Whether an input set that can be replaced leaves open if a result is wrong.
-
-        Where all of a result hangs on one number that cancels (a mean), samples are few.
-        """
+        """Of an input set that can be replaced: all may hang on a mean that cancels, say."""
         is_replaceable = self.noise < ILL_CONDITIONED
         is_amplified = self.tolerance > AMPLIFIED * self.floor
         return is_replaceable and is_amplified and self.excess <= EAGER_FACTOR
@@ -187,8 +183,9 @@ class FloatComparison:
             return
         if sample.is_blurred:
             self.blur = _farther(self.blur, gaps(sample.eager, sample.reference))
-            if can_drift(self.expected):
-                self.blurred_drift = max(self.blurred_drift, sample.eager_roundings.get(WHOLE, 0.0))
+            if drift.can_drift(self.expected):
+                moved = sample.eager_roundings.get(drift.WHOLE, 0.0)
+                self.blurred_drift = max(self.blurred_drift, moved)
             return
         self.samples.append(sample)
         self.eager.append(sample.eager_errors)
@@ -342,7 +339,7 @@ class FloatComparison:
 
     def _drift(self, errors: Errors) -> Outcome | None:
         """A failure if elements are rounded as eager's are not (see ``drift``)."""
-        if not can_drift(self.expected) or not errors.all_finite or self.is_inflated:
+        if not drift.can_drift(self.expected) or not errors.all_finite or self.is_inflated:
             return None
         if self.expected.eager_errors.worst > BLURRED * epsilon(self.expected.history.rounding):
             return None
@@ -350,27 +347,29 @@ class FloatComparison:
         for figure in found[0]:
             # whether a cast inside the program rounds, or is left out, is a compiler's to choose
             ours = min(one[figure] for one in found)
-            if ours <= floor_of(figure, self.actual):
+            if ours <= drift.floor_of(figure, self.actual):
                 continue
             eager = [sample.eager_roundings for sample in (*self.samples, *self._moved_casts)]
-            often = max(one[MISROUNDED] for one in eager) > OFTEN
-            lowest = floor_of(figure, self.actual, often=often)
+            often = max(one[drift.MISROUNDED] for one in eager) > drift.OFTEN
+            lowest = drift.floor_of(figure, self.actual, often=often)
             theirs = max(one[figure] for one in eager)
             allowed = max(EAGER_FACTOR * theirs, lowest)
-            if figure != MISROUNDED:
+            if figure != drift.MISROUNDED:
                 allowed = max(allowed, lowest + self.blurred_drift)
+            elif ours > allowed and self.uncast:
+                readings = [one.reference for one in (self.expected, *self.uncast)]
+                ours = drift.misrounded_by_all(self.actual, readings)
             if ours > allowed:
                 self.excess = NEAR  # however many: a reference without casts may have none
-                text = message(figure, ours, theirs, allowed)
+                text = drift.message(figure, ours, theirs, allowed)
                 return self._result(errors, "wrong_values", text, errors.values > 0)
         return None
 
     @property
     def _moved_casts(self) -> list[Expected]:
-        """Eager against a reference without casts, where a product may round its operands.
+        """Eager against a reference without casts, where a fused product rounds its operands.
 
-        A fused kernel rounds them before they are complete: the powers of attention, say, before
-        it knows their sum.
+        Before they are complete: the powers of attention, say, before it knows their sum.
         """
         return self.uncast if self.expected.history.operation is Operation.DOT else []
 

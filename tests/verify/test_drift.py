@@ -138,3 +138,16 @@ def test_where_eager_is_far_off_on_an_element_its_roundings_say_nothing(exact):
     eager = exact.to(torch.bfloat16)
     eager[0, 0] *= 1 + 2.0**-6
     assert compare(wrong, expected_of(exact, torch.bfloat16, eager=eager)).kind == "wrong_values"
+
+
+def test_a_compiler_may_leave_out_one_cast_and_keep_another(exact):
+    middle = exact.to(torch.bfloat16).double()
+    with_casts, without = middle * 1.5, exact * 1.5
+    uncast = replace(expected_of(without, torch.bfloat16), as_written=False)
+    expected = expected_of(with_casts, torch.bfloat16)
+    mixed = with_casts.to(torch.bfloat16)
+    mixed[:, ::2] = without.to(torch.bfloat16)[:, ::2]
+    assert compare(mixed, expected).kind == "wrong_values"
+    assert compare(mixed, expected, samples=[uncast]).kind is None
+    third = (((exact / 3).to(torch.bfloat16) * 3).double() * 1.5).to(torch.bfloat16)
+    assert compare(third, expected, samples=[uncast]).kind == "wrong_values"
