@@ -52,8 +52,8 @@ class Trial:
         an atomic; the executor watches every run for the first two.  So the second run, which is a
         check on that check, is taken on the first shape variant, which is small, or else on the
         inputs that the program declares, and on every input set if the text uses atomics.  The
-        others run once, the first draw in an order that nobody would choose, the rest as launched,
-        for an order of one's own takes the executor a third longer.
+        others run once, the second variant in an order that nobody would choose, the rest as
+        launched, for an order of one's own takes the executor a third longer, or twice as long.
         """
         for index in range(len(self.prepared)):
             self._compare_set(index)
@@ -142,7 +142,7 @@ class Trial:
         first_variant = self.prepared.draws
         repeated = first_variant if first_variant < len(self.prepared) else 0
         is_repeated = self.uses_atomics or index == repeated
-        is_permuted = index == 1 and not is_repeated
+        is_permuted = index == first_variant + 1 and not is_repeated
         order = _order(question) if is_permuted else None
         try:
             self._compare(question, order, is_repeated=is_repeated)
