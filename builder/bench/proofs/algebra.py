@@ -17,6 +17,7 @@ import numpy as np
 from builder.bench.proofs.bounds import floor_of, least_sum
 from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
+from builder.bench.proofs.factors import factors_of, keeps_zero
 from builder.bench.proofs.poles import (
     DIVISIONS,
     all_numbers,
@@ -65,23 +66,8 @@ _KEEPS_POSITIVE = frozenset({"arith.addf", "arith.mulf"}) | DIVISIONS
 _SIGNED = frozenset({"arith.mulf", "arith.divf"})
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
 _LIBRARY_POSITIVE = frozenset({"__nv_fabsf", "__nv_expf", "__nv_exp2f", "__nv_sqrtf", "__nv_erfcf"})
-_KEEPS_ZERO = frozenset(
-    {
-        "arith.negf", "math.absf", "math.sin", "math.erf", "math.sqrt", "tt.precise_sqrt",
-        "math.floor", "math.ceil",
-    }
-)  # fmt: skip
-_LIBRARY_KEEPS_ZERO = frozenset(
-    {
-        "__nv_expm1f", "__nv_tanhf", "__nv_erff", "__nv_log1pf", "__nv_sqrtf", "__nv_fabsf",
-        "__nv_sinf", "__nv_tanf", "__nv_asinf", "__nv_atanf",
-        "__nv_sinhf", "__nv_asinhf", "__nv_atanhf",
-        "__nv_truncf", "__nv_rintf", "__nv_nearbyintf", "__nv_floorf", "__nv_ceilf",
-    }
-)  # fmt: skip
 _EXPONENTIALS = frozenset({"math.exp", "math.exp2", "__nv_expf", "__nv_exp2f"})
 _FROM_INTEGER = frozenset({"arith.uitofp", "arith.sitofp"})
-_MOST_FACTORS = 4
 _REFLEXIVE = frozenset({"eq", "sle", "sge", "ule", "uge"})
 _EQUAL = {"oeq": True, "ueq": True, "one": False, "une": False}
 
@@ -104,7 +90,7 @@ def term(
     elif finite and op.name in ("arith.mulf", "arith.subf"):
         nothing = _vanishes(op, args, words, kind)
         hashes = np.where(nothing, float_constant(kind.element, 0.0), hashes)
-    if _keeps_zero(op):
+    if keeps_zero(op):
         zero = float_constant(kind.element, 0.0)
         hashes = np.where(words[0] == zero, zero, hashes)
     is_finite = all(isinstance(value, Known) or _is_finite(value) for value in args)
@@ -114,7 +100,7 @@ def term(
         positive=_is_positive(op, args),
         numbers=is_finite,
         masked=op.name == "math.absf" and is_masked(args[0]),
-        factors=_factors(op, args, words, finite=finite),
+        factors=factors_of(op, args, words, finite=finite),
         sizes=kept_sizes(args, hashes),
         least=least_sum(args) if op.name == "arith.addf" else None,
         poles=has_poles(op, args),
@@ -168,26 +154,6 @@ def _beside_infinity(
         finite = made.finite or (is_masked(args[0]) and not bool((words[0] == high).any()))
         return replace(made, hashes=hashes, finite=finite, numbers=made.numbers or finite)
     return made
-
-
-def _factors(
-    op: Operation, args: list[Value], words: list[Words], *, finite: bool
-) -> tuple[Words, ...]:
-    """Operands that make the result zero where they are zero; others must be finite for that."""
-    if op.name == "arith.mulf":
-        sides = zip(words, reversed(args), strict=True)
-        is_number = _is_finite if finite else _is_number
-        return tuple(w for w, o in sides if is_number(o) and without_poles([o]))
-    if op.name == "arith.subf" and _is_zero(args[0]):
-        return (words[1],)
-    if not _keeps_zero(op):
-        return ()
-    behind = args[0].factors if isinstance(args[0], Term) else ()
-    return (words[0], *behind)[:_MOST_FACTORS]
-
-
-def _keeps_zero(op: Operation) -> bool:
-    return op.name in _KEEPS_ZERO or op.attributes.get("symbol") in _LIBRARY_KEEPS_ZERO
 
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:
@@ -264,16 +230,6 @@ def _converted(function: Function, op: Operation, value: Value, kind: Type) -> T
 
 def _is_finite(value: Value) -> bool:
     return isinstance(value, Term) and value.finite
-
-
-def _is_number(value: Value) -> bool:
-    """A finite constant."""
-    return isinstance(value, Term) and value.constant is not None and value.finite
-
-
-def _is_zero(value: Value) -> bool:
-    constant = value.constant if isinstance(value, Term) else None
-    return constant is not None and bool((constant == 0.0).all())
 
 
 def _is_positive(op: Operation, args: list[Value]) -> bool:

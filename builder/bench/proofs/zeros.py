@@ -3,7 +3,8 @@
 Where ``v > 0`` does not hold of a ``v`` that is never below zero, ``v`` is zero or NaN, and so is
 ``0.01 * v``: a leaky slope does nothing behind a rectifier.  What has ``v`` for a factor in this
 sense (``Term.factors``) is zero where ``v`` is, and NaN where it is, so that on that side it is
-``v``.  If ``v`` is a number it is zero, and so is such a side.
+``v``.  If ``v`` is a number it is zero, and so is such a side.  Where the other side has ``v`` for
+a factor too, it is the same there: ``2 * v if v > 0 else expm1(v)`` is ``2 * v``.
 """
 
 from __future__ import annotations
@@ -87,17 +88,24 @@ def at_zero(args: list[Value], kind: Type, *, finite: bool) -> list[Value]:
 
 
 def _at_zero(value: Term, other: Term, zero: Zero, kind: Type, *, finite: bool) -> Term:
-    """A side of a selection where terms are zero: these terms, or the constant."""
+    """A side of a selection where terms are zero: the other one, these terms, or the constant."""
     constant = float_constant(kind.element, 0.0)
     number = finite and zero.number
+    nothing = _is_nothing(value, zero, constant if number else None)
+    if not bool(nothing.any()):
+        return value
+    found = np.where(
+        _is_nothing(other, zero, constant if number else None),
+        other.hashes,
+        constant if number else zero.words,
+    )
+    hashes = np.where(nothing, found, value.hashes)
+    return replace(value, hashes=hashes, parts=None, exact=None)
+
+
+def _is_nothing(value: Term, zero: Zero, constant: np.uint64 | None) -> np.ndarray:
+    """Where a value is zero if these terms are, and NaN if they are; or is the constant zero."""
     nothing = value.hashes == zero.words
     for words in value.factors:
         nothing = nothing | (words == zero.words)
-    if number:
-        nothing = nothing | (value.hashes == constant)
-    if not bool(nothing.any()):
-        return value
-    same = other.hashes == zero.words
-    found = np.where(same, zero.words, constant) if number else zero.words
-    hashes = np.where(nothing, found, value.hashes)
-    return replace(value, hashes=hashes, parts=None, exact=None)
+    return nothing if constant is None else nothing | (value.hashes == constant)

@@ -250,6 +250,40 @@ def test_what_is_zero_on_one_side_of_a_selection(
     assert proof_of(pointwise, old, new) == proof
 
 
+_ROOT = "tl.sqrt_rn(tl.abs(x - y))"
+_SCALED = f"{_ROOT} * 1.5"
+_BENT_ROOT = f"tl.where({_ROOT} > 0.0, {_SCALED}, libdevice.expm1({_ROOT} * 0.5) * 1.75)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (_BENT_ROOT, _SCALED, SAME_TERMS),
+        (_BENT_ROOT, _BENT_ROOT.replace("1.75", "-3.0"), SAME_TERMS),
+        (_BENT_ROOT, _BENT_ROOT.replace("expm1", "tanh"), SAME_TERMS),
+        (f"tl.where({_ROOT} <= 0.0, tl.sin({_ROOT}), {_SCALED})", _SCALED, SAME_TERMS),
+        ("tl.where(x == 0.0, tl.sin(x * 2.0) * 0.5, x)", "x", SAME_TERMS),
+        ("tl.where(x == 0.0, 0.0, x * 2.0)", "x * 2.0", FINITE_TERMS),
+        (f"tl.where({_ROOT} > 0.0, {_SCALED}, 0.0)", _SCALED, FINITE_TERMS),
+        # which is another number at zero, or nothing beside an infinity
+        (_BENT_ROOT.replace("expm1", "exp"), _SCALED, None),
+        (_BENT_ROOT.replace("* 0.5)", "+ 0.5)"), _SCALED, None),
+        (_BENT_ROOT, _BENT_ROOT.replace("1.75", 'float("inf")'), None),
+        (_BENT_ROOT.replace(_SCALED, f"{_ROOT} + 1.5"), f"{_ROOT} + 1.5", None),
+        # told by another number, or by one that may be below zero
+        (_BENT_ROOT.replace(f"{_ROOT} > 0.0", "tl.abs(x) > 0.0"), _SCALED, None),
+        (_BENT_ROOT.replace("> 0.0", "> 0.5"), _SCALED, None),
+        (_BENT_ROOT.replace(_ROOT, "x"), "x * 1.5", None),
+        (_BENT_ROOT, f"libdevice.expm1({_ROOT} * 0.5) * 1.75", None),
+        ("tl.where(x != 0.0, tl.sin(x * 2.0) * 0.5, x)", "x", None),
+    ],
+)  # fmt: skip
+def test_both_sides_of_a_selection_are_zero_where_it_turns(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert proof_of(pointwise, old, new) == proof
+
+
 _CLAMPED = "tl.minimum(tl.maximum(y, 0.0), 6.0)"
 
 
