@@ -129,7 +129,7 @@ def _vanishes(op: Operation, args: list[Value], words: list[Words], kind: Type) 
         return (words[0] == words[1]) & numbers
     zero, *infinities = (float_constant(kind.element, n) for n in (0.0, math.inf, -math.inf))
     first, second = (
-        ~np.isin(word, infinities) & without_poles([value])
+        ~np.isin(word, infinities) & lies_between(value)
         for word, value in zip(words, args, strict=True)
     )
     return ((words[0] == zero) & second) | ((words[1] == zero) & first)
@@ -143,17 +143,30 @@ def _beside_infinity(
     So a padded or masked lane adds nothing to a sum of exponentials, with a mask or without one.
     """
     low, high = (float_constant(element, number) for number in (-math.inf, math.inf))
-    is_low = words[0] == low
     if op.name in ("arith.subf", "arith.addf") and is_masked(args[0]) and lies_between(args[1]):
-        is_number = (words[1] != low) & (words[1] != high)
-        hashes = np.where(is_low & is_number, low, made.hashes)
-        return replace(made, hashes=hashes, masked=bool(is_number.all()))
+        is_turned = op.name == "arith.subf" and lies_between(args[0])
+        return _sum_beside_infinity(words, made, low, high, is_turned=is_turned)
     is_exponential = op.name in _EXPONENTIALS or op.attributes.get("symbol") in _EXPONENTIALS
     if is_exponential:
-        hashes = np.where(is_low, float_constant(element, 0.0), made.hashes)
-        finite = made.finite or (is_masked(args[0]) and not bool((words[0] == high).any()))
-        return replace(made, hashes=hashes, finite=finite, numbers=made.numbers or finite)
+        hashes = np.where(words[0] == low, float_constant(element, 0.0), made.hashes)
+        hashes = np.where(words[0] == high, high, hashes)
+        masked = is_masked(args[0])
+        finite = made.finite or (masked and not bool((words[0] == high).any()))
+        return replace(
+            made, hashes=hashes, finite=finite, numbers=made.numbers or finite, masked=masked
+        )
     return made
+
+
+def _sum_beside_infinity(
+    words: list[Words], made: Term, low: np.uint64, high: np.uint64, *, is_turned: bool
+) -> Term:
+    """Minus infinity and a number; or, turned, a number less minus infinity, which is infinite."""
+    numbers = [(word != low) & (word != high) for word in words]
+    hashes = np.where((words[0] == low) & numbers[1], low, made.hashes)
+    turned = numbers[0] & (words[1] == low) & is_turned
+    known = (words[0] != high) & numbers[1] | turned
+    return replace(made, hashes=np.where(turned, high, hashes), masked=bool(known.all()))
 
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:

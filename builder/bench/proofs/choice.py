@@ -6,6 +6,7 @@ is either; the greater of two may be told by ``>`` or by ``>=``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,16 @@ from builder.bench.proofs.terms import (
     float_constant,
     name_hash,
 )
+from builder.execute.ir import TORCH_DTYPES
 
 if TYPE_CHECKING:
     from builder.bench.proofs.terms import Words
     from builder.execute.ir import Type
 
 _FLOATS = frozenset({"f32", "f16", "bf16", "f64"})
+_INFINITIES = np.array(
+    [float_constant(name, end) for name in TORCH_DTYPES for end in (math.inf, -math.inf)]
+)
 
 
 def select(condition: Value, left: Value, right: Value, element: str | None = None) -> Value:
@@ -69,8 +74,10 @@ def select(condition: Value, left: Value, right: Value, element: str | None = No
         if isinstance(left, Known) and isinstance(right, Known):
             return Known(np.where(takes, left.data, right.data))
         words = np.where(takes, as_words(left), as_words(right))
+        made = _joined(words, left, right)
         return replace(
-            _joined(words, left, right),
+            made,
+            finite=made.finite or (made.masked and not _has_infinity(words)),
             parts=chosen_parts(takes, left, right),
             exact=_chosen_exact(takes, left, right),
             constant=_chosen_constant(takes, left, right),
@@ -142,6 +149,11 @@ def chosen_in_field(condition: Value, left: Value, right: Value, made: Value, ki
         settled = given == constant_words(np.full(1, number, dtype=np.int64))
         chosen = np.where(settled, np.uint64(number), chosen)
     return replace(made, hashes=with_constants(mixture(chosen, ours, theirs), kind.element))
+
+
+def _has_infinity(words: Words) -> bool:
+    """Whether some element is an infinite constant."""
+    return bool(np.isin(words, _INFINITIES).any())
 
 
 def _chosen_exact(takes: np.ndarray, left: Value, right: Value) -> tuple[str, Words] | None:

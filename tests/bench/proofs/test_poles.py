@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _LOW = "tl.where(inside, x, float('-inf'))"
+_LOW_Y = "tl.where(inside, y, float('-inf'))"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,21 @@ def test_what_may_be_no_number_is_not_taken_for_one(
         ("x + (x + y) - x", "x + y", SAME_REALS),
         ("tl.where(x > 0.0, tl.exp(x), 0.0)", "tl.exp(x) * tl.where(x > 0.0, 1.0, 0.0)",
          SAME_REALS),
+        # nor is that times what an infinite constant went into
+        ("tl.where(inside, y * (x * x), 0.0)", "y * (x * x)", FINITE_TERMS),
+        (f"tl.where(inside, y * tl.where(inside, tl.exp(x - {_LOW}), 2.0), 0.0)",
+         f"y * tl.where(inside, tl.exp(x - {_LOW}), 2.0)", FINITE_TERMS),
+        (f"tl.where(inside, y * tl.exp(x - {_LOW}), 0.0)", f"y * tl.exp(x - {_LOW})", None),
+        (f"tl.where(inside, y * tl.exp(tl.log(x) - {_LOW}), 0.0)",
+         f"y * tl.exp(tl.log(x) - {_LOW})", None),
+        (f"tl.where(inside, y * tl.where(inside, 2.0, tl.exp(x - {_LOW})), 0.0)",
+         f"y * tl.where(inside, 2.0, tl.exp(x - {_LOW}))", None),
+        (f"tl.exp(x - {_LOW_Y})", "tl.where(inside, tl.exp(x - y), float('inf'))", FINITE_TERMS),
+        (f"tl.exp(tl.log(x) - {_LOW_Y})",
+         "tl.where(inside, tl.exp(tl.log(x) - y), float('inf'))", None),
+        ("tl.where(inside, y * (x + float('inf')), 0.0)", "y * (x + float('inf'))", None),
+        (f"tl.where(inside, y * ({_LOW} * 2.0), 0.0)", f"y * ({_LOW} * 2.0)", None),
+        (f"tl.where(inside, y * tl.exp(-{_LOW}), 0.0)", f"y * tl.exp(-{_LOW})", None),
         ("tl.where(x > 0.0, tl.log(x), 0.0)", "tl.log(x) * tl.where(x > 0.0, 1.0, 0.0)", None),
     ],
 )  # fmt: skip
