@@ -1,4 +1,4 @@
-"""Operations that are no number for some operands: quotients, logarithms, roots.
+"""Operations that are no number for some operands: quotients, logarithms, roots, powers.
 
 Zero times a number is zero, and a number less itself; but ``x * log(x)`` is NaN where ``x`` is
 zero. What none of these operations is behind, or only where bounds keep their operands from where
@@ -21,7 +21,7 @@ DIVISIONS = frozenset({"arith.divf", "tt.precise_divf"})
 _ABOVE = {
     "math.log": 0.0, "math.log2": 0.0, "math.log1p": -1.0, "math.rsqrt": 0.0,
     "__nv_logf": 0.0, "__nv_log2f": 0.0, "__nv_log10f": 0.0, "__nv_log1pf": -1.0,
-    "__nv_rsqrtf": 0.0,
+    "__nv_rsqrtf": 0.0, "__nv_powf": 0.0, "__nv_pow": 0.0,
 }  # fmt: skip
 _ROOTS = frozenset({"math.sqrt", "tt.precise_sqrt", "__nv_sqrtf"})
 _EVERYWHERE = frozenset(

@@ -56,6 +56,26 @@ def test_what_may_be_no_number_is_not_taken_for_one(
 
 
 @pytest.mark.parametrize(
+    ("base", "exponent", "proof"),
+    [
+        ("tl.exp(x) + 1.0", "x", FINITE_TERMS),
+        ("tl.full((16,), 2.0, tl.float32)", "x", FINITE_TERMS),
+        ("tl.exp(x)", "x", None),
+        ("tl.abs(x)", "x", None),
+        ("x", "tl.full((16,), 0.5, tl.float32)", None),
+        ("tl.full((16,), 0.0, tl.float32)", "x", None),
+        ("tl.exp(x) + 1.0", "tl.log(x)", None),
+        ("tl.exp(x) + 1.0", "tl.full((16,), float('inf'), tl.float32)", None),
+    ],
+)
+def test_powers_of_what_is_above_zero_are_numbers(
+    pointwise: Prepared, base: str, exponent: str, proof: str | None
+) -> None:
+    product = f"y * libdevice.pow({base}, {exponent})"
+    assert proof_of(pointwise, f"tl.where(inside, {product}, 0.0)", product) == proof
+
+
+@pytest.mark.parametrize(
     ("old", "new", "proof"),
     [
         ("x + y + 0.0 * tl.exp(x)", "y + x", FINITE_TERMS),
