@@ -228,4 +228,5 @@ def _quotient(dividend: Words, divisor: Words, value: Value) -> Words:
             dividend, np.full(1, pow(int(divisor.flat[0]), -1, _P), dtype=np.uint64)
         )
     unknown = combined(name_hash("inverse"), [divisor]) % PRIME
-    return np.where(dividend == 0, unknown, field_product(dividend, unknown))
+    nothing = combined(name_hash("zero over"), [divisor]) % PRIME
+    return np.where(dividend == 0, nothing, field_product(dividend, unknown))

@@ -178,8 +178,9 @@ def mixed(words: Words) -> Words:
 def combined(name: np.uint64, operands: list[Words], *, commutes: bool = False) -> Words:
     """The term of an operation on operands, which broadcast against each other."""
     if commutes:
-        first, second, *rest = operands
-        operands = [first + second, first ^ second, *rest]
+        # mixed, for an element of a field and its negative have the same sum, whatever they are
+        first, second = mixed(operands[0]), mixed(operands[1])
+        operands = [first + second, first ^ second, *operands[2:]]
     word: Words = np.full((1,) * max((o.ndim for o in operands), default=1), name)
     for operand in operands:
         word = mixed(word + operand)

@@ -16,8 +16,9 @@ from builder.bench.proofs.field import (
     field_product,
     field_sum,
 )
-from builder.bench.proofs.terms import Term
+from builder.bench.proofs.terms import Term, combined, name_hash
 from builder.verify import Prepared, prepare
+from tests.bench.proofs.pointwise_samples import proof_of
 
 PROGRAM = """
 import torch
@@ -154,3 +155,17 @@ def test_arithmetic_is_the_fields() -> None:
     top, bottom = (0.1).as_integer_ratio()
     assert elements[:3] == [0, 1, prime - 1]
     assert elements[3] * bottom % prime == top
+
+
+def test_elements_and_their_negatives_are_told_apart() -> None:
+    words = np.array([5, 7], dtype=np.uint64)
+    one, other = combined(name_hash("f"), [words, PRIME - words], commutes=True)
+    assert one != other
+    turned = combined(name_hash("f"), [PRIME - words, words], commutes=True)
+    assert turned.tolist() == [one, other]
+
+
+def test_zero_over_a_number_is_not_one_over_it(pointwise: Prepared) -> None:
+    halves = "tl.where(tl.arange(0, BLOCK) < 8, NUMBER, x) / (tl.exp(x) + 1.0)"
+    texts = (halves.replace("NUMBER", number) for number in ("0.0", "1.0"))
+    assert proof_of(pointwise, *texts) is None
