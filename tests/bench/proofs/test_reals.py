@@ -166,6 +166,6 @@ def test_elements_and_their_negatives_are_told_apart() -> None:
 
 
 def test_zero_over_a_number_is_not_one_over_it(pointwise: Prepared) -> None:
-    halves = "tl.where(tl.arange(0, BLOCK) < 8, NUMBER, x) / (tl.exp(x) + 1.0)"
+    halves = "tl.where(tl.arange(0, BLOCK) < 8, NUMBER, x) / tl.exp(x)"
     texts = (halves.replace("NUMBER", number) for number in ("0.0", "1.0"))
     assert proof_of(pointwise, *texts) is None
