@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder.bench.proofs.algebra import operation_name
+from builder.bench.proofs.common_factors import divided, factors_along, multiplied, without_axis
 from builder.bench.proofs.field import (
     PRIME,
     field_add,
@@ -23,6 +24,7 @@ from builder.bench.proofs.field import (
 )
 from builder.bench.proofs.pairs import candidates, first_along
 from builder.bench.proofs.poles import all_numbers, without_poles
+from builder.bench.proofs.ranges import MAXIMA
 from builder.bench.proofs.reach import cover_of_sum
 from builder.bench.proofs.regions import (
     independent_parts,
@@ -112,12 +114,12 @@ def _reduce(
         data = _full(args[0].data, kind)
         return [Known(np.asarray(_KNOWN_REDUCTIONS[combine](data, axis=axis), dtype=np.int64))]
     if len(args) == 1 and combine in IDEMPOTENT:
-        return [united_along(combine, args[0], kind, axis, finite=reading >= Reading.FINITE)]
+        return [_extreme(combine, args[0], kind, axis, reading)]
     if len(args) == 1 and combine == "arith.addf" and reading is Reading.REAL and _finite(args[0]):
         words = field_sum(_full(field_elements(args[0], kind.element), kind), axis)
         words, poles = with_constants(words, kind.element), not without_poles(args)
-        scale = getattr(args[0], "scale", None)
-        return [Term(words, positive=_positive(args[0]), poles=poles, scale=scale)]
+        total = Term(words, positive=_positive(args[0]), poles=poles)
+        return [_summed(args[0], total, axis)]
     first = _first(function, op, args, outer, reading) if len(args) == 2 else None
     if first is not None:
         return first
@@ -130,6 +132,31 @@ def _reduce(
         )
         for number, part in enumerate(parts)
     ]
+
+
+def _summed(value: Value, made: Term, axis: int) -> Term:
+    """A sum of real numbers, with what it has of its terms."""
+    assert isinstance(value, Term)
+    common = without_axis(factors_along(value, axis), axis)
+    return replace(made, scale=value.scale, common=common, above_zero=value.above_zero)
+
+
+def _extreme(combine: str, value: Value, kind: Type, axis: int, reading: Reading) -> Term:
+    """An extreme along an axis; of real numbers a positive factor of all is one of it."""
+    factors = factors_along(value, axis) if reading is Reading.REAL and _finite(value) else ()
+    if factors and isinstance(value, Term) and kind.is_float:
+        words = divided(field_elements(value, kind.element), factors)
+        words = with_constants(words, kind.element)
+        value = replace(value, hashes=words, parts=None)
+    made = united_along(combine, value, kind, axis, finite=reading >= Reading.FINITE)
+    if reading is not Reading.REAL or not isinstance(value, Term) or not value.finite:
+        return made
+    made = replace(made, above_zero=value.above_zero and combine in MAXIMA)
+    if not factors:
+        return made
+    common = without_axis(factors, axis)
+    words = multiplied(field_elements(made, kind.element), common)
+    return replace(made, hashes=with_constants(words, kind.element), parts=None, common=common)
 
 
 def _first(

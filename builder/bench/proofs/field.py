@@ -84,9 +84,9 @@ def _result(op: Operation, args: list[Value], given: list[Words]) -> Words | Non
     if op.name == "arith.addf":
         return field_add(*given)
     if op.name == "arith.subf":
-        return field_add(given[0], _negated(given[1]))
+        return field_add(given[0], field_negated(given[1]))
     if op.name == "arith.negf":
-        return _negated(given[0])
+        return field_negated(given[0])
     if op.name == "arith.mulf":
         return field_product(*given)
     if op.name == "math.fma":
@@ -104,13 +104,13 @@ def _signed(function: Function, op: Operation, args: list[Value], element: str) 
         return None
     operand = field_elements(args[0], element)
     is_below = operand > _HALF
-    size = np.where(is_below, _negated(operand), operand)
+    size = np.where(is_below, field_negated(operand), operand)
     name = name_hash("odd or even", op.name, symbol, function.types[op.operands[0]].element)
     result = combined(name, [size]) % PRIME
     result = np.where(operand == 0, np.uint64(0), result)
     if op.name == "math.cos":
         result = np.where(operand == 0, np.uint64(1), result)
-    return np.where(is_below, _negated(result), result) if is_odd else result
+    return np.where(is_below, field_negated(result), result) if is_odd else result
 
 
 def field_elements(value: Value, element: str) -> Words:
@@ -140,12 +140,14 @@ def field_element_of(condition: Words) -> Words:
     """The elements that conditions are: one less that of what is their contrary."""
     contrary = (condition & NEGATED) != 0
     element = combined(name_hash("condition"), [condition & ~NEGATED]) % PRIME
-    return np.where(contrary, field_add(np.full(1, 1, dtype=np.uint64), _negated(element)), element)
+    return np.where(
+        contrary, field_add(np.full(1, 1, dtype=np.uint64), field_negated(element)), element
+    )
 
 
 def mixture(share: Words, one: Words, other: Words) -> Words:
     """``other + share (one - other)``."""
-    return field_add(other, field_product(share, field_add(one, _negated(other))))
+    return field_add(other, field_product(share, field_add(one, field_negated(other))))
 
 
 def field_number(value: float | Fraction) -> int:
@@ -198,8 +200,18 @@ def _turned(words: Words, bits: int) -> Words:
     return ((words << np.uint64(bits)) & PRIME) | (words >> np.uint64(int(_BITS) - bits))
 
 
-def _negated(words: Words) -> Words:
+def field_negated(words: Words) -> Words:
     return np.where(words == 0, words, PRIME - words)
+
+
+def field_inverse(words: Words) -> Words:
+    """What elements times are one; of zero, zero."""
+    result, power = np.ones_like(words), words
+    for bit in range(int(_BITS)):
+        if (_P - 2) >> bit & 1:
+            result = field_product(result, power)
+        power = field_product(power, power)
+    return result
 
 
 def _reduced(words: Words) -> Words:
@@ -227,6 +239,15 @@ def _quotient(dividend: Words, divisor: Words, value: Value) -> Words:
         return field_product(
             dividend, np.full(1, pow(int(divisor.flat[0]), -1, _P), dtype=np.uint64)
         )
-    unknown = combined(name_hash("inverse"), [divisor]) % PRIME
-    nothing = combined(name_hash("zero over"), [divisor]) % PRIME
-    return np.where(dividend == 0, nothing, field_product(dividend, unknown))
+    return field_over(dividend, inverse_element(divisor))
+
+
+def inverse_element(divisor: Words) -> Words:
+    """The element that one over another is."""
+    return combined(name_hash("inverse"), [divisor]) % PRIME
+
+
+def field_over(dividend: Words, inverse: Words) -> Words:
+    """A quotient, by what one over the divisor is; zero over it is not one over it."""
+    nothing = combined(name_hash("zero over"), [inverse]) % PRIME
+    return np.where(dividend == 0, nothing, field_product(dividend, inverse))

@@ -10,6 +10,7 @@ import numpy as np
 from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import select
 from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.terms import (
     Address,
     Known,
@@ -46,6 +47,7 @@ class Storage:
         finite: nothing stored to it has an infinite constant behind it.
         bounds: of the integers in it, the least and the greatest, if they are known.
         poles: something stored to it may be no number (``poles``).
+        above_zero: nothing stored to it is zero or less, but for the constant zero.
         blank: nothing has been written to it yet, so that there is nothing to load.
     """
 
@@ -55,6 +57,7 @@ class Storage:
     finite: bool = True
     bounds: Bounds | None = None
     poles: bool = False
+    above_zero: bool = False
     blank: bool = False
     cells: Words | None = None
     itemsize: int = 0
@@ -139,19 +142,23 @@ class Memory:
             numbers=storage.finite,
             bounds=storage.bounds,
             poles=storage.poles,
+            above_zero=storage.above_zero and isinstance(address.offset, Known),
         )
         if mask is None:
             return loaded
+        above_zero = loaded.above_zero and isinstance(mask, Known)
         # what a lane that loads nothing holds reaches no result, so it may be within the bounds
         background = Term(np.full((1,) * found.ndim, _UNDEFINED), bounds=storage.bounds)
         if other is not None:
+            above_zero = above_zero and is_zero(other)
             background = Term(
                 as_words(other),
                 _is_finite(other),
                 bounds=bounds_of(other),
                 poles=not without_poles([other]),
             )
-        return select(mask, loaded, background)
+        chosen = select(mask, loaded, background)
+        return replace(chosen, above_zero=above_zero) if isinstance(chosen, Term) else chosen
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
@@ -165,6 +172,8 @@ class Memory:
         storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
+        storage.above_zero = storage.above_zero or storage.blank
+        storage.above_zero &= _is_above_zero(value) and not isinstance(mask, Term)
         self._widen_bounds(storage, value)
         if isinstance(address.offset, Term):
             self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
@@ -183,7 +192,7 @@ class Memory:
         storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
-        storage.bounds = None
+        storage.bounds, storage.above_zero = None, False
         if isinstance(address.offset, Term) or isinstance(mask, Term):
             offset = as_words(address.offset)
             self._scatter(storage, ("atomic", kind), [offset, words], mask)
@@ -224,6 +233,7 @@ class Memory:
     def _scatter(
         self, storage: Storage, name: tuple[object, ...], words: list[Words], mask: Value | None
     ) -> None:
+        storage.above_zero = False
         lanes = combined(name_hash(*name), words)
         if isinstance(mask, Known):
             lanes = np.where(mask.data != 0, lanes, np.uint64(0))
@@ -248,6 +258,10 @@ class Memory:
 
 def _is_finite(value: Value) -> bool:
     return isinstance(value, Known) or (isinstance(value, Term) and value.finite)
+
+
+def _is_above_zero(value: Value) -> bool:
+    return isinstance(value, Term) and value.above_zero
 
 
 def select_words(condition: Words, left: Words, right: Words) -> Words:

@@ -12,12 +12,14 @@ import torch
 from builder.bench.proofs.algebra import term
 from builder.bench.proofs.bounds import result_bounds, settled_comparison
 from builder.bench.proofs.choice import chosen_in_field, select
+from builder.bench.proofs.common_factors import chosen_factors, with_factors
 from builder.bench.proofs.constants import computed, constant_term
 from builder.bench.proofs.contests import contest_of, decided
 from builder.bench.proofs.differences import with_difference
 from builder.bench.proofs.elsewhere import with_elsewhere
 from builder.bench.proofs.field import in_field
 from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.positives import with_above_zero
 from builder.bench.proofs.ranges import known_size, with_range
 from builder.bench.proofs.reach import never_beyond, with_reach
 from builder.bench.proofs.roots import chosen_scale, with_scale
@@ -185,6 +187,7 @@ def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
     chosen = select(args[0], args[1], args[2], None if is_real else kind.element)
     if is_real and isinstance(chosen, Term):
         chosen = replace(chosen, scale=chosen_scale(args[1], args[2]))
+        chosen = chosen_factors(args, chosen, kind.element)
         return chosen_in_field(args[0], args[1], args[2], chosen, kind)
     return chosen
 
@@ -197,6 +200,7 @@ def _float(
     if reading is Reading.REAL:
         made = in_field(function, op, args, made, kind)
         made = with_scale(function, op, args, made, kind)
+        made = with_factors(op, args, with_above_zero(op, args, made, kind.element), kind)
     made = with_exponent(op, args, made, kind)
     made = with_range(op, args, with_sign(op, args, made, finite=reading >= Reading.FINITE))
     return with_reach(op, args, made, kind) if reading else made
@@ -278,6 +282,8 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             apart=value.apart and (view(value.apart[0]), value.apart[1]),
             sizes=None if value.sizes is None else view(value.sizes),
             zero=value.zero and value.zero.viewed(view),
+            shifts=tuple(map(view, value.shifts)),
+            common=tuple(factor.viewed(view) for factor in value.common),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from builder.bench.proofs.common_factors import Factor
     from builder.bench.proofs.contests import Contest
     from builder.bench.proofs.pairs import Pairs
     from builder.bench.proofs.reach import Cover, Reach
@@ -102,6 +103,9 @@ class Term:
         sizes: of a selection, the terms by which its size is told; elsewhere they are its own.
         scale: of real numbers, a positive constant that they have been multiplied by.
         zero: of a condition, terms that are zero where it is one way.
+        shifts: of real numbers, what they have been added that is the same along an axis.
+        common: likewise, what they have been multiplied by (``factors``).
+        above_zero: of real numbers, all are above zero but for the constant zero.
     """
 
     hashes: Words
@@ -130,6 +134,9 @@ class Term:
     elsewhere: tuple[Words, Words] | None = None
     scale: Fraction | None = None
     zero: Zero | None = None
+    shifts: tuple[Words, ...] = ()
+    common: tuple[Factor, ...] = ()
+    above_zero: bool = False
 
     @property
     def is_masked(self) -> bool:
