@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder.bench.proofs.algebra import operation_name
-from builder.bench.proofs.common_factors import divided, factors_along, multiplied, without_axis
+from builder.bench.proofs.common_factors import (
+    beside_factors,
+    factors_along,
+    without_axis,
+    without_factors,
+)
 from builder.bench.proofs.field import (
     PRIME,
     field_add,
@@ -141,22 +146,15 @@ def _summed(value: Value, made: Term, axis: int) -> Term:
     return replace(made, scale=value.scale, common=common, above_zero=value.above_zero)
 
 
-def _extreme(combine: str, value: Value, kind: Type, axis: int, reading: Reading) -> Term:
+def _extreme(combine: str, value: Value, kind: Type, axis: int, reading: Reading) -> Value:
     """An extreme along an axis; of real numbers a positive factor of all is one of it."""
     factors = factors_along(value, axis) if reading is Reading.REAL and _finite(value) else ()
-    if factors and isinstance(value, Term) and kind.is_float:
-        words = divided(field_elements(value, kind.element), factors)
-        words = with_constants(words, kind.element)
-        value = replace(value, hashes=words, parts=None)
+    value = without_factors(value, factors, kind.element)
     made = united_along(combine, value, kind, axis, finite=reading >= Reading.FINITE)
     if reading is not Reading.REAL or not isinstance(value, Term) or not value.finite:
         return made
     made = replace(made, above_zero=value.above_zero and combine in MAXIMA)
-    if not factors:
-        return made
-    common = without_axis(factors, axis)
-    words = multiplied(field_elements(made, kind.element), common)
-    return replace(made, hashes=with_constants(words, kind.element), parts=None, common=common)
+    return beside_factors(made, without_axis(factors, axis), kind.element)
 
 
 def _first(
@@ -342,6 +340,7 @@ def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
             _finite(args[0]),
             numbers=all_numbers(args[:1]),
             poles=poles,
+            common=factors_along(args[0], axis),
         )
     everything = np.expand_dims(in_sequence(source, axis), axis)
     words = combined(name_hash("gather", axis), [everything, as_words(index)])

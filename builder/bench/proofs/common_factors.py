@@ -3,16 +3,18 @@
 ``exp(x + c)`` is ``exp(x) exp(c)``; and whatever number but zero ``k`` is, ``1 / v`` is
 ``(1 / k) (1 / (v / k))``, and for a positive one ``log(v)`` is ``log(k) + log(v / k)``.  So a
 softmax depends on nothing that is added to a whole row, nor a normalisation on what it is
-multiplied by: sums are the field's, and draw out what their terms share.
+multiplied by: sums are the field's, and draw out what their terms share.  A positive factor of two
+values changes nothing of which is greater, so that it comes out of maxima and sorts too.
 
 Which ``c`` and ``k`` are drawn out is told by what terms carry: numbers that they have been added
 and multiplied by that are the same along some axis.  One that is lost, or another than it might be,
-loses a proof and makes none; all are numbers whatever the inputs are, and no factor is zero.
+loses a proof and makes none; all are numbers whatever the inputs are, and factors are positive.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,7 +87,8 @@ def with_factors(op: Operation, args: list[Value], made: Term, kind: Type) -> Te
     if name == "arith.negf":
         return replace(made, shifts=tuple(map(field_negated, terms[0].shifts)))
     if name in ("arith.addf", "arith.subf"):
-        return replace(made, shifts=_shifts_of_sum(name, terms, kind.element))
+        shifts = _shifts_of_sum(name, terms, kind.element)
+        return replace(made, shifts=shifts, common=shared_factors(*terms))
     if name == "arith.mulf":
         common = merged_factors([f for value in terms for f in _own(value, made, kind.element)])
         return replace(made, shifts=_shifts_of_product(terms, made, kind), common=common)
@@ -112,11 +115,44 @@ def without_axis(factors: Iterable[Factor], axis: int) -> tuple[Factor, ...]:
     return tuple(factor.viewed(lambda words: words.squeeze(axis)) for factor in factors)
 
 
-def multiplied(words: Words, factors: Iterable[Factor]) -> Words:
-    """Elements times factors."""
-    for factor in factors:
-        words = field_product(words, factor.words)
-    return words
+def shared_factors(one: Value, other: Value) -> tuple[Factor, ...]:
+    """The factors that both of two values have."""
+    ours, theirs = (v.common if isinstance(v, Term) and v.finite else () for v in (one, other))
+    return tuple(factor for factor in ours if _is_among(factor, theirs))
+
+
+def _is_among(factor: Factor, factors: tuple[Factor, ...]) -> bool:
+    return any(np.array_equal(factor.words, other.words) for other in factors)
+
+
+def without_factors(value: Value, factors: tuple[Factor, ...], element: str) -> Value:
+    """A value over factors of it."""
+    if not factors or not isinstance(value, Term):
+        return value
+    words = divided(field_elements(value, element), factors)
+    common = tuple(factor for factor in value.common if not _is_among(factor, factors))
+    return _rescaled(value, words, element, common)
+
+
+def beside_factors(value: Value, factors: tuple[Factor, ...], element: str) -> Value:
+    """A value times factors that have been taken from it."""
+    if not factors or not isinstance(value, Term):
+        return value
+    words = divided(field_elements(value, element), [factor.inverted for factor in factors])
+    return _rescaled(value, words, element, merged_factors([*value.common, *factors]))
+
+
+def _rescaled(value: Term, words: Words, element: str, common: tuple[Factor, ...]) -> Term:
+    """A value times a positive number, of which little else is known."""
+    return Term(
+        with_constants(words, element),
+        value.finite,
+        positive=value.positive,
+        numbers=value.numbers,
+        poles=value.poles,
+        above_zero=value.above_zero,
+        common=common,
+    )
 
 
 def divided(words: Words, factors: Iterable[Factor]) -> Words:
@@ -133,6 +169,11 @@ def merged_factors(factors: Iterable[Factor]) -> tuple[Factor, ...]:
         known = found.get(factor.words.shape)
         found[factor.words.shape] = factor if known is None else _product(known, factor)
     return tuple(found.values())
+
+
+def product_of(factors: Iterable[Factor]) -> Factor:
+    """The product of factors."""
+    return reduce(_product, factors)
 
 
 def _product(one: Factor, other: Factor) -> Factor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import select
+from builder.bench.proofs.common_factors import Factor, product_of
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.terms import (
@@ -48,6 +49,7 @@ class Storage:
         bounds: of the integers in it, the least and the greatest, if they are known.
         poles: something stored to it may be no number (``poles``).
         above_zero: nothing stored to it is zero or less, but for the constant zero.
+        shared: of each element, a factor of it and what that times is one (``factors``).
         blank: nothing has been written to it yet, so that there is nothing to load.
     """
 
@@ -58,6 +60,7 @@ class Storage:
     bounds: Bounds | None = None
     poles: bool = False
     above_zero: bool = False
+    shared: tuple[Words, Words] | None = None
     blank: bool = False
     cells: Words | None = None
     itemsize: int = 0
@@ -107,7 +110,8 @@ class Memory:
         copied = Memory()
         for storage in self.storages:
             cells = None if storage.cells is None else storage.cells.copy()
-            copied.add(replace(storage, cells=cells))
+            shared = storage.shared and (storage.shared[0].copy(), storage.shared[1].copy())
+            copied.add(replace(storage, cells=cells, shared=shared))
         return copied
 
     def settle(self) -> None:
@@ -143,6 +147,7 @@ class Memory:
             bounds=storage.bounds,
             poles=storage.poles,
             above_zero=storage.above_zero and isinstance(address.offset, Known),
+            common=_loaded_factors(storage, address.offset, mask),
         )
         if mask is None:
             return loaded
@@ -158,7 +163,9 @@ class Memory:
                 poles=not without_poles([other]),
             )
         chosen = select(mask, loaded, background)
-        return replace(chosen, above_zero=above_zero) if isinstance(chosen, Term) else chosen
+        if not isinstance(chosen, Term):
+            return chosen
+        return replace(chosen, above_zero=above_zero, common=loaded.common)
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
@@ -186,6 +193,7 @@ class Memory:
             lanes = select_words(conditions, lanes, old)
         self._log_cells(cells, places)
         cells[places] = lanes
+        _store_factors(storage, places, value, address.offset, mask)
 
     def atomic(self, kind: str, address: Value, value: Value, mask: Value | None) -> None:
         """An atomic whose result nobody uses: its operands add up in any order."""
@@ -262,6 +270,33 @@ def _is_finite(value: Value) -> bool:
 
 def _is_above_zero(value: Value) -> bool:
     return isinstance(value, Term) and value.above_zero
+
+
+def _loaded_factors(
+    storage: Storage, offset: Known | Term, mask: Value | None
+) -> tuple[Factor, ...]:
+    """The factor that was stored with each element; another would do as well."""
+    if storage.shared is None or isinstance(offset, Term):
+        return ()
+    words, inverse = (_load_at(cells, offset, mask) for cells in storage.shared)
+    return (Factor(words, inverse),)
+
+
+def _store_factors(
+    storage: Storage, places: np.ndarray, value: Value, offset: Known, mask: Value | None
+) -> None:
+    common = value.common if isinstance(value, Term) else ()
+    if not common or storage.cells is None:
+        return
+    if storage.shared is None:
+        ones = np.ones_like(storage.cells)
+        storage.shared = ones, ones.copy()
+    factor = product_of(common)
+    for cells, words in zip(storage.shared, (factor.words, factor.inverse), strict=True):
+        shape = _lanes(offset, mask, as_words(value))
+        lanes = np.broadcast_to(words, shape)
+        chosen = np.broadcast_to(mask.data != 0, shape) if isinstance(mask, Known) else ...
+        cells[places] = lanes[chosen].ravel()
 
 
 def select_words(condition: Words, left: Words, right: Words) -> Words:

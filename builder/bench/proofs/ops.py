@@ -12,7 +12,13 @@ import torch
 from builder.bench.proofs.algebra import term
 from builder.bench.proofs.bounds import result_bounds, settled_comparison
 from builder.bench.proofs.choice import chosen_in_field, select
-from builder.bench.proofs.common_factors import chosen_factors, with_factors
+from builder.bench.proofs.common_factors import (
+    beside_factors,
+    chosen_factors,
+    shared_factors,
+    with_factors,
+    without_factors,
+)
 from builder.bench.proofs.constants import computed, constant_term
 from builder.bench.proofs.contests import contest_of, decided
 from builder.bench.proofs.differences import with_difference
@@ -147,6 +153,10 @@ def pointwise(
         known = _integers(function, op, [value.data for value in args if isinstance(value, Known)])
         if known is not None:
             return Known(wrapped(known, kind.bits))
+    if op.name == "arith.cmpf" and reading is Reading.REAL:
+        element = function.types[op.operands[0]].element
+        shared = shared_factors(*args)
+        args = [without_factors(value, shared, element) for value in args]
     found = _found(function, op, args, kind, reading)
     if found is not None:
         return found
@@ -179,6 +189,12 @@ def _found(
 
 def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
     finite = reading >= Reading.FINITE
+    if reading is Reading.REAL and kind.is_float and isinstance(args[0], Term):
+        shared = shared_factors(*args[1:])
+        if shared:
+            sides = [without_factors(value, shared, kind.element) for value in args[1:]]
+            rest = _selected([args[0], *sides], kind, reading)
+            return beside_factors(rest, shared, kind.element)
     first = decided(args, kind, finite=finite)
     if first is not None:
         return first
