@@ -176,9 +176,11 @@ def _clamped(op: Operation, args: list[Value], result: Term) -> Term:
 
 
 def nothing_over(args: list[Value], element: str) -> npt.NDArray[np.bool_] | None:
-    """Where a quotient is zero over what cannot be zero."""
+    """Where a quotient is zero over a number that cannot be zero; over NaN it is NaN."""
     first, second = args
     if not isinstance(first, Term) or not isinstance(second, Term):
+        return None
+    if not second.finite or not without_poles([second]):
         return None
     if second.least is None or second.least <= 0.0:
         return None

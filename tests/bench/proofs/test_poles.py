@@ -101,6 +101,13 @@ def test_powers_of_what_is_above_zero_are_numbers(
         (f"tl.where(inside, y * ({_LOW} * 2.0), 0.0)", f"y * ({_LOW} * 2.0)", None),
         (f"tl.where(inside, y * tl.exp(-{_LOW}), 0.0)", f"y * tl.exp(-{_LOW})", None),
         ("tl.where(x > 0.0, tl.log(x), 0.0)", "tl.log(x) * tl.where(x > 0.0, 1.0, 0.0)", None),
+        # nor is zero over NaN zero, though no number is below a bound
+        ("tl.where(inside, y / maximum(tl.exp(x), 0.5), 0.0)", "y / maximum(tl.exp(x), 0.5)",
+         FINITE_TERMS),
+        ("tl.where(inside, y / maximum(tl.log(x), 0.5), 0.0)", "y / maximum(tl.log(x), 0.5)",
+         None),
+        (f"tl.where(inside, y / maximum({_LOW} * 0.0, 0.5), 0.0)",
+         f"y / maximum({_LOW} * 0.0, 0.5)", None),
     ],
 )  # fmt: skip
 def test_real_numbers_times_zero(
