@@ -59,7 +59,8 @@ _FLOATS = frozenset({"f16", "bf16", "f32", "f64"})
 def in_field(function: Function, op: Operation, args: list[Value], made: Term, kind: Type) -> Term:
     """The result of an operation on finite floats, with its element of the field if it has one.
 
-    Zero times what may be no number, or that less itself, is left as it is.
+    Zero times what may be no number, or that less itself, is left as it is, and so is any sum of
+    two such, for one may be in the other: ``log(s) - (log(s) - x)`` is ``x`` only of numbers.
     """
     if not kind.is_float or not all(isinstance(value, Term) and value.finite for value in args):
         return made
@@ -68,6 +69,8 @@ def in_field(function: Function, op: Operation, args: list[Value], made: Term, k
         source = function.types[op.operands[0]].element
         if {source, element} <= _FLOATS:
             return replace(made, hashes=with_constants(field_elements(args[0], source), element))
+        return made
+    if _may_hide(op, args):
         return made
     words = _result(op, args, [field_elements(value, element) for value in args])
     if words is None:
@@ -78,6 +81,12 @@ def in_field(function: Function, op: Operation, args: list[Value], made: Term, k
     if not without_poles(args):
         words = np.where(words == float_constant(element, 0.0), made.hashes, words)
     return replace(made, hashes=words)
+
+
+def _may_hide(op: Operation, args: list[Value]) -> bool:
+    """Whether what may be no number might cancel out of a sum."""
+    sides = {"arith.addf": 1, "arith.subf": 1, "math.fma": 2}.get(op.name)
+    return sides is not None and not (without_poles(args[:sides]) or without_poles(args[sides:]))
 
 
 def _result(op: Operation, args: list[Value], given: list[Words]) -> Words | None:

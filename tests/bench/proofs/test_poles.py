@@ -101,6 +101,12 @@ def test_powers_of_what_is_above_zero_are_numbers(
         (f"tl.where(inside, y * ({_LOW} * 2.0), 0.0)", f"y * ({_LOW} * 2.0)", None),
         (f"tl.where(inside, y * tl.exp(-{_LOW}), 0.0)", f"y * tl.exp(-{_LOW})", None),
         ("tl.where(x > 0.0, tl.log(x), 0.0)", "tl.log(x) * tl.where(x > 0.0, 1.0, 0.0)", None),
+        # nor does what may be none cancel out
+        ("tl.exp(x) - (tl.exp(x) - (x + y))", "x + y", SAME_REALS),
+        ("tl.log(x) - (tl.log(x) - (x + y))", "x + y", None),
+        ("tl.fma(tl.log(x), 2.0, (x + y) - 2.0 * tl.log(x))", "x + y", None),
+        ("tl.log(x) - (tl.log(x) - 2.0 * tl.log(y))", "2.0 * tl.log(y)", None),
+        ("(tl.log(x) + y) + x", "tl.log(x) + (x + y)", SAME_REALS),
         # nor is zero over NaN zero, though no number is below a bound
         ("tl.where(inside, y / maximum(tl.exp(x), 0.5), 0.0)", "y / maximum(tl.exp(x), 0.5)",
          FINITE_TERMS),
