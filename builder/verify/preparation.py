@@ -53,8 +53,11 @@ PLAIN: tuple[Attempt, ...] = (None,) * 4
 AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
 """Draws that shape variants take, if there are any; what is large, or far out, needs size."""
 LARGE = DISTRIBUTIONS.index("large")
-OF_OTHERS = ("sparse", "large", "mixed", "vanishing")
-"""The distributions of shapes that no input set has: ones, the largest, odd ones, odd again."""
+OF_OTHERS = ("sparse", "tied", "large", "vanishing")
+"""The distributions of shapes that no input set has: ones, the largest, odd ones, odd again.
+
+In the largest nothing cancels, so that a block shows which a mean of all leaves out or adds twice.
+"""
 
 
 def prepare(
