@@ -48,7 +48,10 @@ class Exactness:
             ratios: of each such value's root mean square of errors to eager's.
         """
         self._sets.update(beyond.keys())
-        self._beyond.update(name for name, is_beyond in beyond.items() if is_beyond)
+        # One element may be beyond where all in all the module is nearer than eager.
+        self._beyond.update(
+            name for name, is_beyond in beyond.items() if is_beyond and ratios.get(name, 1.0) >= 1.0
+        )
         for name, ratio in ratios.items():
             self._ratios[name].append(ratio)
 

@@ -142,3 +142,15 @@ def test_what_another_answer_explains_is_no_error():
     assert outcome.ratio < 1.0
     coarse = (reference * (1 + 2.0**-19)).float()
     assert compare(coarse, expected, [answer]).ratio > 3.0
+
+
+def test_a_worst_element_does_not_count_where_all_in_all_the_module_is_nearer():
+    for ratio, passes in ((0.9, True), (1.1, False)):
+        exactness = Exactness()
+        for _ in range(8):
+            exactness.note({"output 0": True}, {"output 0": ratio})
+        if passes:
+            exactness.check()
+        else:
+            with pytest.raises(VerificationRejected, match="on 8 of 8 input sets"):
+                exactness.check()
