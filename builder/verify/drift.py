@@ -6,7 +6,7 @@ show them, both from how far the elements are from the correctly rounded referen
 
 * the *drift*: its mean, over a row of the last dimension and over the whole, in the terms of the
   norm (``norm``). Roundings fall to both sides, such faults to one;
-* the share of elements that are *misrounded*, by each reading of the program's casts.
+* the share of elements that are *misrounded*, by every reading of the program's casts.
 
 A right module that rounds once, at the end, has hardly any of either (where float32 lies near a
 tie); one that rounds as often as eager has eager's. Each may be twice eager's, or a floor.  One

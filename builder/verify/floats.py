@@ -145,7 +145,7 @@ class FloatComparison:
         return found
 
     def _is_amplified_miss(self) -> bool:
-        """Of an input set that can be replaced: all may hang on a mean that cancels, say."""
+        """Whether an input set that can be replaced leaves it open: all may hang on one number."""
         is_replaceable = self.noise < ILL_CONDITIONED
         is_amplified = self.tolerance > AMPLIFIED * self.floor
         return is_replaceable and is_amplified and self.excess <= EAGER_FACTOR

@@ -51,7 +51,7 @@ Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 PLAIN: tuple[Attempt, ...] = (None,) * 4
 AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
-"""Draws that shape variants take, if there are any; what is large, or far out, needs size."""
+"""Draws that shape variants take, if there are any; spikes need size, which few of these have."""
 LARGE = DISTRIBUTIONS.index("large")
 OF_OTHERS = ("sparse", "tied", "large", "vanishing")
 """The distributions of shapes that no input set has: ones, the largest, odd ones, odd again.

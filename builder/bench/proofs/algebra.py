@@ -17,7 +17,6 @@ import numpy as np
 from builder.bench.proofs.bounds import floor_of, least_sum
 from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
-from builder.bench.proofs.factors import factors_of, keeps_zero
 from builder.bench.proofs.poles import (
     DIVISIONS,
     all_numbers,
@@ -49,6 +48,7 @@ from builder.bench.proofs.terms import (
     float_constant,
     name_hash,
 )
+from builder.bench.proofs.zero_factors import factors_of, keeps_zero
 
 if TYPE_CHECKING:
     from builder.execute.ir import Function, Operation, Type
