@@ -118,7 +118,7 @@ class _Trial:
         if verdict.agrees:
             found |= self._proof()
         if self._mutant["category"] == PRECISION and found["outcome"] in (KILLED, SURVIVED):
-            found |= self._precision()
+            found |= self._precision(agrees=verdict.agrees)
         yield found
 
     def _proof(self) -> dict[str, Any]:
@@ -134,12 +134,12 @@ class _Trial:
             return {"reason": "the same in real numbers, but less exact"}
         return {"outcome": EQUIVALENT, "proof": proof}
 
-    def _precision(self) -> dict[str, Any]:
+    def _precision(self, *, agrees: bool) -> dict[str, Any]:
         """A loss of precision that loses hardly any is none; nor is one that PyTorch has too."""
         if self._is_as_exact():
             return {"outcome": EQUIVALENT, "proof": PRECISION_KEPT}
         mutant = errors_of(self._prepared, self._mutant["text"])
-        if mutant is not None and mutant.within_eager:
+        if mutant is not None and mutant.within_eager(agrees=agrees):
             return {"outcome": EQUIVALENT, "proof": PRECISION_OF_EAGER}
         if mutant is None or math.isinf(mutant.times_eager):
             return {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-_LARGEST_FP8 = {
+LARGEST_FP8 = {
     torch.float8_e4m3fn: 448.0,
     torch.float8_e5m2: 57344.0,
     torch.float8_e4m3fnuz: 240.0,
@@ -121,7 +121,7 @@ def extend_float(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
 def convert_float(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
     dtype = frame.result_kind(op).dtype
     value: Tensor = args[0]
-    largest = _LARGEST_FP8.get(dtype)
+    largest = LARGEST_FP8.get(dtype)
     if largest is not None:
         wide = value.to(torch.float32)
         finite = torch.where(torch.isnan(wide), wide, wide.clamp(-largest, largest))

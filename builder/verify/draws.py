@@ -20,7 +20,8 @@ of the floating inputs:
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
   all it pads is below zero); the first input has the one where the others have the other, and
   parameters have no sign, so that products of them keep to one side as well.  The first input's
-  very first element is beyond all others: a maximum that forgets where it began misses it;
+  very first element is beyond all others, and beyond float16 if its type is wide: a maximum that
+  forgets where it began misses it, and what goes through a narrow type is infinite;
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
   the input shows, where it shows no zero): empty rows, sums of one element, what is skipped for a
   zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
@@ -76,7 +77,7 @@ FLIPPED_SHARES = (1.0, 0.4)
 LARGE = (32.0, 4.0)
 SPARSE = (0.125, 0.5)
 FAR = (1024.0, 128.0)
-FARTHEST = 4096.0
+FARTHEST = (2.0**17, 2.0**12)  # more than float16 holds; the second for such types
 TINY = 2.0**-10
 AWAY = 1.0  # from zero, before it is made tiny: what is below zero has a maximum that is not zero
 VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
@@ -302,7 +303,8 @@ class _Draw:
         far, turn = self.side * (values.abs() + FAR[self.strength]), _turn(values, 3)
         values = torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
         if self.side < 0.0 and self.strength is Strength.FULL and values.numel():
-            values = with_number(values, torch.tensor([0]), FARTHEST)
+            farthest = FARTHEST[not self._holds_square_of(FARTHEST[0])]
+            values = with_number(values, torch.tensor([0]), farthest)
         return values
 
     def _sparse(self) -> Tensor:
@@ -362,9 +364,12 @@ class _Draw:
         return rows.masked_fill(is_thin & lost, 0.0).reshape(values.shape)
 
     def _spike(self) -> float:
-        if torch.finfo(self.domain.model.dtype).max >= SPIKES[0] ** 2:
+        if self._holds_square_of(SPIKES[0]):
             return SPIKES[0]
         return SPIKES[1] * (HIGHER if self.strength is Strength.FULL else 1.0)
+
+    def _holds_square_of(self, number: float) -> bool:
+        return torch.finfo(self.domain.model.dtype).max >= number**2
 
     def _chance(self) -> Tensor:
         return torch.rand(self.values.shape, generator=self.generator)

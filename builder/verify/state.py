@@ -10,7 +10,7 @@ from torch import nn
 
 from builder.verify.bits import all_finite
 from builder.verify.domain import computable
-from builder.verify.draws import SMALL, TINY, Strength
+from builder.verify.draws import LARGE, SMALL, TINY, Strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ VANISHED = TINY**2
 SHRINKING = ("tiny", "vanishing")
 MOST_NUMBERS = 8
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
-"""What is looked up may be nothing: then a norm of it is what is added to it."""
+"""What is looked up is data.  It may be nothing: then a norm of it is what is added to it."""
 
 
 def reshape_state(
@@ -34,9 +34,10 @@ def reshape_state(
 
     Args:
         module: whose state it is.
-        distribution: ``large`` takes signs away, ``mixed`` gives vectors of one sign the other,
-            ``sparse`` rounds to grids, ``tiny`` shrinks what is added and what a norm divides by,
-            and empties three of four rows of a table, and ``vanishing`` shrinks the same to less.
+        distribution: ``large`` takes signs away, and multiplies a table's numbers; ``mixed`` gives
+            vectors of one sign the other; ``sparse`` rounds to grids; ``tiny`` shrinks what is
+            added and what a norm divides by, and empties three of four rows of a table;
+            ``vanishing`` shrinks the same to less.
         seed: of the values.
         strength: ``MILD`` keeps signs; only ``FULL`` adds signs, shrinks, and evens out matrices.
     """
@@ -54,7 +55,7 @@ def reshape_state(
                 and strength is not Strength.MILD
                 and bool((values > 0).any())
             ):
-                moved = moved.abs()
+                moved = moved.abs() * (LARGE[0] if id(tensor) in tables else 1.0)
             if distribution == "mixed" and strength is Strength.FULL and name not in buffers:
                 moved = _of_both_signs(moved)
             if distribution == "sparse":

@@ -35,20 +35,24 @@ class Exactness:
 
     Attributes:
         largest: the error of each output, on the input set where it is largest.
-        times_eager: the largest error on an input set beside eager's own there, infinite beside
-            none.
+        times_eager: the largest error of a float output on an input set beside eager's own there,
+            infinite beside none.
+        decides_otherwise: a discrete output has elements that are not eager's.
     """
 
     largest: dict[str, float] = field(default_factory=dict)
     times_eager: float = 0.0
+    decides_otherwise: bool = False
 
-    @property
-    def within_eager(self) -> bool:
+    def within_eager(self, *, agrees: bool) -> bool:
         """On no input set is an output's error more than what the rule of comparison allows.
 
         That is twice eager's, without regard to floors: such a text is right by definition.
+
+        Args:
+            agrees: the text passes, so that where it decides otherwise than eager that is right.
         """
-        return self.times_eager <= EAGER_FACTOR
+        return self.times_eager <= EAGER_FACTOR and (agrees or not self.decides_otherwise)
 
 
 def errors_of(prepared: Prepared, triton_code: str) -> Exactness | None:
@@ -61,14 +65,21 @@ def errors_of(prepared: Prepared, triton_code: str) -> Exactness | None:
                 question = prepared.question(index)
                 for name, value in _errors(question, new).items():
                     found.largest[name] = max(value, found.largest.get(name, 0.0))
-                    expected = question.original.expected[name]
-                    eager = expected.eager_errors.worst if is_float(expected.eager.dtype) else 0.0
-                    found.times_eager = max(found.times_eager, _times(value, eager))
+                    _note(found, value, question.original.expected[name])
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  (any failure to run is the verdict's to name)
         return None
     return found
+
+
+def _note(found: Exactness, value: float, expected: Expected) -> None:
+    """Enters the error of an output beside eager's."""
+    if is_float(expected.eager.dtype):
+        times = _times(value, expected.eager_errors.worst)
+        found.times_eager = max(found.times_eager, times)
+    else:
+        found.decides_otherwise |= value > 0.0
 
 
 def _times(value: float, eager: float) -> float:

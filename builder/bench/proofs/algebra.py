@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.bounds import floor_of, least_sum
-from builder.bench.proofs.constants import COMPARISONS
+from builder.bench.proofs.constants import COMPARISONS, constant_term
 from builder.bench.proofs.differences import difference
 from builder.bench.proofs.poles import (
     DIVISIONS,
@@ -26,6 +26,7 @@ from builder.bench.proofs.poles import (
     without_poles,
 )
 from builder.bench.proofs.ranges import settled_order
+from builder.bench.proofs.saturation import saturated, with_clamp
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
 from builder.bench.proofs.sizes import (
@@ -89,6 +90,8 @@ def term(
         hashes = _plain(function, op, words)
     elif finite and op.name in ("arith.mulf", "arith.subf"):
         nothing = _vanishes(op, args, words, kind)
+        if bool(nothing.all()):
+            return constant_term(np.zeros(hashes.shape), kind.element)
         hashes = np.where(nothing, float_constant(kind.element, 0.0), hashes)
     if keeps_zero(op):
         zero = float_constant(kind.element, 0.0)
@@ -115,7 +118,7 @@ def _by_other_rules(
     if op.name in KEEPS_SIGN:
         return _converted(function, op, args[0], kind)
     if op.name in IDEMPOTENT:
-        return united(op.name, args, kind, finite=finite)
+        return with_clamp(op.name, args, united(op.name, args, kind, finite=finite))
     if op.name in ("arith.extui", "arith.extsi"):
         source = function.types[op.operands[0]]
         return extended(op.name, operation_name(function, op), args[0], source, kind)
@@ -220,7 +223,7 @@ def _special(
 
 def _converted(function: Function, op: Operation, value: Value, kind: Type) -> Term:
     """A conversion between float types keeps zero, one and infinities; back is where it was."""
-    words = as_words(value)
+    words = saturated(value, kind.element)
     source = function.types[op.operands[0]].element
     result = combined(operation_name(function, op), [words])
     for number in (0.0, 1.0, float("inf"), float("-inf")):

@@ -39,6 +39,7 @@ from builder.bench.proofs.positives import (
     chosen_above_zero,
     is_above_zero,
 )
+from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.softplus import EXPONENTIAL
 from builder.bench.proofs.terms import Term, Value, Words, combined, name_hash
 
@@ -116,8 +117,11 @@ def without_axis(factors: Iterable[Factor], axis: int) -> tuple[Factor, ...]:
 
 
 def shared_factors(one: Value, other: Value) -> tuple[Factor, ...]:
-    """The factors that both of two values have."""
+    """The factors that both of two values have; zero has any."""
     ours, theirs = (v.common if isinstance(v, Term) and v.finite else () for v in (one, other))
+    for value, factors in ((one, theirs), (other, ours)):
+        if is_zero(value):
+            return factors
     return tuple(factor for factor in ours if _is_among(factor, theirs))
 
 
@@ -127,7 +131,7 @@ def _is_among(factor: Factor, factors: tuple[Factor, ...]) -> bool:
 
 def without_factors(value: Value, factors: tuple[Factor, ...], element: str) -> Value:
     """A value over factors of it."""
-    if not factors or not isinstance(value, Term):
+    if not factors or not isinstance(value, Term) or is_zero(value):
         return value
     words = divided(field_elements(value, element), factors)
     common = tuple(factor for factor in value.common if not _is_among(factor, factors))

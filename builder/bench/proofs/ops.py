@@ -300,6 +300,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             zero=value.zero and value.zero.viewed(view),
             shifts=tuple(map(view, value.shifts)),
             common=tuple(factor.viewed(view) for factor in value.common),
+            clamped=value.clamped and (view(value.clamped[0]), value.clamped[1]),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -42,6 +42,8 @@ _RISING = frozenset(
 _SIZES = frozenset({"math.absf", "__nv_fabsf"})
 _SLACK = 1.0 + 2.0**-6
 """Beyond what an approximation or a rounding, also to bfloat16, comes to."""
+_UNDERFLOWS = 2.0**-12
+"""Twice the least that a product rounds to something near in any type, but for 8-bit ones."""
 
 
 def most_of(value: Value) -> float | None:
@@ -150,7 +152,13 @@ def with_range(op: Operation, args: list[Value], result: Term) -> Term:
 
 
 def _product_range(args: list[Value], result: Term) -> Term:
-    """A product of which the sign is known; of two positive ones it is known elsewhere."""
+    """A product of which the sign is known; of two positive ones it is known elsewhere.
+
+    What is well above zero stays so, times a constant that is.
+    """
+    least = _least_product(args)
+    if least is not None:
+        return replace(result, least=least)
     signs = []
     for value in args:
         low, high = floor_of(value), most_of(value)
@@ -161,6 +169,14 @@ def _product_range(args: list[Value], result: Term) -> Term:
     if len(signs) < len(args) or signs == [1, 1]:
         return result
     return replace(result, least=0.0) if signs == [-1, -1] else replace(result, most=0.0)
+
+
+def _least_product(args: list[Value]) -> float | None:
+    """Half of what a product of two that are well above zero is at least; see ``least_sum``."""
+    floors = [floor_of(value) for value in args]
+    product = math.prod(floor for floor in floors if floor is not None and floor > 0.0)
+    known = all(floor is not None and floor > 0.0 for floor in floors)
+    return product / 2.0 if known and math.isfinite(product) and product > _UNDERFLOWS else None
 
 
 def _is_number(value: Value, *, finite: bool) -> bool:

@@ -62,7 +62,7 @@ def rectified(args: list[Value]) -> list[Value]:
     if not any(is_zero(value) for value in args):
         return args
     return [
-        replace(value, hashes=value.rectified, parts=None, rectified=None)
+        replace(value, hashes=value.rectified, parts=None, rectified=None, clamped=None)
         if isinstance(value, Term) and value.rectified is not None
         else value
         for value in args

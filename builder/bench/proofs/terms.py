@@ -106,6 +106,8 @@ class Term:
         shifts: of real numbers, what they have been added that is the same along an axis.
         common: likewise, what they have been multiplied by (``factors``).
         above_zero: of real numbers, all are above zero but for the constant zero.
+        clamped: terms, and a size up to which it is what they are; where they are beyond it, it is,
+            on the same side.
     """
 
     hashes: Words
@@ -137,6 +139,7 @@ class Term:
     shifts: tuple[Words, ...] = ()
     common: tuple[Factor, ...] = ()
     above_zero: bool = False
+    clamped: tuple[Words, float] | None = None
 
     @property
     def is_masked(self) -> bool:

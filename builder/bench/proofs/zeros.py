@@ -100,7 +100,7 @@ def _at_zero(value: Term, other: Term, zero: Zero, kind: Type, *, finite: bool) 
         constant if number else zero.words,
     )
     hashes = np.where(nothing, found, value.hashes)
-    return replace(value, hashes=hashes, parts=None, exact=None)
+    return replace(value, hashes=hashes, parts=None, exact=None, clamped=None)
 
 
 def _is_nothing(value: Term, zero: Zero, constant: np.uint64 | None) -> np.ndarray:

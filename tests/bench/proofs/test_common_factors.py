@@ -101,6 +101,8 @@ LARGEST = 'largest = tl.max(tl.where(mask, x, float("-inf")), 0)'
 POWERS = "tl.exp(x - largest)"
 TOTAL = "total = tl.sum(powers, 0)"
 DIVISOR = "divisor = tl.sum(powers, 0)"
+EMPTY = 'tl.exp(tl.where(largest == float("-inf"), 0.0, float("-inf") - largest))'
+"""How much a running sum of exponentials that is empty is scaled by."""
 LOG_P = "log_p = x - largest - tl.log(total)"
 
 
@@ -120,6 +122,12 @@ def kept() -> Prepared:
         (DIVISOR, "divisor = tl.sum(powers, 0) * tl.max(powers, 0)", SAME_REALS),
         (LOG_P, "log_p = x - tl.log(tl.sum(tl.where(mask, tl.exp(x), 0.0), 0))", SAME_REALS),
         (LOG_P, "log_p = tl.log(tl.exp(x)) - largest - tl.log(total)", SAME_REALS),
+        (DIVISOR, f"divisor = 3.0 * tl.sum(0.0 * {EMPTY} + powers, 0)", SAME_REALS),
+        (DIVISOR, "divisor = 3.0 * tl.sum(0.0 * tl.exp(x / w) + powers, 0)", None),
+        ("tl.where(mask & (w > 0.5), powers / divisor, 0.0)",
+         "3.0 * (0.0 + tl.where(mask & (w > 0.5), 0.0 + powers / divisor, 0.0))", SAME_REALS),
+        ("tl.where(mask & (w > 0.5), powers / divisor, 0.0)",
+         "3.0 * (0.5 + tl.where(mask & (w > 0.5), powers / divisor, 0.0))", None),
         (LARGEST, "largest = tl.log(tl.sum(x, 0))", None),
         (LARGEST, "largest = x * w", None),
         (POWERS, "tl.exp(x - largest - w)", None),
@@ -138,7 +146,7 @@ def kept() -> Prepared:
         (LOG_P, "log_p = x - tl.log(total)", None),
         (LOG_P, "log_p = tl.log2(tl.exp(x)) - largest - tl.log(total)", None),
     ],
-)
+)  # fmt: skip
 def test_proofs(kept: Prepared, old: str, new: str, proof: str | None) -> None:
     assert KEPT.count(old) == 1
     assert proven_equivalent(kept, KEPT, KEPT.replace(old, new)) == proof

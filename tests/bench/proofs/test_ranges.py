@@ -105,6 +105,11 @@ def test_sizes_of_what_is_never_below_zero(
         # NaN is not above
         ("tl.where(maximum(x, 0.0) >= 0.0, y, x)", "y", FINITE_TERMS),
         ("tl.where(maximum(x, 0.0) > -1.0, y, x)", "y", FINITE_TERMS),
+        ("tl.where(maximum(x, 1.0) * 0.25 + maximum(y, 0.0) > 0.0, y, x)", "y", FINITE_TERMS),
+        ("tl.where(maximum(x, 1.0) * maximum(y, 2.0) > 0.5, y, x)", "y", FINITE_TERMS),
+        ("tl.where(maximum(x, 1.0) * maximum(y, 2.0) > 2.0, y, x)", "y", None),
+        ("tl.where(maximum(x, 1.0) * 1e-30 * 1e-30 > 0.0, y, x)", "y", None),
+        ("tl.where(maximum(x, 1.0) * y > 0.0, y, x)", "y", None),
         ("tl.where(maximum(tl.log(x), 0.0) > -1.0, y, x)", "y", None),
         ("tl.where(maximum(x, 0.0) > 0.0, y, x)", "y", None),
         ("tl.where(maximum(x, 0.0) <= 0.0, y, x)", "x", None),
@@ -116,6 +121,29 @@ def test_comparisons_that_ranges_decide(
     pointwise: Prepared, old: str, new: str, proof: str | None
 ) -> None:
     assert _proof(pointwise, old, new) == proof
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("minimum(maximum(x, -448.0), 448.0)", "x", SAME_TERMS),
+        ("minimum(maximum(x, -448.0), 448.0)", "maximum(minimum(x, 500.0), -896.0)", SAME_TERMS),
+        ("minimum(maximum(x, -448.0), 448.0)", "minimum(maximum(x, -448.0), 416.0)", None),
+        ("minimum(maximum(x, -448.0), 448.0)", "minimum(maximum(x, -416.0), 448.0)", None),
+        ("maximum(minimum(x, -448.0), -500.0)", "x", None),
+        ("minimum(maximum(x, 448.0), 500.0)", "x", None),
+        ("minimum(maximum(x, -448.0), float('nan'))", "x", None),
+        # one that ignores NaN gives the constant beside it
+        ("tl.minimum(maximum(x, -448.0), 448.0)", "x", None),
+    ],
+)
+def test_clamps_that_a_conversion_to_8_bits_makes_again(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    old, new = (f"({value}).to(tl.float8e4nv).to(tl.float32)" for value in (old, new))
+    assert _proof(pointwise, old, new) == proof
+    old, new = (value.replace("float8e4nv", "float16") for value in (old, new))
+    assert _proof(pointwise, old, new) is None
 
 
 def _proof(pointwise: Prepared, old: str, new: str) -> str | None:

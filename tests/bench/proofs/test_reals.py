@@ -123,7 +123,7 @@ def test_exactness_tells_apart_what_reals_do_not(mix: Prepared) -> None:
     assert lost is not None
     assert not is_worse(narrow, original)
     assert is_worse(lost, original)
-    assert not lost.within_eager
+    assert not lost.within_eager(agrees=True)
     assert original.largest.keys() == wide.largest.keys()
 
 
@@ -134,11 +134,14 @@ def test_a_loss_that_eager_has_too_is_told_apart() -> None:
     exact = MIX.replace("(w + a).to(tl.float16).to(tl.float32)", "w + a")
     found = errors_of(prepared, exact)
     assert found is not None
-    assert found.within_eager
-    assert not replace(found, times_eager=2.125).within_eager
+    assert found.within_eager(agrees=False)
+    assert not replace(found, times_eager=2.125).within_eager(agrees=True)
+    undecided = replace(found, decides_otherwise=True)
+    assert undecided.within_eager(agrees=True)
+    assert not undecided.within_eager(agrees=False)
     rounded = errors_of(prepared, exact.replace("total = tl.sum(y, 0)", "total = tl.sum(y, 0) + 1"))
     assert rounded is not None
-    assert not rounded.within_eager
+    assert not rounded.within_eager(agrees=True)
 
 
 def test_arithmetic_is_the_fields() -> None:
