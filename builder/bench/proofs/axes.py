@@ -29,6 +29,7 @@ from builder.bench.proofs.field import (
 )
 from builder.bench.proofs.pairs import candidates, first_along
 from builder.bench.proofs.poles import all_numbers, without_poles
+from builder.bench.proofs.positives import is_above_or_zero
 from builder.bench.proofs.ranges import MAXIMA
 from builder.bench.proofs.reach import cover_of_sum
 from builder.bench.proofs.regions import (
@@ -39,6 +40,7 @@ from builder.bench.proofs.regions import (
     single_operation,
 )
 from builder.bench.proofs.sets import IDEMPOTENT, united_along
+from builder.bench.proofs.symmetric import symmetric_hash
 from builder.bench.proofs.terms import (
     Integers,
     Known,
@@ -50,6 +52,7 @@ from builder.bench.proofs.terms import (
     combined,
     float_constant,
     in_sequence,
+    mixed,
     name_hash,
     prefixes,
 )
@@ -128,6 +131,9 @@ def _reduce(
     first = _first(function, op, args, outer, reading) if len(args) == 2 else None
     if first is not None:
         return first
+    joined = _in_any_order(function, op, args, outer) if reading is Reading.REAL else None
+    if joined is not None:
+        return joined
     parts = independent_parts(op.regions[0])
     made = {part: _reduced(function, op, args, outer, reading, part) for part in parts}
     return [
@@ -137,6 +143,41 @@ def _reduce(
         )
         for number, part in enumerate(parts)
     ]
+
+
+def _in_any_order(
+    function: Function, op: Operation, args: list[Value], outer: Outer
+) -> list[Value] | None:
+    """The results of a reduction of several real numbers of which the order does not count.
+
+    Lanes of zeros add nothing to others.
+    """
+    axis = op.attributes["axis"] + 1
+    kinds = [function.types[slot] for slot in op.operands]
+    if len(args) < 2 or not all(map(_finite, args)) or not without_poles(args):
+        return None
+    elements = [
+        _full(field_elements(value, kind.element), kind)
+        for value, kind in zip(args, kinds, strict=True)
+    ]
+    zeros = [words == 0 for words in np.broadcast_arrays(*elements)]
+    is_empty = np.logical_and.reduce(zeros)
+    positive = [
+        is_above_or_zero(value) and bool((zero == is_empty).all())
+        for value, zero in zip(args, zeros, strict=True)
+    ]
+    region = symmetric_hash(function, op.regions[0], outer, positive) if any(positive) else None
+    if region is None:
+        return None
+    lanes = np.where(is_empty, np.uint64(0), mixed(_lanes(function, op, args)))
+    total = np.asarray(lanes.sum(axis=axis, dtype=np.uint64))
+    nothing = is_empty.all(axis=axis)
+    made: list[Value] = []
+    for number, (kind, is_above) in enumerate(zip(kinds, positive, strict=True)):
+        words = combined(name_hash("in any order", int(region), number), [total])
+        words = np.where(nothing, float_constant(kind.element, 0.0), words)
+        made.append(Term(words, above_zero=is_above))
+    return made
 
 
 def _summed(value: Value, made: Term, axis: int) -> Term:

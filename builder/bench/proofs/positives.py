@@ -41,7 +41,7 @@ def with_above_zero(op: Operation, args: list[Value], made: Term, element: str) 
     if not all(isinstance(value, Term) and value.finite for value in args):
         return made
     name = str(op.attributes.get("symbol") or op.name)
-    if name in EXPONENTIALS or (name in _KEEPS and all(map(_is_above_or_zero, args))):
+    if name in EXPONENTIALS or (name in _KEEPS and all(map(is_above_or_zero, args))):
         return replace(made, above_zero=True)
     if name in DIVISIONS and is_above_zero(args[1], element):
         return replace(made, above_zero=is_above_zero(args[0], element), poles=False)
@@ -53,11 +53,11 @@ def with_above_zero(op: Operation, args: list[Value], made: Term, element: str) 
 def chosen_above_zero(args: list[Value], element: str) -> bool:
     """Whether a selection is; one by data is the constant zero in no lane of its own."""
     if isinstance(args[0], Known):
-        return all(map(_is_above_or_zero, args[1:]))
+        return all(map(is_above_or_zero, args[1:]))
     return all(is_above_zero(value, element) for value in args[1:])
 
 
-def _is_above_or_zero(value: Value) -> bool:
+def is_above_or_zero(value: Value) -> bool:
     """Whether all elements are above zero or the constant zero."""
     if not isinstance(value, Term):
         return False
