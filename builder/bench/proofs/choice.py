@@ -77,7 +77,7 @@ def select(condition: Value, left: Value, right: Value, element: str | None = No
         made = _joined(words, left, right)
         return replace(
             made,
-            finite=made.finite or (made.masked and not _has_infinity(words)),
+            finite=made.finite or (made.masked and not has_infinity(words)),
             parts=chosen_parts(takes, left, right),
             exact=_chosen_exact(takes, left, right),
             constant=_chosen_constant(takes, left, right),
@@ -151,7 +151,7 @@ def chosen_in_field(condition: Value, left: Value, right: Value, made: Value, ki
     return replace(made, hashes=with_constants(mixture(chosen, ours, theirs), kind.element))
 
 
-def _has_infinity(words: Words) -> bool:
+def has_infinity(words: Words) -> bool:
     """Whether some element is an infinite constant."""
     return bool(np.isin(words, _INFINITIES).any())
 

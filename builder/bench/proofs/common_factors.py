@@ -106,9 +106,13 @@ def chosen_factors(args: list[Value], made: Term, element: str) -> Term:
 
 
 def factors_along(value: Value, axis: int) -> tuple[Factor, ...]:
-    """The factors that all elements along an axis share."""
+    """The factors that all elements along an axis share, though they may be loaded one by one."""
     common = value.common if isinstance(value, Term) else ()
-    return tuple(factor for factor in common if factor.words.shape[axis] == 1)
+    return tuple(
+        factor.viewed(lambda words: words.take([0], axis))
+        for factor in common
+        if bool((factor.words == factor.words.take([0], axis)).all())
+    )
 
 
 def without_axis(factors: Iterable[Factor], axis: int) -> tuple[Factor, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.bounds import bounds_of
-from builder.bench.proofs.choice import select
+from builder.bench.proofs.choice import has_infinity, select
 from builder.bench.proofs.common_factors import Factor, product_of
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.signs import is_zero
@@ -49,7 +49,9 @@ class Storage:
         bounds: of the integers in it, the least and the greatest, if they are known.
         poles: something stored to it may be no number (``poles``).
         above_zero: nothing stored to it is zero or less, but for the constant zero.
-        shared: of each element, a factor of it and what that times is one (``factors``).
+        shared: of each element, a factor of it, what that times is one (``factors``), and the
+            exponent of which it is the power.
+        base: of these powers; None if a factor is none.
         blank: nothing has been written to it yet, so that there is nothing to load.
     """
 
@@ -60,7 +62,8 @@ class Storage:
     bounds: Bounds | None = None
     poles: bool = False
     above_zero: bool = False
-    shared: tuple[Words, Words] | None = None
+    shared: tuple[Words, ...] | None = None
+    base: str | None = None
     blank: bool = False
     cells: Words | None = None
     itemsize: int = 0
@@ -110,7 +113,7 @@ class Memory:
         copied = Memory()
         for storage in self.storages:
             cells = None if storage.cells is None else storage.cells.copy()
-            shared = storage.shared and (storage.shared[0].copy(), storage.shared[1].copy())
+            shared = storage.shared and tuple(words.copy() for words in storage.shared)
             copied.add(replace(storage, cells=cells, shared=shared))
         return copied
 
@@ -176,6 +179,7 @@ class Memory:
 
     def store(self, address: Value, value: Value, mask: Value | None, order: int) -> None:
         """Stores; ``order`` tells the stores of one instance apart where addresses are unknown."""
+        value = _stored(value, mask)
         storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
@@ -268,6 +272,16 @@ def _is_finite(value: Value) -> bool:
     return isinstance(value, Known) or (isinstance(value, Term) and value.finite)
 
 
+def _stored(value: Value, mask: Value | None) -> Value:
+    """A value of which lanes that are not stored may be infinite constants."""
+    if not isinstance(value, Term) or value.finite or not value.masked:
+        return value
+    if not isinstance(mask, Known):
+        return value
+    words, is_stored = np.broadcast_arrays(value.hashes, mask.data != 0)
+    return value if has_infinity(words[is_stored]) else replace(value, finite=True)
+
+
 def _is_above_zero(value: Value) -> bool:
     return isinstance(value, Term) and value.above_zero
 
@@ -278,8 +292,9 @@ def _loaded_factors(
     """The factor that was stored with each element; another would do as well."""
     if storage.shared is None or isinstance(offset, Term):
         return ()
-    words, inverse = (_load_at(cells, offset, mask) for cells in storage.shared)
-    return (Factor(words, inverse),)
+    words, inverse, exponents = (_load_at(cells, offset, mask) for cells in storage.shared)
+    exponent = None if storage.base is None else (storage.base, exponents)
+    return (Factor(words, inverse, exponent),)
 
 
 def _store_factors(
@@ -288,11 +303,14 @@ def _store_factors(
     common = value.common if isinstance(value, Term) else ()
     if not common or storage.cells is None:
         return
+    factor = product_of(common)
+    base, exponents = factor.exponent or (None, np.zeros(1, dtype=np.uint64))
     if storage.shared is None:
         ones = np.ones_like(storage.cells)
-        storage.shared = ones, ones.copy()
-    factor = product_of(common)
-    for cells, words in zip(storage.shared, (factor.words, factor.inverse), strict=True):
+        storage.shared, storage.base = (ones, ones.copy(), np.zeros_like(ones)), base
+    storage.base = storage.base if storage.base == base else None
+    stored = (factor.words, factor.inverse, exponents)
+    for cells, words in zip(storage.shared, stored, strict=True):
         shape = _lanes(offset, mask, as_words(value))
         lanes = np.broadcast_to(words, shape)
         chosen = np.broadcast_to(mask.data != 0, shape) if isinstance(mask, Known) else ...
