@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.bounds import floor_of, least_sum
-from builder.bench.proofs.constants import COMPARISONS, constant_term
+from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
 from builder.bench.proofs.poles import (
     DIVISIONS,
@@ -90,8 +90,6 @@ def term(
         hashes = _plain(function, op, words)
     elif finite and op.name in ("arith.mulf", "arith.subf"):
         nothing = _vanishes(op, args, words, kind)
-        if bool(nothing.all()):
-            return constant_term(np.zeros(hashes.shape), kind.element)
         hashes = np.where(nothing, float_constant(kind.element, 0.0), hashes)
     if keeps_zero(op):
         zero = float_constant(kind.element, 0.0)

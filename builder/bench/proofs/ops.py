@@ -40,6 +40,7 @@ from builder.bench.proofs.terms import (
     Unprovable,
     Value,
     as_words,
+    float_constant,
     unsigned,
     wrapped,
 )
@@ -214,6 +215,9 @@ def _float(
     """The result of an operation on floats, with what else is known of it."""
     kind = function.types[op.results[0]]
     if reading is Reading.REAL:
+        is_zero = made.hashes == float_constant(kind.element, 0.0)
+        if bool(is_zero.all()) and without_poles([made]):
+            return constant_term(np.zeros(is_zero.shape), kind.element)  # of which none has a sign
         made = in_field(function, op, args, made, kind)
         made = with_scale(function, op, args, made, kind)
         made = with_factors(op, args, with_above_zero(op, args, made, kind.element), kind)
