@@ -112,14 +112,30 @@ def _signed(function: Function, op: Operation, args: list[Value], element: str) 
     if not is_odd and op.name not in _EVEN:
         return None
     operand = field_elements(args[0], element)
-    is_below = operand > _HALF
-    size = np.where(is_below, field_negated(operand), operand)
+    size, is_below = _unsigned(operand)
     name = name_hash("odd or even", op.name, symbol, function.types[op.operands[0]].element)
     result = combined(name, [size]) % PRIME
     result = np.where(operand == 0, np.uint64(0), result)
     if op.name == "math.cos":
         result = np.where(operand == 0, np.uint64(1), result)
     return np.where(is_below, field_negated(result), result) if is_odd else result
+
+
+def without_sign(args: list[Value], element: str) -> list[Value]:
+    """The operands of a comparison for equality; with zero, a number's sign does not count."""
+    pair = [field_elements(value, element) for value in args]
+    for place, other in ((0, pair[1]), (1, pair[0])):
+        value = args[place]
+        if isinstance(value, Term) and value.constant is None and bool((other == 0).all()):
+            words = with_constants(_unsigned(pair[place])[0], element)
+            args = [*args[:place], replace(value, hashes=words), *args[place + 1 :]]
+    return args
+
+
+def _unsigned(elements: Words) -> tuple[Words, npt.NDArray[np.bool_]]:
+    """Of each element and its negative one that is the same for both, and whether it is that."""
+    is_below = elements > _HALF
+    return np.where(is_below, field_negated(elements), elements), is_below
 
 
 def field_elements(value: Value, element: str) -> Words:
@@ -252,11 +268,13 @@ def _quotient(dividend: Words, divisor: Words, value: Value) -> Words:
 
 
 def inverse_element(divisor: Words) -> Words:
-    """The element that one over another is."""
-    return combined(name_hash("inverse"), [divisor]) % PRIME
+    """The element that one over another is; that over its negative is the negative."""
+    size, is_below = _unsigned(divisor)
+    inverse = combined(name_hash("inverse"), [size]) % PRIME
+    return np.where(is_below, field_negated(inverse), inverse)
 
 
 def field_over(dividend: Words, inverse: Words) -> Words:
     """A quotient, by what one over the divisor is; zero over it is not one over it."""
-    nothing = combined(name_hash("zero over"), [inverse]) % PRIME
+    nothing = combined(name_hash("zero over"), [_unsigned(inverse)[0]]) % PRIME
     return np.where(dividend == 0, nothing, field_product(dividend, inverse))

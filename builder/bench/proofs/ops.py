@@ -23,7 +23,7 @@ from builder.bench.proofs.constants import computed, constant_term
 from builder.bench.proofs.contests import contest_of, decided
 from builder.bench.proofs.differences import with_difference
 from builder.bench.proofs.elsewhere import with_elsewhere
-from builder.bench.proofs.field import in_field
+from builder.bench.proofs.field import in_field, without_sign
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.positives import with_above_zero
 from builder.bench.proofs.ranges import known_size, with_range
@@ -154,15 +154,17 @@ def pointwise(
         known = _integers(function, op, [value.data for value in args if isinstance(value, Known)])
         if known is not None:
             return Known(wrapped(known, kind.bits))
-    if op.name == "arith.cmpf" and reading is Reading.REAL:
-        element = function.types[op.operands[0]].element
+    compares = op.name == "arith.cmpf" and reading is Reading.REAL
+    element = function.types[op.operands[0]].element if compares else ""
+    if compares:
         shared = shared_factors(*args)
         args = [without_factors(value, shared, element) for value in args]
     found = _found(function, op, args, kind, reading)
     if found is not None:
         return found
     run = partial(term, function, op, kind=kind, finite=reading >= Reading.FINITE)
-    made = run(args)
+    is_equality = compares and op.attributes["words"][0] in ("oeq", "une", "one")
+    made = run(without_sign(args, element) if is_equality else args)
     if not isinstance(made, Term):
         return made
     made = with_elsewhere(function, op, args, made, run)

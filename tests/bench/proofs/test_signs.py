@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from builder.bench.proofs.equivalence import FINITE_TERMS, SAME_TERMS, proven_equivalent
+from builder.bench.proofs.equivalence import (
+    FINITE_TERMS,
+    SAME_REALS,
+    SAME_TERMS,
+    proven_equivalent,
+)
 from builder.verify import Prepared, prepare
+from tests.bench.proofs.pointwise_samples import proof_of
 
 PROGRAM = """
 import torch
@@ -138,3 +144,27 @@ def test_an_infinite_sum_of_exponentials_is_no_zero() -> None:
     other = SOFTMAX.replace("selected - largest", "largest - selected")
     more = other.replace("inside, power", "cols < 12, power")
     assert proven_equivalent(prepared, other, more) is None
+
+
+SINC = "tl.where(x - y == 0.0, 1.0, tl.sin(x - y) / (x - y))"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (SINC, SINC.replace("x - y", "y - x"), SAME_REALS),
+        (SINC, SINC.replace("x - y ==", "y - x =="), SAME_REALS),
+        (SINC, SINC.replace("sin(x - y)", "sin(y - x)"), None),
+        (SINC, SINC.replace("/ (x - y)", "/ (y - x)"), None),
+        ("x / (x - y)", "-x / (y - x)", SAME_REALS),
+        ("0.0 / (x - y)", "0.0 / (y - x)", SAME_REALS),
+        ("x / (x - y)", "x / (y - x)", None),
+        ("0.0 / (x - y)", "0.0", None),
+        ("tl.where(x - y == 1.0, x, y)", "tl.where(y - x == 1.0, x, y)", None),
+        ("tl.where(x - y > 0.0, x, y)", "tl.where(y - x > 0.0, x, y)", None),
+    ],
+)
+def test_of_real_numbers_signs_come_out_of_quotients(
+    pointwise: Prepared, old: str, new: str, proof: str | None
+) -> None:
+    assert proof_of(pointwise, old, new) == proof
