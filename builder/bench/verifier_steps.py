@@ -141,7 +141,7 @@ class _Trial:
         mutant = errors_of(self._prepared, self._mutant["text"])
         if mutant is not None and mutant.within_eager(agrees=agrees):
             return {"outcome": EQUIVALENT, "proof": PRECISION_OF_EAGER}
-        if mutant is None or math.isinf(mutant.times_eager):
+        if mutant is None or mutant.decides_otherwise or math.isinf(mutant.times_eager):
             return {}
         return {"times_eager": mutant.times_eager}
 

@@ -121,14 +121,24 @@ def extend_float(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
 def convert_float(frame: Frame, op: Operation, args: list[Any]) -> Tensor:
     dtype = frame.result_kind(op).dtype
     value: Tensor = args[0]
+    is_cut = op.attributes.get("rounding") == "rtz" and dtype.itemsize < value.dtype.itemsize
+    if is_cut and dtype == torch.float8_e5m2:
+        return _cut_to_e5m2(value)
     largest = LARGEST_FP8.get(dtype)
     if largest is not None:
         wide = value.to(torch.float32)
         finite = torch.where(torch.isnan(wide), wide, wide.clamp(-largest, largest))
         return finite.to(dtype)
-    if op.attributes.get("rounding") == "rtz" and dtype.itemsize < value.dtype.itemsize:
+    if is_cut:
         return _round_to_zero(value, dtype)
     return narrowed(value, dtype) if value.dtype == torch.float64 else value.to(dtype)
+
+
+def _cut_to_e5m2(value: Tensor) -> Tensor:
+    """The upper half of float16, as for compute capability 9.0; infinities stay what they are."""
+    wide = value.to(torch.float32) if value.dtype == torch.bfloat16 else value
+    half = wide if wide.dtype == torch.float16 else _round_to_zero(wide, torch.float16)
+    return (half.view(torch.int16) >> 8).to(torch.int8).view(torch.float8_e5m2)
 
 
 def _round_to_zero(value: Tensor, dtype: torch.dtype) -> Tensor:

@@ -37,22 +37,27 @@ class Exactness:
         largest: the error of each output, on the input set where it is largest.
         times_eager: the largest error of a float output on an input set beside eager's own there,
             infinite beside none.
+        has_floats: some output is one of floats.
         decides_otherwise: a discrete output has elements that are not eager's.
     """
 
     largest: dict[str, float] = field(default_factory=dict)
     times_eager: float = 0.0
+    has_floats: bool = False
     decides_otherwise: bool = False
 
     def within_eager(self, *, agrees: bool) -> bool:
         """On no input set is an output's error more than what the rule of comparison allows.
 
         That is twice eager's, without regard to floors: such a text is right by definition.
+        Decisions, which rounding flips, tell that of no text by themselves.
 
         Args:
             agrees: the text passes, so that where it decides otherwise than eager that is right.
         """
-        return self.times_eager <= EAGER_FACTOR and (agrees or not self.decides_otherwise)
+        if self.decides_otherwise and not (agrees and self.has_floats):
+            return False
+        return self.times_eager <= EAGER_FACTOR
 
 
 def errors_of(prepared: Prepared, triton_code: str) -> Exactness | None:
@@ -77,7 +82,7 @@ def _note(found: Exactness, value: float, expected: Expected) -> None:
     """Enters the error of an output beside eager's."""
     if is_float(expected.eager.dtype):
         times = _times(value, expected.eager_errors.worst)
-        found.times_eager = max(found.times_eager, times)
+        found.times_eager, found.has_floats = max(found.times_eager, times), True
     else:
         found.decides_otherwise |= value > 0.0
 

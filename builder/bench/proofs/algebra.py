@@ -26,7 +26,7 @@ from builder.bench.proofs.poles import (
     without_poles,
 )
 from builder.bench.proofs.ranges import settled_order
-from builder.bench.proofs.saturation import saturated, with_clamp
+from builder.bench.proofs.saturation import is_cut, saturated, with_clamp
 from builder.bench.proofs.sets import IDEMPOTENT, extended, united
 from builder.bench.proofs.signs import KEEPS_SIGN
 from builder.bench.proofs.sizes import (
@@ -221,7 +221,7 @@ def _special(
 
 def _converted(function: Function, op: Operation, value: Value, kind: Type) -> Term:
     """A conversion between float types keeps zero, one and infinities; back is where it was."""
-    words = saturated(value, kind.element)
+    words = as_words(value) if is_cut(op) else saturated(value, kind.element)
     source = function.types[op.operands[0]].element
     result = combined(operation_name(function, op), [words])
     for number in (0.0, 1.0, float("inf"), float("-inf")):

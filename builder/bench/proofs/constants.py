@@ -108,6 +108,8 @@ def _calculated(op: Operation, values: list[Floats], element: str) -> Term | Non
         run = _LIBRARY.get(str(op.attributes.get("symbol")))
     if run is None or element not in _NUMPY:
         return None
+    if op.name in ("arith.divf", "tt.precise_divf") and bool((values[1] == 0.0).any()):
+        return None  # of a zero the sign is not known
     typed = [value.astype(_NUMPY[element]) for value in values]
     return constant_term(np.asarray(run(*typed), dtype=np.float64), element)
 

@@ -8,6 +8,8 @@ the same element, and two that are not differ, but for a chance of their degree 
 they round is another question.
 
 Functions that are odd or even pass a sign on or drop it, and a cast between floats changes nothing.
+So does a quotient: ``1 / (y - x)`` is ``-1 / (x - y)``, but where both are infinite, of a sign that
+is a zero's, which is left aside.
 """
 
 from __future__ import annotations

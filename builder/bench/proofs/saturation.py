@@ -1,13 +1,15 @@
 """Clamps that a conversion to 8 bits makes again.
 
 What is beyond the largest number of an 8-bit float type becomes that number when it is converted
-(PTX ISA, ``cvt.satfinite``; Triton asks for it), and NaN stays NaN.  A clamp to that number or
-beyond before it changes nothing: what it moves lies beyond on the same side, before and after.
+(PTX ISA, ``cvt.rn.satfinite``; Triton asks for it from compute capability 8.9 on), and NaN stays
+NaN.  A clamp to that number or beyond before it changes nothing: what it moves lies beyond on the
+same side, before and after.  A conversion that rounds to zero leaves infinities as they are.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +17,9 @@ from builder.bench.proofs.ranges import KEEPS_NAN, MAXIMA
 from builder.bench.proofs.terms import Term, Value, Words, as_words
 from builder.execute.ir import TORCH_DTYPES
 from builder.execute.ops_convert import LARGEST_FP8
+
+if TYPE_CHECKING:
+    from builder.execute.ir import Operation
 
 
 def with_clamp(name: str, args: list[Value], result: Term) -> Term:
@@ -37,6 +42,11 @@ def with_clamp(name: str, args: list[Value], result: Term) -> Term:
         words, inner = value.clamped or (value.hashes, -end)
         return replace(result, clamped=(words, min(inner, -end)))
     return result
+
+
+def is_cut(op: Operation) -> bool:
+    """Whether a conversion rounds to zero."""
+    return bool(op.attributes.get("rounding") == "rtz")
 
 
 def saturated(value: Value, element: str) -> Words:

@@ -71,6 +71,8 @@ def symmetric_hash(
 ) -> np.uint64 | None:
     """What a reduction calculates, if order makes no difference and zeros add nothing.
 
+    What is above zero stays so.
+
     Args:
         function: whose slots the region names.
         region: of the reduction.
@@ -101,6 +103,7 @@ def symmetric_hash(
         and _are_same(*sides)
         and all(_are_same(side, one) for side in beside)
         and _are_same(empty, nothing)
+        and all(ours.positive for ours, above in zip(pair, positive, strict=True) if above)
     )
     return name_hash("symmetric", *(number.element for number in pair)) if holds else None
 

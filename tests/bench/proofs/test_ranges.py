@@ -146,6 +146,14 @@ def test_clamps_that_a_conversion_to_8_bits_makes_again(
     assert _proof(pointwise, old, new) is None
 
 
+def test_a_conversion_that_rounds_to_zero_keeps_infinities(pointwise: Prepared) -> None:
+    clamped = "minimum(maximum(x, -57344.0), 57344.0)"
+    texts = [f"({value}).to(tl.float8e5).to(tl.float32)" for value in (clamped, "x")]
+    assert _proof(pointwise, *texts) == SAME_TERMS
+    texts = [text.replace("e5)", 'e5, fp_downcast_rounding="rtz")') for text in texts]
+    assert _proof(pointwise, *texts) is None
+
+
 def _proof(pointwise: Prepared, old: str, new: str) -> str | None:
     texts = (_HELPED.replace("RESULT", result) for result in (old, new))
     return proven_equivalent(pointwise, *texts)

@@ -139,6 +139,7 @@ def test_a_loss_that_eager_has_too_is_told_apart() -> None:
     undecided = replace(found, decides_otherwise=True)
     assert undecided.within_eager(agrees=True)
     assert not undecided.within_eager(agrees=False)
+    assert not replace(undecided, has_floats=False).within_eager(agrees=True)
     rounded = errors_of(prepared, exact.replace("total = tl.sum(y, 0)", "total = tl.sum(y, 0) + 1"))
     assert rounded is not None
     assert not rounded.within_eager(agrees=True)

@@ -160,6 +160,7 @@ SINC = "tl.where(x - y == 0.0, 1.0, tl.sin(x - y) / (x - y))"
         ("0.0 / (x - y)", "0.0 / (y - x)", SAME_REALS),
         ("x / (x - y)", "x / (y - x)", None),
         ("0.0 / (x - y)", "0.0", None),
+        ("tl.where(1.0 / (x * 0.0) > 0.0, x, y)", "x", None),
         ("tl.where(x - y == 1.0, x, y)", "tl.where(y - x == 1.0, x, y)", None),
         ("tl.where(x - y > 0.0, x, y)", "tl.where(y - x > 0.0, x, y)", None),
     ],

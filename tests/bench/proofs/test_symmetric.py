@@ -105,6 +105,7 @@ def test_proofs(spread: Prepared, old: str, new: str, proof: str | None) -> None
         (SHARE, "share = tl.where(total == 0.0, 0.0, 0.5)"),
         (DELTA, "delta = tl.where(mean == other_mean, 1.0, other_mean - mean)"),
         ("delta * delta * count * share", "delta * delta * count"),
+        ("count * share, total", "count * share, total - count * other_count"),
         ("(x, 0.0 * x, count)", "(x / w, 0.0 * x, count)"),
         ("(x, 0.0 * x, count)", "(x + 1.0, 0.0 * x, count)"),
     ],
@@ -113,3 +114,15 @@ def test_where_the_order_may_count(spread: Prepared, old: str, new: str) -> None
     assert SPREAD.count(old) == 1
     text = SPREAD.replace(old, new)
     assert proven_equivalent(spread, text, text.replace(PLACE, REVERSED)) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "proof"), [("total", SAME_REALS), ("total - count * other_count", None)]
+)
+def test_what_is_joined_stays_above_zero(spread: Prepared, count: str, proof: str | None) -> None:
+    """``a + b - a b`` takes 3 and 3 to -3, though it may be taken in any order."""
+    text = SPREAD.replace("* count * share, total", f"* 0.0, {count}").replace(SHARE, "share = 0.0")
+    text = text.replace("mean + delta * share", "mean + other_mean")
+    inside, outside = ("tl.max(2.0 * x * total, 0)", "tl.max(2.0 * x, 0) * total")
+    texts = (text.replace("mean + m2)", f"mean + {value})") for value in (inside, outside))
+    assert proven_equivalent(spread, *texts) == proof

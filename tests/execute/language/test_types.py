@@ -130,6 +130,18 @@ def test_fp8(kind, wide):
     assert torch.equal(out.float().nan_to_num(7e7), clipped.to(narrow).float().nan_to_num(7e7))
 
 
+@pytest.mark.parametrize("wide", [torch.float32, torch.float16, torch.bfloat16])
+def test_fp8_rounded_to_zero(wide):
+    every = torch.arange(128, dtype=torch.uint8).view(torch.float8_e5m2).float()
+    sizes = every[torch.isfinite(every)]
+    x = torch.cat([floats(wide), torch.randn(100).to(wide), torch.tensor([6e4, -6.5e4]).to(wide)])
+    out = converted(x, torch.float8_e5m2, to=tl.float8e5, rounding="rtz").float()
+    finite = torch.isfinite(x)
+    below = torch.searchsorted(sizes, x[finite].abs().float(), right=True) - 1
+    same(out[finite], sizes[below].copysign(x[finite].float()))
+    same(out[~finite], x[~finite].float())
+
+
 @triton.jit
 def through_e4b15(x, out, n, BLOCK: tl.constexpr):
     lane = tl.arange(0, BLOCK)
