@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from builder.verify.draws import derived_seed
 from builder.verify.seams import (
     TorchDispatchMode,
     overload_name,
@@ -16,6 +17,8 @@ from builder.verify.structure import tensors_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from builder.verify.domain import Domain
 
 Bounds: TypeAlias = tuple[int, int]
 """The least and the greatest integer, both included."""
@@ -90,6 +93,13 @@ class DeclaredIntegers(TorchDispatchMode):
             return self._joined(tensors_in([args[0]]))
         return None
 
+    def put_ends(self, inputs: Sequence[Any], first: Sequence[Domain], seed: int) -> None:
+        """Lets drawn integers reach both ends of their range: the first row, the last, no more."""
+        for place, (tensor, domain) in enumerate(zip(tensors_in(inputs), first, strict=True)):
+            bounds = self.free_bounds(tensor)
+            if bounds is not None and not domain.has_two:
+                _put_ends(tensor, bounds, derived_seed(seed, "ends", place))
+
     def _joined(self, tensors: Sequence[torch.Tensor]) -> Bounds | None:
         every = [self.bounds(tensor) for tensor in tensors]
         known = [bounds for bounds in every if bounds is not None]
@@ -98,7 +108,7 @@ class DeclaredIntegers(TorchDispatchMode):
         return min(low for low, _ in known), max(high for _, high in known)
 
 
-def put_ends(tensor: torch.Tensor, bounds: Bounds, seed: int) -> None:
+def _put_ends(tensor: torch.Tensor, bounds: Bounds, seed: int) -> None:
     """Gives two elements of a tensor the least and the greatest value, in place."""
     if tensor.numel() < 2 or not tensor.is_contiguous():
         return

@@ -32,6 +32,8 @@ NARROW = (torch.float16, torch.bfloat16)
 DRIFT = 1.0 / 64.0
 DRIFT_OF_SEVERAL = 1.0 / 8.0
 OFTEN = 1.0 / 16.0
+DRIFT_OF_MOST = 1.0
+MOSTLY = 0.5
 MISROUNDED_SHARE = 1.0 / 128.0
 NEAR_TIE = 2.0**-19  # a few roundings to float32
 LEAST = 256
@@ -133,17 +135,28 @@ def _vary(off: Tensor, distinct: int) -> bool:
     return off.numel() >= distinct and (distinct < 2 or off.unique().numel() >= distinct)
 
 
-def floor_of(figure: str, actual: Tensor, *, often: bool = False) -> float:
+def floor_of(
+    figure: str, actual: Tensor, misrounded: float = 0.0, *, by_more: bool = False
+) -> float:
     """What a figure may come to in a right module: a constant, and what happens by chance.
 
     One rounding has a standard deviation of at most 0.29 epsilons of an element. Where eager rounds
-    ``often``, roundings that follow one another may lean to one side (a small bias added to large
-    elements is lost in all of them).
+    often, roundings that follow one another may lean to one side (a small bias added to large
+    elements is lost in all of them). Where most elements are off, and by more than a rounding of
+    theirs, they may all hang on a few numbers, each rounded once (a matrix that is nearly of rank
+    one, in products with itself).
+
+    Args:
+        figure: which.
+        actual: the result.
+        misrounded: the share of eager's elements that are.
+        by_more: some are off by more than an epsilon.
     """
     if figure == MISROUNDED:
         return MISROUNDED_SHARE + _CHANCE * math.sqrt(MISROUNDED_SHARE / actual.numel())
     count = actual.shape[-1] if figure == "row" else actual.numel()
-    drift = DRIFT_OF_SEVERAL if often else DRIFT
+    drift = DRIFT_OF_SEVERAL if misrounded > OFTEN else DRIFT
+    drift = DRIFT_OF_MOST if by_more and misrounded > MOSTLY else drift
     return torch.finfo(actual.dtype).eps * (drift + 0.29 * _CHANCE / math.sqrt(count))
 
 

@@ -44,6 +44,7 @@ is noise: the input set is replaced if it can be.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -146,9 +147,8 @@ class FloatComparison:
 
     def _is_amplified_miss(self) -> bool:
         """Whether an input set that can be replaced leaves it open: all may hang on one number."""
-        is_replaceable = self.noise < ILL_CONDITIONED
-        is_amplified = self.tolerance > AMPLIFIED * self.floor
-        return is_replaceable and is_amplified and self.excess <= EAGER_FACTOR
+        is_open = self.noise < ILL_CONDITIONED and self.tolerance > AMPLIFIED * self.floor
+        return is_open and self.excess <= EAGER_FACTOR
 
     def _is_telling(self) -> bool:
         """Whether eager's first run says how exact a right module is."""
@@ -157,9 +157,8 @@ class FloatComparison:
 
     def _ratio(self, errors: Errors) -> float | None:
         """Of the root mean square of the errors to eager's, or to a few roundings to float32."""
-        if not self.is_typical:
-            return None
-        return errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS)
+        least = max(self.expected.eager_errors.mean, FEW_ROUNDINGS)
+        return errors.mean / least if self.is_typical else None
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""
@@ -232,10 +231,10 @@ class FloatComparison:
     def _result(
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
     ) -> Outcome:
-        lowest, beyond, worst = self.floor, self.is_beyond, errors.worst
         # behind a decision, what another answer explains is no error
         ratio = self._ratio(errors if self.expected.history.decided else self.errors)
-        return Outcome(kind, message, worst, self.tolerance, lowest, wrong, beyond, ratio)
+        figures = (errors.worst, self.tolerance, self.floor, wrong, self.is_beyond, ratio)
+        return Outcome(kind, message, *figures, excess=self.excess)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""
@@ -341,28 +340,29 @@ class FloatComparison:
         """A failure if elements are rounded as eager's are not (see ``drift``)."""
         if not drift.can_drift(self.expected) or not errors.all_finite or self.is_inflated:
             return None
-        if self.expected.eager_errors.worst > BLURRED * epsilon(self.expected.history.rounding):
+        epsilons = self.expected.eager_errors.worst / epsilon(self.expected.history.rounding)
+        if epsilons > BLURRED:
             return None
-        found = [one.roundings(self.actual) for one in (self.expected, *self.uncast)]
-        for figure in found[0]:
+        readings = [one.roundings(self.actual) for one in (self.expected, *self.uncast)]
+        for figure in readings[0]:
             # whether a cast inside the program rounds, or is left out, is a compiler's to choose
-            ours = min(one[figure] for one in found)
+            ours = min(one[figure] for one in readings)
             if ours <= drift.floor_of(figure, self.actual):
                 continue
             eager = [sample.eager_roundings for sample in (*self.samples, *self._moved_casts)]
-            often = max(one[drift.MISROUNDED] for one in eager) > drift.OFTEN
-            lowest = drift.floor_of(figure, self.actual, often=often)
+            misrounded = max(one[drift.MISROUNDED] for one in eager)
+            lowest = drift.floor_of(figure, self.actual, misrounded, by_more=epsilons > 1.0)
             theirs = max(one[figure] for one in eager)
             allowed = max(EAGER_FACTOR * theirs, lowest)
             if figure != drift.MISROUNDED:
                 allowed = max(allowed, lowest + self.blurred_drift)
             elif ours > allowed and self.uncast:
-                readings = [one.reference for one in (self.expected, *self.uncast)]
-                ours = drift.misrounded_by_all(self.actual, readings)
+                references = [one.reference for one in (self.expected, *self.uncast)]
+                ours = drift.misrounded_by_all(self.actual, references)
             if ours > allowed:
                 self.excess = NEAR  # however many: a reference without casts may have none
                 text = drift.message(figure, ours, theirs, allowed)
-                return self._result(errors, "wrong_values", text, errors.values > 0)
+                return replace(self._result(errors, "wrong_values", text), excess=ours / allowed)
         return None
 
     @property

@@ -16,7 +16,7 @@ from builder.errors import Rejected, UsageError, VerificationRejected
 from builder.programs.load import LoadedProgram, load_program
 from builder.programs.value_gates import check_dependence
 from builder.verify.costs import Costs
-from builder.verify.declared import DeclaredIntegers, put_ends
+from builder.verify.declared import DeclaredIntegers
 from builder.verify.domain import Domain, domains
 from builder.verify.draws import (
     DISTRIBUTIONS,
@@ -207,6 +207,10 @@ class Prepared:
         with costs.of("rest"), self.surroundings():
             return self._question(index, costs, question.replaced + 1)
 
+    def again(self, question: Question, costs: Costs) -> Question | None:
+        """The same question with other numbers, if there are any to use; it is not kept."""
+        return self._tried(question.draw, question.shape, costs, question.replaced, turn=1)
+
     def others(self, costs: Costs | None = None) -> Iterator[Iterator[Question]]:
         """Questions of shapes that no input set has, as far as the program takes them.
 
@@ -216,7 +220,7 @@ class Prepared:
         for number, alternatives in enumerate(self._other_shapes()):
             reshaped = DISTRIBUTIONS.index(OF_OTHERS[number % len(OF_OTHERS)])
             asked = (
-                self._other_question(shape, draw, costs or Costs())
+                self._tried(draw, shape, costs or Costs())
                 for shape in alternatives
                 for draw in (reshaped, 0)
             )
@@ -231,11 +235,13 @@ class Prepared:
         draws = [draw for draw, _ in self._deferred]
         return [len(self) + place for place, draw in enumerate(draws) if draw not in covered]
 
-    def _other_question(self, shape: OtherShape, draw: int, costs: Costs) -> Question | None:
+    def _tried(
+        self, draw: int, shape: Shape, costs: Costs, attempt: int = 0, turn: int = 0
+    ) -> Question | None:
         """None if the program does not take the shape."""
         with costs.of("rest"), self.surroundings():
             try:
-                return self._attempted(draw, shape, costs, 0)
+                return self._attempted(draw, shape, costs, attempt, turn)
             except VerificationRejected:
                 return None
 
@@ -280,19 +286,21 @@ class Prepared:
                     check_dependence(self.program, self.base)
                 if original.random_calls:
                     check_randomness(case, original, must_be_seen=self.must_depend)
-            question = asked(case, original, costs)
+            question = asked(case, original, costs, shape=variant)
             if self.must_depend:
                 check_decisions(question)
             return question
         return self._attempted(draw, variant, costs, first_attempt)
 
-    def _attempted(self, draw: int, variant: Shape, costs: Costs, first_attempt: int) -> Question:
+    def _attempted(
+        self, draw: int, variant: Shape, costs: Costs, first_attempt: int, turn: int = 0
+    ) -> Question:
         first = self._domains
         if variant != self.base and draw:
             first = domains(self._inputs(self.seed, variant))
         attempts = _attempts(draw, first)
         for attempt in range(first_attempt, len(attempts)):
-            case = self._case(draw, variant, attempt, attempts, first)
+            case = self._case(draw, variant, attempt, attempts, first, turn)
             try:
                 case = filled(case, costs)
                 original = run_program(case, costs)
@@ -302,7 +310,7 @@ class Prepared:
             plain = not draw or attempts[attempt] is None
             sharp = attempts[attempt] is Strength.FULL and attempts[attempt + 1] is Strength.GENTLE
             if self._is_usable(original, plain=plain, sharp=sharp):
-                return asked(case, original, costs, attempt, plain=plain, draw=draw)
+                return asked(case, original, costs, attempt, plain=plain, draw=draw, shape=variant)
         message = f"eager is finite and near float64 on none of {len(attempts)} input sets"
         raise VerificationRejected("no_usable_draw", message)
 
@@ -331,16 +339,18 @@ class Prepared:
         attempt: int,
         attempts: Sequence[Attempt],
         first: Sequence[Domain],
+        turn: int,
     ) -> Case:
         """The last attempt has the module as constructed."""
-        seed = derived_seed(self.seed, "draw", draw, variant, attempt)
+        turns = ("turn", turn) if turn else ()
+        seed = derived_seed(self.seed, "draw", draw, variant, attempt, *turns)
         strength = attempts[attempt]
         distribution = "plain" if strength is None else distribution_of(draw)
         with DeclaredIntegers() as declared:
             inputs = self._inputs(seed, variant)
         reshape_inputs(inputs, first, distribution, seed, strength or Strength.FULL)
         if distribution != "plain":
-            _put_ends(inputs, first, declared, seed)
+            declared.put_ends(inputs, first, seed)
         module = cloned(self.original)
         if attempt < len(attempts) - 1:
             state_seed = derived_seed(seed, "state")
@@ -381,13 +391,3 @@ def _input_sets(draws: int, base: int | None, variants: Sequence[Shape]) -> list
     taken = dict(zip(variants, away, strict=False))
     kept = [draw for draw in range(draws) if draw not in taken.values()]
     return [(draw, base) for draw in kept] + [(taken.get(one, 0), one) for one in variants]
-
-
-def _put_ends(
-    inputs: list[Any], first: Sequence[Domain], declared: DeclaredIntegers, seed: int
-) -> None:
-    """Lets drawn integers reach both ends of their range: the first row, the last, no more."""
-    for place, (tensor, domain) in enumerate(zip(tensors_in(inputs), first, strict=True)):
-        bounds = declared.free_bounds(tensor)
-        if bounds is not None and not domain.has_two:
-            put_ends(tensor, bounds, derived_seed(seed, "ends", place))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from builder.verify.costs import Costs
     from builder.verify.floors import History
+    from builder.verify.shapes import OtherShape
 
 _Found = TypeVar("_Found")
 RESTLESS = 1.0 / 8.0
@@ -49,6 +50,7 @@ class Question:
         replaced: input sets thrown away before this one.
         plain: the inputs are as drawn.
         draw: which draw it is of, whose distribution the inputs have unless they are plain.
+        shape: which variant of the program's inputs it is, or another shape.
     """
 
     case: Case
@@ -59,6 +61,7 @@ class Question:
     replaced: int
     plain: bool
     draw: int
+    shape: int | OtherShape | None
 
     @property
     def replaceable(self) -> bool:
@@ -78,6 +81,7 @@ def asked(
     *,
     plain: bool = True,
     draw: int = 0,
+    shape: int | OtherShape | None = None,
 ) -> Question:
     return Question(
         case,
@@ -88,6 +92,7 @@ def asked(
         replaced,
         plain,
         draw,
+        shape,
     )
 
 

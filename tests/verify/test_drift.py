@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from builder.verify.compare import compare
-from builder.verify.drift import roundings
+from builder.verify.drift import MISROUNDED, floor_of, roundings
 from builder.verify.expected import Expected
 from builder.verify.floors import History, Operation
 
@@ -151,3 +151,12 @@ def test_a_compiler_may_leave_out_one_cast_and_keep_another(exact):
     assert compare(mixed, expected, samples=[uncast]).kind is None
     third = (((exact / 3).to(torch.bfloat16) * 3).double() * 1.5).to(torch.bfloat16)
     assert compare(third, expected, samples=[uncast]).kind == "wrong_values"
+
+
+def test_where_most_are_off_by_more_than_a_rounding_all_may_drift_together():
+    elements = torch.zeros(64, 64, dtype=torch.bfloat16)
+    plain = floor_of("whole", elements)
+    often = floor_of("whole", elements, 0.3, by_more=True)
+    assert plain < often == floor_of("whole", elements, 0.9)
+    assert floor_of("whole", elements, 0.9, by_more=True) > torch.finfo(torch.bfloat16).eps
+    assert floor_of(MISROUNDED, elements, 0.9, by_more=True) == floor_of(MISROUNDED, elements)

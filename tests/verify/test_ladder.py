@@ -7,8 +7,9 @@ import torch
 
 from builder.capture.targets import resolve_targets
 from builder.config import DRAWS
-from builder.errors import UsageError
-from builder.verify import Verdict, verify
+from builder.errors import MarginallyRejected, UsageError
+from builder.verify import Verdict, trial, verify
+from builder.verify.match import match
 from tests.verify.data import buckets, counter, histogram, layer_norm, loss, matmul, softmax
 
 HOPPER = resolve_targets(["cuda:90"])
@@ -234,6 +235,28 @@ def test_domain_is_kept_and_bad_draws_are_replaced():
     verdict = verify(python, text, "Loss", targets=HOPPER, draws=2)
     assert verdict.verified, verdict.reason
     assert verdict.replaced_draws == 2
+
+
+@pytest.mark.parametrize(("times", "passes"), [(1, True), (2, False)])
+def test_what_is_wrong_by_little_is_asked_once_more(monkeypatch, times, passes):
+    """A comparison that fails by bad luck fails on one set of numbers, a fault on others too."""
+    rejected = MarginallyRejected("wrong_values", "output 0: hardly")
+    failures = [rejected] * times
+    asked = []
+
+    def unlucky(original, run, *args, **options):
+        asked.append(run.values["output 0"])
+        if len(asked) > 1 and failures:  # not on the inputs that the program declares
+            raise failures.pop()
+        return match(original, run, *args, **options)
+
+    monkeypatch.setattr(trial, "match", unlucky)
+    verdict = verify(softmax.PYTHON, softmax.TRITON, "Softmax", targets=HOPPER, draws=3)
+    assert verdict.verified == passes
+    assert verdict.kind == (None if passes else "wrong_values")
+    assert verdict.replaced_draws == passes
+    assert not torch.equal(asked[1], asked[2])
+    assert asked[1].shape == asked[2].shape
 
 
 def test_shape_variants_are_compared():
