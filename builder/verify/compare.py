@@ -1,5 +1,7 @@
 """Is one output right?  The rule for discrete values; that for floats is in ``floats``.
 
+Besides, a wide float may not have gone through a narrow type on its own (``grids``).
+
 **Discrete** values (integers, masks) must equal eager's.  Behind a decision that rounding can flip
 (``History.decided``), a value that differs, float or not, may instead agree with another answer:
 the float64 run deciding by itself, or a run on inputs moved by one ulp.  Index outputs of sorts and
@@ -10,6 +12,7 @@ they point at are compared as floats.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +21,7 @@ from builder.verify.elements import item, place
 from builder.verify.expected import Expected, Outcome, is_float
 from builder.verify.floats import FloatComparison
 from builder.verify.floors import floor
+from builder.verify.grids import narrow_type_of
 from builder.verify.noise import ILL_CONDITIONED
 
 if TYPE_CHECKING:
@@ -51,7 +55,15 @@ def compare(
     lowest = floor(expected.history, dot_precision)
     like_eager = lowest <= floor(expected.history)
     comparison = FloatComparison(actual, expected, lowest, noise, like_eager=like_eager)
-    return comparison.outcome(answers, samples)
+    outcome = comparison.outcome(answers, samples)
+    narrow = narrow_type_of(actual, expected.eager) if outcome.kind is None else None
+    if narrow is None:
+        return outcome
+    message = (
+        f"all elements are numbers of {narrow}, and eager's are not; compute and store them in "
+        f"{actual.dtype}"
+    )
+    return replace(outcome, kind="wrong_values", message=message)
 
 
 def _compare_discrete(

@@ -42,6 +42,8 @@ _RISING = frozenset(
 _SIZES = frozenset({"math.absf", "__nv_fabsf"})
 _SLACK = 1.0 + 2.0**-6
 """Beyond what an approximation or a rounding, also to bfloat16, comes to."""
+_ROUNDED = 64.0
+"""One over more than any type rounds by, but for 8-bit ones."""
 _UNDERFLOWS = 2.0**-12
 """Twice the least that a product rounds to something near in any type, but for 8-bit ones."""
 
@@ -142,6 +144,8 @@ def with_range(op: Operation, args: list[Value], result: Term) -> Term:
         low, high = floor_of(args[-1]), most_of(args[-1])
         least, most = (None if end is None else -end for end in (high, low))
         return replace(result, least=least, most=most)
+    if name in ("arith.addf", "arith.subf"):
+        return _sum_range(name, args, result)
     if name == "arith.mulf":
         return _product_range(args, result)
     if name in DIVISIONS:
@@ -149,6 +153,23 @@ def with_range(op: Operation, args: list[Value], result: Term) -> Term:
         if high is not None and 0.0 <= high < math.inf and low is not None and low > 0.0:
             return replace(result, most=high / low * _SLACK)
     return result
+
+
+def _sum_range(name: str, args: list[Value], result: Term) -> Term:
+    """A sum of ranges: no number is rounded beyond what the end of the range is rounded to."""
+    lows, highs = list(map(floor_of, args)), list(map(most_of, args))
+    if name == "arith.subf":
+        lows[1], highs[1] = (None if end is None else -end for end in (highs[1], lows[1]))
+    least, most = _sum(lows), _sum(highs)
+    if least is not None and (result.least is None or result.least < least):
+        result = replace(result, least=least - abs(least) / _ROUNDED)
+    return result if most is None else replace(result, most=most + abs(most) / _ROUNDED)
+
+
+def _sum(ends: list[float | None]) -> float | None:
+    known = [end for end in ends if end is not None]
+    total = sum(known) if len(known) == len(ends) else math.nan
+    return total if math.isfinite(total) else None
 
 
 def _product_range(args: list[Value], result: Term) -> Term:
