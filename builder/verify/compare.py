@@ -1,6 +1,7 @@
 """Is one output right?  The rule for discrete values; that for floats is in ``floats``.
 
-Besides, a wide float may not have gone through a narrow type on its own (``grids``).
+Besides, a wide float may not have gone through a narrow type on its own (``grids``), nor may the
+errors of floats be larger than eager's all in all (``all_in_all``).
 
 **Discrete** values (integers, masks) must equal eager's.  Behind a decision that rounding can flip
 (``History.decided``), a value that differs, float or not, may instead agree with another answer:
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from builder.verify.all_in_all import worse_all_in_all
 from builder.verify.elements import item, place
 from builder.verify.expected import Expected, Outcome, is_float
 from builder.verify.floats import FloatComparison
@@ -56,9 +58,12 @@ def compare(
     like_eager = lowest <= floor(expected.history)
     comparison = FloatComparison(actual, expected, lowest, noise, like_eager=like_eager)
     outcome = comparison.outcome(answers, samples)
-    narrow = narrow_type_of(actual, expected.eager) if outcome.kind is None else None
-    if narrow is None:
+    if outcome.kind is not None:
         return outcome
+    narrow = narrow_type_of(actual, expected.eager)
+    if narrow is None:
+        worse = worse_all_in_all(outcome, comparison.errors, expected, samples)
+        return worse or outcome
     message = (
         f"all elements are numbers of {narrow}, and eager's are not; compute and store them in "
         f"{actual.dtype}"
