@@ -1,7 +1,6 @@
 """Is one output right?  The rule for discrete values; that for floats is in ``floats``.
 
-Besides, a wide float may not have gone through a narrow type on its own (``grids``), nor may the
-errors of floats be larger than eager's all in all (``all_in_all``).
+Besides, a wide float may not have gone through a narrow type on its own (``grids``).
 
 **Discrete** values (integers, masks) must equal eager's.  Behind a decision that rounding can flip
 (``History.decided``), a value that differs, float or not, may instead agree with another answer:
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from builder.verify.all_in_all import worse_all_in_all
 from builder.verify.elements import item, place
 from builder.verify.expected import Expected, Outcome, is_float
 from builder.verify.floats import FloatComparison
@@ -62,8 +60,7 @@ def compare(
         return outcome
     narrow = narrow_type_of(actual, expected.eager)
     if narrow is None:
-        worse = worse_all_in_all(outcome, comparison.errors, expected, samples)
-        return worse or outcome
+        return outcome
     message = (
         f"all elements are numbers of {narrow}, and eager's are not; compute and store them in "
         f"{actual.dtype}"

@@ -1,7 +1,5 @@
 """What is less exact than eager on many input sets is refused, though each alone would pass."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -114,7 +112,7 @@ def test_a_sum_kept_in_bfloat16_is_wrong():
     assert judge(prepared, TRITON, targets=()).agrees
     found = judge(prepared, NARROW_SUM, targets=())
     assert found.kind == "wrong_values"
-    assert "the root mean square of the errors" in found.reason
+    assert "of 6 input sets" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -168,24 +166,3 @@ def test_the_median_of_the_ratios_counts_from_three_on():
         else:
             with pytest.raises(VerificationRejected, match="on half of 3 input sets"):
                 exactness.check()
-
-
-@pytest.mark.parametrize(
-    ("blurred", "as_written", "kind"),
-    [(False, True, None), (True, True, "wrong_values"), (False, False, "wrong_values")],
-)
-def test_a_root_mean_square_beyond_that_of_all_runs_of_eager_is_wrong(blurred, as_written, kind):
-    """Of a hundred elements the largest error says little."""
-    generator = torch.Generator().manual_seed(5)
-    reference = 1.0 + torch.rand(100, generator=generator, dtype=torch.float64)
-    history = History(torch.float32, Operation.DOT)
-
-    def off_by(size):
-        return (reference * (1.0 + size * torch.randn(100, generator=generator).double())).float()
-
-    expected = Expected(off_by(2e-6), reference, history)
-    ours = reference * (1.0 + 6.5e-6 * (torch.rand(100, generator=generator) * 2 - 1).sign())
-    other = replace(expected, eager=off_by(4e-6), is_blurred=blurred, as_written=as_written)
-    outcome = compare(ours.float(), expected, samples=[other])
-    assert outcome.kind == kind
-    assert compare(expected.eager, expected, samples=[other]).kind is None
