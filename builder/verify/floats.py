@@ -17,9 +17,9 @@ passes that is at most ``REACH_FACTOR`` times as far from the reference as one o
 the reference there: the moves round once, at the inputs, where a computation rounds at every step.
 (Of the shift by an ulp of a narrower type than the program computes in, the part counts that the
 finer type's ulp would make.) Such elements count in no quantile either. Of very few elements that
-are still beyond, each may be as far off as roundings of other operations, those to narrow types
-included, take eager there: which roundings are lost to cancellation, or meet a root near zero, is
-a matter of luck.
+are still beyond (one of ``TYPICAL``), each may be as far off as roundings of other operations take
+eager there, those to narrow types included: which are lost to cancellation, or meet a root near
+zero, is a matter of luck.
 
 Behind decisions, a value must agree with an answer.  Where those that agree with none are
 *restless*, that is, shift from answer to answer, and answers, too, have about as many elements that
@@ -60,7 +60,6 @@ from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
 
 Tensor = torch.Tensor
 REACH_FACTOR = 4.0
@@ -241,7 +240,8 @@ class FloatComparison:
         gap = gaps(self.actual, self.reference)
         if self.reach is not None:
             wrong = wrong & ~self._is_in_reach()
-        if self.blur is not None and int(wrong.sum()) <= HARDLY_ANY * wrong.numel():
+        few = max(HARDLY_ANY * wrong.numel(), wrong.numel() >= TYPICAL)
+        if self.blur is not None and int(wrong.sum()) <= few:
             wrong = wrong & ~_within(gap, REACH_FACTOR * self.blur)
         decided = self.expected.history.decided
         if not bool(wrong.any()) or not (decided or self.is_inflated):

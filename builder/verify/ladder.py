@@ -171,7 +171,7 @@ def _climb(
                 trial.uses_atomics = "atomic_" in triton_code
                 trial.compare_all()
                 trial.compare_others()
-                findings.exactness.check()
+                trial.check_exactness()
                 trial.note_unrun()
                 with costs.of("compilation"):
                     others = least_specialised(findings.other_launches)

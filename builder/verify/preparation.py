@@ -207,9 +207,16 @@ class Prepared:
         with costs.of("rest"), self.surroundings():
             return self._question(index, costs, question.replaced + 1)
 
-    def again(self, question: Question, costs: Costs) -> Question | None:
-        """The same question with other numbers, if there are any to use; it is not kept."""
-        return self._tried(question.draw, question.shape, costs, question.replaced, turn=1)
+    def again(self, draw: int, shape: Shape, attempt: int, costs: Costs) -> Question | None:
+        """A question like another with other numbers, if there are any to use; it is not kept.
+
+        Args:
+            draw: that of the other.
+            shape: likewise.
+            attempt: how many input sets were thrown away before the other.
+            costs: counts the core-seconds.
+        """
+        return self._tried(draw, shape, costs, attempt, turn=1)
 
     def others(self, costs: Costs | None = None) -> Iterator[Iterator[Question]]:
         """Questions of shapes that no input set has, as far as the program takes them.

@@ -11,6 +11,7 @@ from builder.errors import (
     VerificationRejected,
 )
 from builder.verify.draws import derived_seed
+from builder.verify.exactness import Exactness
 from builder.verify.findings import Findings, serves_any_size
 from builder.verify.match import match, same_bits
 from builder.verify.modules import load_state, refuses, triton_module
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from builder.verify.costs import Costs
     from builder.verify.findings import Shapes
     from builder.verify.library import LibraryCalls
-    from builder.verify.preparation import Prepared
+    from builder.verify.preparation import Prepared, Shape
     from builder.verify.question import Question
 
 
@@ -48,6 +49,7 @@ class Trial:
         self.costs = costs
         self.uses_atomics = False
         self._asked_again = False
+        self._asked: list[tuple[int, Shape, int]] = []
         seed = derived_seed(prepared.seed, "new")
         self.new = triton_module(prepared.program, text, prepared.original, seed)
 
@@ -100,6 +102,32 @@ class Trial:
         check_loops(noted, [*self.findings.launches, *self.findings.other_launches])
         self.findings.unrun = [found.shapes for found in noted]
         self.findings.large_launches = [launch for found in noted for launch in found.launches]
+
+    def check_exactness(self) -> None:
+        """Holds the errors on all input sets together against eager's.
+
+        Raises:
+            VerificationRejected: ``wrong_values``: the module is less exact, and again on as many
+                other input sets.
+        """
+        try:
+            self.findings.exactness.check()
+        except VerificationRejected:
+            self.findings.exactness = Exactness()
+            for asked in self._asked:
+                self._ask_again(*asked)
+            self.findings.exactness.check()
+
+    def _ask_again(self, draw: int, shape: Shape, attempt: int) -> None:
+        question = self.prepared.again(draw, shape, attempt, self.costs)
+        if question is None:
+            return
+        load_state(self.new, question.case.module)
+        try:
+            self._match(question, self._run(question))
+        except VerificationRejected as error:
+            if error.kind != "ill_conditioned":
+                raise
 
     def check_library(self, computing: frozenset[str]) -> None:
         """Holds a label of library calls against the runs.
@@ -170,7 +198,7 @@ class Trial:
             if self._asked_again:
                 raise
             self._asked_again = True
-            again = self.prepared.again(question, self.costs)
+            again = self.prepared.again(*_which(question), self.costs)
             if again is None:
                 raise
             self._compare(again, order, is_repeated=is_repeated)
@@ -194,6 +222,7 @@ class Trial:
                 check_protocol(case, self.new, self.library)
         if is_repeated:
             self._repeat(question, run)
+        self._asked.append(_which(question))
         self.findings.draws += 1
         self.findings.replaced += question.replaced
         self.findings.shapes.append(_shapes(question))
@@ -245,6 +274,11 @@ class Trial:
 
 def _shapes(question: Question) -> Shapes:
     return tuple(tuple(tensor.shape) for tensor in tensors_in(question.case.inputs))
+
+
+def _which(question: Question) -> tuple[int, Shape, int]:
+    """What makes a question of the same kind."""
+    return question.draw, question.shape, question.replaced
 
 
 def _order(question: Question) -> int:

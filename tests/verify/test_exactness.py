@@ -63,24 +63,40 @@ def weighed(*ratios):
     return exactness
 
 
-def test_a_few_input_sets_are_luck():
-    counted({"output 0": True}, {"output 0": True}).check()
-    counted(*[{"output 0": True}] * 4, *[{"output 0": False}] * 8).check()
-    counted(*[{"output 0": True, "output 1": False}] * 2, *[{}] * 9).check()
-
-
-def test_many_are_not():
-    many = counted(*[{"output 0": True}] * 5, *[{"output 0": False}] * 8)
-    with pytest.raises(VerificationRejected, match=r"output 0: on 5 of 13 input sets") as caught:
-        many.check()
+def test_one_input_set_is_luck():
+    counted({"output 0": True}, {"output 0": False}).check()
+    counted({"output 0": True}, {"output 1": True}, *[{"output 0": False}] * 8).check()
+    with pytest.raises(VerificationRejected, match=r"output 0: on 2 of 10 input sets") as caught:
+        counted(*[{"output 0": True}] * 2, *[{"output 0": False}] * 8).check()
     assert caught.value.kind == "wrong_values"
 
 
-def test_errors_are_weighed_over_many_input_sets():
-    weighed(1.0, 1.0, 1.2, 30.0, 30.0).check()
-    weighed(30.0, 30.0).check()  # too few to tell
-    with pytest.raises(VerificationRejected, match=r"output 0: .* is 30 times eager's"):
-        weighed(1.0, 0.5, 30.0, 30.0, 31.0).check()
+def test_errors_are_weighed_over_all_input_sets():
+    weighed(1.0, 1.0, 1.2, 30.0).check()
+    weighed(0.1, 0.1, 1.4, 1.6, 1.9, 30.0).check()
+    weighed(*[1.45] * 9).check()
+    with pytest.raises(VerificationRejected, match=r"output 0: on 2 of 5 .* more than 2 times"):
+        weighed(1.0, 0.5, 30.0, 2.1, 1.0).check()
+    with pytest.raises(VerificationRejected, match=r"output 0: on 4 of 5 .* than 1.5 times"):
+        weighed(1.0, 1.6, 1.6, 1.6, 1.9).check()
+
+
+@pytest.mark.parametrize(("unlucky", "agrees"), [(1, True), (2, False)])
+def test_what_is_less_exact_is_asked_once_more(monkeypatch, unlucky, agrees):
+    noted = []
+
+    def check(exactness):
+        noted.append(exactness.ratios["output 0"])
+        if len(noted) <= unlucky:
+            raise VerificationRejected("wrong_values", "bad luck")
+
+    monkeypatch.setattr(Exactness, "check", check)
+    found = judge(prepare(PROGRAM, "Centre", draws=6), TRITON, targets=())
+    assert found.agrees is agrees
+    assert found.draws == 6
+    first, second = noted
+    assert len(first) == len(second) == 6
+    assert not set(first) & set(second)  # other numbers
 
 
 SIZES = PROGRAM.replace("(x - x.mean(-1, keepdim=True)).tanh()", "(x * 1.5).abs().float().mean(-1)")
@@ -153,16 +169,4 @@ def test_a_worst_element_does_not_count_where_all_in_all_the_module_is_nearer():
             exactness.check()
         else:
             with pytest.raises(VerificationRejected, match="on 8 of 8 input sets"):
-                exactness.check()
-
-
-def test_the_median_of_the_ratios_counts_from_three_on():
-    for ratios, passes in (([2.5, 2.5], True), ([9.0, 1.0, 1.5], True), ([2.5, 1.0, 2.5], False)):
-        exactness = Exactness()
-        for ratio in ratios:
-            exactness.note({}, {"output 0": ratio})
-        if passes:
-            exactness.check()
-        else:
-            with pytest.raises(VerificationRejected, match="on half of 3 input sets"):
                 exactness.check()

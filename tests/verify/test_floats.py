@@ -262,6 +262,17 @@ def test_very_few_elements_may_be_as_far_off_as_roundings_take_them():
     assert compare(actual, good, samples=samples).kind == "wrong_values"
 
 
+def test_one_of_few_elements_may_be_as_far_off_as_roundings_take_it():
+    for count, kind in ((64, None), (63, "wrong_values")):
+        ones = torch.ones(count)
+        actual, noisy = ones.clone(), ones.clone()
+        actual[5], noisy[5] = 1.03, 0.99
+        samples = [blurred(ones.tolist(), noisy.tolist())]
+        assert compare(actual, expected(ones, history=NARROW), samples=samples).kind == kind
+        actual[6], samples[0].eager[6] = 1.03, 0.99
+        assert compare(actual, expected(ones, history=NARROW), samples=samples).kind is not None
+
+
 def test_a_draw_whose_decisions_hang_on_rounding_is_replaced():
     good = expected([1.0, 5.0, 7.0, 7.0], history=DECIDED)
     other = expected([2.0, 5.0, 7.0, 7.0], history=DECIDED)
