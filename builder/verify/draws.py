@@ -18,8 +18,10 @@ of the floating inputs:
   keeps a divisor from being zero;
 * ``large``: many times the values: saturation, overflow of an unstable exponential.  Of three
   slices one is as drawn, one far below zero and one far above (the padding of a maximum shows where
-  all it pads is below zero); the first input has the one where the others have the other, and
-  parameters have no sign, so that products of them keep to one side as well.  The first input's
+  all it pads is below zero); the first input has the one where the others have the other, or, every
+  other time, the same (a minimum of both is large), and parameters have no sign, so that products
+  of them keep to one side as well, and one number of a bias is far above, for what a norm keeps
+  near zero.  The first input's
   very first element is beyond all others, and beyond float16 if its type is wide: a maximum that
   forgets where it began misses it, and what goes through a narrow type is infinite;
 * ``sparse``: one element in eight, on a grid of halves, the others zero (or the smallest value that
@@ -41,8 +43,9 @@ except in ``large``, where they have slices of only the lower value, of only the
 one higher value in each row.  NaN is in no program's domain.
 
 Where eager does not survive such a draw, others follow (``Strength``): one in which masks are as
-drawn, nothing small vanishes and narrow spikes are lower; then one less large (``LARGE``) and
-without sides, less sparse (``SPARSE``) and without spikes.
+drawn, no tensor vanishes as a whole, but slices do, and narrow spikes are lower; then one less
+large (``LARGE``) and without sides, in which nothing small vanishes, less sparse (``SPARSE``) and
+without spikes.
 
 Where small values matter, a parameter or buffer that is zero stays zero: a bias would drown them.
 
@@ -147,7 +150,8 @@ def reshape_inputs(
             strength,
             side=1.0 if place else -1.0,
             divides=not domain.has_signs and any(other.has_signs for _, other in free),
-            vanishes=place == vanishing,
+            vanishes=place == vanishing and strength is Strength.FULL,
+            loses=strength < (Strength.GENTLE if vanishing is None else Strength.MILD),
             has_spikes=_rows(tensor) > 1 or not several,
         )
         _put(tensor, domain, draw.reshaped(distribution))
@@ -224,7 +228,8 @@ class _Draw:
         strength: see ``reshape_inputs``.
         side: the sign of the first slices that have one.
         divides: it is of one sign where others are not, such as what others are divided by.
-        vanishes: a full tiny draw is of vanishing size.
+        vanishes: a tiny draw is of vanishing size.
+        loses: one of its slices is.
         has_spikes: a sparse draw has spikes.
     """
 
@@ -235,6 +240,7 @@ class _Draw:
     side: float
     divides: bool
     vanishes: bool
+    loses: bool
     has_spikes: bool
 
     @property
@@ -278,7 +284,7 @@ class _Draw:
         values = self.values.abs() if self.domain.has_signs else self.values
         if self.domain.has_signs and self.side < 0.0:
             values = torch.where(_turn(values, 2) == 1, -values - AWAY, values)
-        if self.strength is not Strength.FULL or (not values.dim() and not self.vanishes):
+        if not self.loses or (not values.dim() and not self.vanishes):
             return values * TINY
         smallest = max(VANISHING[-1], torch.finfo(self.domain.model.dtype).tiny * SUBNORMAL)
         if self.vanishes:
@@ -300,8 +306,9 @@ class _Draw:
         values = self.values * LARGE[self.mild]
         if self.mild or not self.domain.has_signs:
             return values
-        far, turn = self.side * (values.abs() + FAR[self.strength]), _turn(values, 3)
-        values = torch.where(turn == 0, values, torch.where(turn == 1, far, -far))
+        far, turn = values.abs() + FAR[self.strength], _turn(values, 6, 3)
+        below = (turn % 3 == 2) if self.side > 0.0 else (turn % 6 == 1) | (turn % 6 == 5)
+        values = torch.where(turn % 3 == 0, values, torch.where(below, -far, far))
         if self.side < 0.0 and self.strength is Strength.FULL and values.numel():
             farthest = FARTHEST[not self._holds_square_of(FARTHEST[0])]
             values = with_number(values, torch.tensor([0]), farthest)

@@ -12,7 +12,7 @@ float32 has ten or thirty times eager's, though no error may be above the floor 
 computes in bfloat16 elsewhere.
 
 What is less exact on enough input sets is asked all of them once more, with other numbers
-(``trial``): bad luck is not, twice.
+(``trial``), and is wrong if it is less exact on twice as many.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class Exactness:
     """Collects, for each value, how it stands to eager's first run on each input set.
 
     Attributes:
+        times: how often each input set was asked.
         ratios: of each value's root mean square of errors to eager's, an input set each.
     """
 
     def __init__(self) -> None:
+        self.times = 1
         self._sets: Counter[str] = Counter()
         self._beyond: Counter[str] = Counter()
         self.ratios: defaultdict[str, list[float]] = defaultdict(list)
@@ -65,7 +67,7 @@ class Exactness:
             VerificationRejected: ``wrong_values``.
         """
         for name, count in sorted(self._beyond.items()):
-            if count > BY_LUCK:
+            if count >= (BY_LUCK + 1) * self.times:
                 raise VerificationRejected(
                     "wrong_values",
                     f"{name}: on {count} of {self._sets[name]} input sets it is more than twice "
@@ -75,7 +77,7 @@ class Exactness:
         for name, ratios in sorted(self.ratios.items()):
             for most, least in MOST_RATIOS:
                 above = sum(ratio > least for ratio in ratios)
-                if above > most:
+                if above >= (most + 1) * self.times:
                     raise VerificationRejected(
                         "wrong_values",
                         f"{name}: on {above} of {len(ratios)} input sets the root mean square of "

@@ -10,7 +10,8 @@ from torch import nn
 
 from builder.verify.bits import all_finite
 from builder.verify.domain import computable
-from builder.verify.draws import LARGE, SMALL, TINY, Strength
+from builder.verify.draws import FAR, LARGE, SMALL, TINY, Strength
+from builder.verify.rows import with_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,8 @@ Tensor = torch.Tensor
 VANISHED = TINY**2
 SHRINKING = ("tiny", "vanishing")
 MOST_NUMBERS = 8
+LEAST = 4
+"""Numbers of a vector that one of them may stand out of."""
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
 """What is looked up is data.  It may be nothing: then a norm of it is what is added to it."""
 
@@ -34,10 +37,10 @@ def reshape_state(
 
     Args:
         module: whose state it is.
-        distribution: ``large`` takes signs away, and multiplies a table's numbers; ``mixed`` gives
-            vectors of one sign the other; ``sparse`` rounds to grids; ``tiny`` shrinks what is
-            added and what a norm divides by, and empties three of four rows of a table;
-            ``vanishing`` shrinks the same to less.
+        distribution: ``large`` takes signs away, multiplies a table's numbers, and puts one number
+            of what is added far off; ``mixed`` gives vectors of one sign the other; ``sparse``
+            rounds to grids; ``tiny`` shrinks what is added and what a norm divides by, and empties
+            three of four rows of a table; ``vanishing`` shrinks the same to less.
         seed: of the values.
         strength: ``MILD`` keeps signs; only ``FULL`` adds signs, shrinks, and evens out matrices.
     """
@@ -56,8 +59,8 @@ def reshape_state(
                 and bool((values > 0).any())
             ):
                 moved = moved.abs() * (LARGE[0] if id(tensor) in tables else 1.0)
-            if distribution == "mixed" and strength is Strength.FULL and name not in buffers:
-                moved = _of_both_signs(moved)
+            if strength is Strength.FULL and name not in buffers:
+                moved = _with_others(moved, values, distribution)
             if distribution == "sparse":
                 moved = _on_a_grid(moved)
                 moved = _alternating(moved) if strength is Strength.FULL else moved
@@ -79,9 +82,24 @@ def _shrunk(values: Tensor, least: float, *, is_buffer: bool) -> float:
     return 1.0 if is_positive else least
 
 
+def _with_others(moved: Tensor, values: Tensor, distribution: str) -> Tensor:
+    """A parameter with some numbers unlike the others."""
+    if distribution == "large":
+        return _with_far(moved, values)
+    return _of_both_signs(moved) if distribution == "mixed" else moved
+
+
+def _with_far(moved: Tensor, values: Tensor) -> Tensor:
+    """A vector that has no sign, as a bias, with one number far above the others."""
+    has_sign = bool((values > 0).all()) or bool((values < 0).all())
+    if values.dim() != 1 or values.numel() < LEAST or has_sign:
+        return moved
+    return with_number(moved, torch.tensor([values.numel() // 2]), FAR[1])
+
+
 def _of_both_signs(values: Tensor) -> Tensor:
     """A vector of one sign (a norm's scales as they begin) with every fourth number negated."""
-    if values.dim() != 1 or values.numel() < 4 or not bool((values > 0).all()):
+    if values.dim() != 1 or values.numel() < LEAST or not bool((values > 0).all()):
         return values
     return torch.where(torch.arange(len(values)) % 4 == 3, -values, values)
 

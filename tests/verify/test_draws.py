@@ -114,6 +114,8 @@ def test_large_inputs_have_slices_on_either_side():
     assert first[1].max() < -104  # below which exp underflows
     assert first[2].min() > 104
     assert (second[1].min() > 104, second[2].max() < -104) == (True, True)
+    assert (first[4].min() > 104, second[4].min() > 104) == (True, True)
+    assert (first[5].max() < -104, second[5].max() < -104) == (True, True)
     assert torch.equal(two[0], two_before[0])
     assert (two[1].max(), two[2].min()) == (0, 1)
 
@@ -198,13 +200,17 @@ def test_one_tensor_of_one_sign_vanishes_in_tiny_draws():
     assert vanished == {0, 1}
 
 
-def test_nothing_vanishes_in_gentle_draws_nor_all_there_is():
+def test_no_whole_vanishes_in_gentle_draws_nor_all_there_is():
     def both():
         return [torch.randn(4, 9), torch.rand(4, 9) + 0.1]
 
     gentle, plain = drawn(both, "tiny", strength=Strength.GENTLE)
-    assert torch.equal(gentle[0], by_turns(plain[0]) * 2**-10)
-    assert torch.equal(gentle[1], plain[1] * 2**-10)
+    sizes = torch.tensor([2**-10, 2**-10, 2**-48, 2**-10]).unsqueeze(1)
+    assert torch.equal(gentle[0], by_turns(plain[0]) * sizes)
+    assert torch.equal(gentle[1], plain[1] * sizes)
+    mild, plain = drawn(both, "tiny", strength=Strength.MILD)
+    assert torch.equal(mild[0], by_turns(plain[0]) * 2**-10)
+    assert torch.equal(mild[1], plain[1] * 2**-10)
     (alone,), (before,) = drawn(lambda: [torch.rand(40) + 0.1], "tiny")
     assert torch.equal(alone, before * 2**-10)
     (half,), (before,) = drawn(lambda: [torch.randn(5, 9).half()], "tiny")

@@ -86,7 +86,7 @@ def test_what_is_less_exact_is_asked_once_more(monkeypatch, unlucky, agrees):
     noted = []
 
     def check(exactness):
-        noted.append(exactness.ratios["output 0"])
+        noted.append(list(exactness.ratios["output 0"]))
         if len(noted) <= unlucky:
             raise VerificationRejected("wrong_values", "bad luck")
 
@@ -95,8 +95,22 @@ def test_what_is_less_exact_is_asked_once_more(monkeypatch, unlucky, agrees):
     assert found.agrees is agrees
     assert found.draws == 6
     first, second = noted
-    assert len(first) == len(second) == 6
-    assert not set(first) & set(second)  # other numbers
+    assert second[:6] == first
+    assert len(second) == 12
+    assert not set(first) & set(second[6:])  # other numbers
+
+
+def test_it_takes_twice_as_many_input_sets_of_two_askings():
+    for more, passes in ((1, True), (2, False)):
+        exactness = counted(*[{"output 0": True}] * 2, *[{"output 0": False}] * 8)
+        exactness.times = 2
+        for _ in range(more):
+            exactness.note({"output 0": True}, {})
+        if passes:
+            exactness.check()
+        else:
+            with pytest.raises(VerificationRejected, match="on 4 of 12 input sets"):
+                exactness.check()
 
 
 SIZES = PROGRAM.replace("(x - x.mean(-1, keepdim=True)).tanh()", "(x * 1.5).abs().float().mean(-1)")
@@ -128,7 +142,7 @@ def test_a_sum_kept_in_bfloat16_is_wrong():
     assert judge(prepared, TRITON, targets=()).agrees
     found = judge(prepared, NARROW_SUM, targets=())
     assert found.kind == "wrong_values"
-    assert "of 6 input sets" in found.reason
+    assert "of 12 input sets" in found.reason
 
 
 @pytest.mark.parametrize(

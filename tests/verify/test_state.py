@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from builder.verify.draws import Strength
+from builder.verify.draws import FAR, Strength
 from builder.verify.state import MOST_NUMBERS, _largest, reshape_state
 
 
@@ -31,3 +31,17 @@ def test_scales_take_the_other_sign_where_nothing_else_is_changed():
         norm = nn.BatchNorm1d(10)
         reshape_state(norm, distribution, 0, strength)
         assert bool((norm.weight > 0).all())
+
+
+def test_one_number_of_what_is_added_is_far_off_in_large_draws():
+    linear = nn.Linear(3, 10)
+    norm = nn.BatchNorm1d(10)
+    for module in (linear, norm):
+        reshape_state(module, "large", 0)
+        far = module.bias == FAR[1]
+        assert far.tolist() == [place == 5 for place in range(10)]
+        assert bool((module.weight.abs() < 2.0).all())
+    assert bool((norm.running_mean < 2.0).all())
+    gentle = nn.Linear(3, 10)
+    reshape_state(gentle, "large", 0, Strength.GENTLE)
+    assert bool((gentle.bias < 2.0).all())
