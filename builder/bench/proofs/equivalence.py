@@ -10,6 +10,7 @@ proofs, neither of which draws inputs:
   for every lane of every program instance; what depends on data becomes an expression.  If each
   element of each output is the same expression, outputs are equal bit for bit, whatever the data,
   but for signs of zeros and the order in which a reduction adds.
+  The same is said of kernels that differ in comparisons alone that need not be strict (``ties``).
   ``same_terms_if_finite`` takes inputs for finite numbers besides, and what is computed from such
   but for what may be none (``poles``); ``same_reals`` takes them for real numbers (``field``):
   such outputs differ by how they are rounded.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from builder.bench.proofs.runs import Runs
 from builder.bench.proofs.terms import Reading
+from builder.bench.proofs.ties import same_but_for_ties
 from builder.bench.proofs.trace import HostTrace, trace_host
 from builder.verify.modules import imported_text
 from builder.verify.structure import tensors_in
@@ -82,6 +84,8 @@ def _proof(first: HostTrace, second: HostTrace, found: str) -> str | None:
     """The name of a proof for one shape, of a strength already needed if there is one."""
     if first.identity() == second.identity():
         return IDENTICAL
+    if same_but_for_ties(first, second):
+        return SAME_TERMS
     runs = Runs(first, second)
     if found in (IDENTICAL, SAME_TERMS) and runs.same_locally():
         return SAME_TERMS

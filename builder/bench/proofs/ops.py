@@ -131,12 +131,17 @@ def pure(
     maker = _MAKERS.get(op.name)
     if maker is not None:
         return maker(function, op, args)
-    if op.name.startswith(("arith.", "math.")) or op.name in _POINTWISE:
+    if is_pointwise(op):
         return [pointwise(function, op, args, reading=reading)]
     raise Unprovable(op.name)
 
 
 # -- element by element ------------------------------------------------------------------------
+
+
+def is_pointwise(op: Operation) -> bool:
+    """Whether an operation works element by element."""
+    return op.name.startswith(("arith.", "math.")) or op.name in _POINTWISE
 
 
 def pointwise(
