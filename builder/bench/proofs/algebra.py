@@ -219,6 +219,15 @@ def _special(
     return result
 
 
+def sum_words(first: Words, second: Words, element: str) -> Words:
+    """The terms of sums, as additions have them, of numbers that may be infinite."""
+    name = name_hash("arith.addf", repr([("words", [])]), *[element] * 3)
+    result = combined(name, [first, second], commutes=True)
+    for words, other in ((first, second), (second, first)):
+        result = np.where(words == float_constant(element, 0.0), other, result)
+    return result
+
+
 def _converted(function: Function, op: Operation, value: Value, kind: Type) -> Term:
     """A conversion between float types keeps zero, one and infinities; back is where it was."""
     words = as_words(value) if is_cut(op) else saturated(value, kind.element)

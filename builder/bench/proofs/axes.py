@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from builder.bench.proofs.algebra import operation_name
+from builder.bench.proofs.algebra import operation_name, sum_words
 from builder.bench.proofs.common_factors import (
     beside_factors,
     factors_along,
@@ -336,7 +336,12 @@ def _dot(function: Function, op: Operation, args: list[Value], reading: Reading)
     columns = np.expand_dims(in_sequence(right, right.ndim - 2, skipped=skips[1]), -2)
     added_to = as_words(args[2])
     is_empty = nothing.all(axis=-1)[..., None, None]
-    product = combined(operation_name(function, op), [rows, columns, added_to])
+    kind, start = function.types[op.operands[2]], added_to
+    adds = reading is Reading.REAL and kind.is_float
+    if adds:  # real numbers have one sum in any order, and so do infinities
+        start = np.full(1, float_constant(kind.element, 0.0))
+    product = combined(operation_name(function, op), [rows, columns, start])
+    product = sum_words(product, added_to, kind.element) if adds else product
     words = np.where(is_empty, added_to, product)
     return Term(words, finite, numbers=finite, poles=poles)
 

@@ -115,3 +115,29 @@ def test_nothing_times_what_may_be_no_number_is_not_left_out(
         GRAM.replace(LEFT, f"left * 0.0, {right}") for right in (f"tl.{function}(right)", "right")
     )
     assert proven_equivalent(gram, *texts) == proof
+
+
+_ONE_BLOCK = GRAM.replace("< 40", "< 16").replace("range(0, 40", "range(0, 16")
+_ADDED_TO = _ONE_BLOCK.replace("acc)", "acc + tl.load(x_ptr + 16 + m)[None, :])")
+
+
+@pytest.mark.parametrize("factor", ["2.0", 'float("inf")'])
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        ("range(0, 16,", "range(0, 32,", SAME_REALS),
+        ("range(0, 16,", "range(0, 0,", None),
+        ("x_ptr + 16 + m", "x_ptr + 32 + m", None),
+        ("acc + tl.load", "acc - tl.load", None),
+        ("mask=k[:, None] < 16, other=0.0", "mask=k[:, None] < 16, other=1.0", SAME_TERMS),
+    ],
+)
+def test_a_sum_that_is_begun_with_may_be_added_later(
+    gram: Prepared, factor: str, old: str, new: str, proof: str | None
+) -> None:
+    left = f"tl.where(k[None, :] < 16, left * {factor}, 0.0), right"
+    text = _ADDED_TO.replace(LEFT, left)
+    assert old in text
+    assert proven_equivalent(gram, text, text.replace(old, new)) == proof
+    more = text.replace("range(0, 16,", "range(0, 32,").replace("< 16", "< 17")
+    assert proven_equivalent(gram, text, more) is None
