@@ -192,7 +192,10 @@ def _extreme(combine: str, value: Value, kind: Type, axis: int, reading: Reading
     factors = factors_along(value, axis) if reading is Reading.REAL and _finite(value) else ()
     value = without_factors(value, factors, kind.element)
     made = united_along(combine, value, kind, axis, finite=reading >= Reading.FINITE)
-    if reading is not Reading.REAL or not isinstance(value, Term) or not value.finite:
+    if reading is not Reading.REAL or not isinstance(value, Term):
+        return made
+    made = replace(made, extreme=kind.is_float)
+    if not value.finite:
         return made
     made = replace(made, above_zero=value.above_zero and combine in MAXIMA)
     return beside_factors(made, without_axis(factors, axis), kind.element)

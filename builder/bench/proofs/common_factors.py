@@ -7,8 +7,10 @@ multiplied by: sums are the field's, and draw out what their terms share.  A pos
 values changes nothing of which is greater, so that it comes out of maxima and sorts too.
 
 Which ``c`` and ``k`` are drawn out is told by what terms carry: numbers that they have been added
-and multiplied by that are the same along some axis.  One that is lost, or another than it might be,
-loses a proof and makes none; all are numbers whatever the inputs are, and factors are positive.
+and multiplied by that are the same along some axis.  What is loaded from where there are extremes
+of rows alone has been added itself, in whatever shape it is loaded.  One that is lost, or another
+than it might be, loses a proof and makes none; all are numbers whatever the inputs are, and factors
+are positive.
 """
 
 from __future__ import annotations
@@ -159,6 +161,7 @@ def _rescaled(value: Term, words: Words, element: str, common: tuple[Factor, ...
         numbers=value.numbers,
         poles=value.poles,
         above_zero=value.above_zero,
+        extreme=value.extreme,
         common=common,
     )
 
@@ -201,8 +204,14 @@ def _exponential(base: str, value: Term, made: Term, kind: Type) -> Term:
     for shift in value.shifts:
         power = _power(base, shift)
         words = field_product(words, power)
-        common.append(Factor(power, field_inverse(power), (base, shift)))
+        common.append(Factor(power, _inverses(power), (base, shift)))
     return replace(made, hashes=with_constants(words, kind.element), common=tuple(common))
+
+
+def _inverses(words: Words) -> Words:
+    """Likewise ``field_inverse``, of each element that is there once."""
+    found, places = np.unique(words, return_inverse=True)
+    return np.asarray(field_inverse(found)[places].reshape(words.shape))
 
 
 def _power(base: str, exponents: Words) -> Words:

@@ -10,6 +10,7 @@ import numpy as np
 from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import has_infinity, select
 from builder.bench.proofs.common_factors import Factor, product_of
+from builder.bench.proofs.field import PRIME
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.terms import (
@@ -52,6 +53,7 @@ class Storage:
         shared: of each element, a factor of it, what that times is one (``factors``), and the
             exponent of which it is the power.
         base: of these powers; None if a factor is none.
+        extremes: all that is stored to it are extremes of real numbers along an axis.
         blank: nothing has been written to it yet, so that there is nothing to load.
     """
 
@@ -64,6 +66,7 @@ class Storage:
     above_zero: bool = False
     shared: tuple[Words, ...] | None = None
     base: str | None = None
+    extremes: bool = False
     blank: bool = False
     cells: Words | None = None
     itemsize: int = 0
@@ -150,7 +153,8 @@ class Memory:
             bounds=storage.bounds,
             poles=storage.poles,
             above_zero=storage.above_zero and isinstance(address.offset, Known),
-            common=_loaded_factors(storage, address.offset, mask),
+            common=_loaded_factors(storage, address.offset),
+            shifts=_loaded_shifts(storage, cells, address.offset),
         )
         if mask is None:
             return loaded
@@ -168,7 +172,8 @@ class Memory:
         chosen = select(mask, loaded, background)
         if not isinstance(chosen, Term):
             return chosen
-        return replace(chosen, above_zero=above_zero, common=loaded.common)
+        common, shifts = loaded.common, loaded.shifts
+        return replace(chosen, above_zero=above_zero, common=common, shifts=shifts)
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
@@ -184,6 +189,7 @@ class Memory:
         assert isinstance(address, Address)
         words = as_words(value)
         storage.above_zero = storage.above_zero or storage.blank
+        storage.extremes = (storage.extremes or storage.blank) and _is_extreme(value)
         storage.above_zero &= _is_above_zero(value) and not isinstance(mask, Term)
         self._widen_bounds(storage, value)
         if isinstance(address.offset, Term):
@@ -286,35 +292,57 @@ def _is_above_zero(value: Value) -> bool:
     return isinstance(value, Term) and value.above_zero
 
 
-def _loaded_factors(
-    storage: Storage, offset: Known | Term, mask: Value | None
-) -> tuple[Factor, ...]:
-    """The factor that was stored with each element; another would do as well."""
+def _is_extreme(value: Value) -> bool:
+    return isinstance(value, Term) and value.extreme
+
+
+def _loaded_factors(storage: Storage, offset: Known | Term) -> tuple[Factor, ...]:
+    """The factor that was stored with each element; another would do as well.
+
+    So it does in lanes that load nothing: they have that of where they would have loaded.
+    """
     if storage.shared is None or isinstance(offset, Term):
         return ()
-    words, inverse, exponents = (_load_at(cells, offset, mask) for cells in storage.shared)
+    words, inverse, exponents = (_anywhere_near(cells, offset) for cells in storage.shared)
     exponent = None if storage.base is None else (storage.base, exponents)
     return (Factor(words, inverse, exponent),)
+
+
+def _loaded_shifts(storage: Storage, cells: Words, offset: Known | Term) -> tuple[Words, ...]:
+    """An extreme has been added itself; any other number would do as well."""
+    is_number = storage.finite and not storage.poles
+    if not storage.extremes or not is_number or isinstance(offset, Term):
+        return ()
+    return (_anywhere_near(cells, offset) % PRIME,)
+
+
+def _anywhere_near(cells: Words, offset: Known) -> Words:
+    """What is there, or in the nearest cell."""
+    if not cells.size:
+        return np.ones(offset.data.shape, dtype=np.uint64)
+    return cells[np.clip(offset.data, 0, cells.size - 1)]
 
 
 def _store_factors(
     storage: Storage, places: np.ndarray, value: Value, offset: Known, mask: Value | None
 ) -> None:
+    """The factor of each element that is stored; that of one without is one, not that before."""
     common = value.common if isinstance(value, Term) else ()
-    if not common or storage.cells is None:
+    if storage.cells is None or not (common or storage.shared is not None):
         return
-    factor = product_of(common)
-    base, exponents = factor.exponent or (None, np.zeros(1, dtype=np.uint64))
+    one, zero = np.ones(1, dtype=np.uint64), np.zeros(1, dtype=np.uint64)
+    factor = product_of(common) if common else Factor(one, one)
+    base, exponents = factor.exponent or (None, zero)
     if storage.shared is None:
         ones = np.ones_like(storage.cells)
         storage.shared, storage.base = (ones, ones.copy(), np.zeros_like(ones)), base
-    storage.base = storage.base if storage.base == base else None
+    if common:
+        storage.base = storage.base if storage.base == base else None
     stored = (factor.words, factor.inverse, exponents)
+    shape = _lanes(offset, mask, as_words(value))
+    chosen = np.broadcast_to(mask.data != 0, shape) if isinstance(mask, Known) else ...
     for cells, words in zip(storage.shared, stored, strict=True):
-        shape = _lanes(offset, mask, as_words(value))
-        lanes = np.broadcast_to(words, shape)
-        chosen = np.broadcast_to(mask.data != 0, shape) if isinstance(mask, Known) else ...
-        cells[places] = lanes[chosen].ravel()
+        cells[places] = np.broadcast_to(words, shape)[chosen].ravel()
 
 
 def select_words(condition: Words, left: Words, right: Words) -> Words:

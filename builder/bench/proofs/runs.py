@@ -157,7 +157,7 @@ def _run(
             storage = memory.storages[event.storage]
             storage.cells, storage.zero, storage.finite = None, True, True
             storage.bounds, storage.blank, storage.poles = (0, 0), False, False
-            storage.above_zero = False
+            storage.above_zero, storage.extremes = False, False
 
 
 def _same_memories(one: Memory, other: Memory) -> bool:

@@ -105,6 +105,7 @@ class Term:
         zero: of a condition, terms that are zero where it is one way.
         shifts: of real numbers, what they have been added that is the same along an axis.
         common: likewise, what they have been multiplied by (``factors``).
+        extreme: of real numbers, it is a maximum or minimum along an axis.
         above_zero: of real numbers, all are above zero but for the constant zero.
         clamped: terms, and a size up to which it is what they are; where they are beyond it, it is,
             on the same side.
@@ -138,6 +139,7 @@ class Term:
     zero: Zero | None = None
     shifts: tuple[Words, ...] = ()
     common: tuple[Factor, ...] = ()
+    extreme: bool = False
     above_zero: bool = False
     clamped: tuple[Words, float] | None = None
 
