@@ -11,7 +11,7 @@ from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import has_infinity, select
 from builder.bench.proofs.common_factors import Factor, product_of
 from builder.bench.proofs.field import PRIME
-from builder.bench.proofs.poles import without_poles
+from builder.bench.proofs.poles import is_masked, without_poles
 from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.terms import (
     Address,
@@ -47,6 +47,7 @@ class Storage:
         scattered: sum of the hashes of stores to addresses that depend on data.
         written: a kernel that runs now has stored to it.
         finite: nothing stored to it has an infinite constant behind it.
+        masked: likewise, but for elements that are an infinite constant themselves.
         bounds: of the integers in it, the least and the greatest, if they are known.
         poles: something stored to it may be no number (``poles``).
         above_zero: nothing stored to it is zero or less, but for the constant zero.
@@ -61,6 +62,7 @@ class Storage:
     nbytes: int
     zero: bool = False
     finite: bool = True
+    masked: bool = True
     bounds: Bounds | None = None
     poles: bool = False
     above_zero: bool = False
@@ -146,10 +148,13 @@ class Memory:
             found = self._load_anywhere(storage, cells, address.offset)
         else:
             found = _load_at(cells, address.offset, mask)
+        is_masked_there = storage.masked and isinstance(address.offset, Known)
+        is_finite = storage.finite or (is_masked_there and not has_infinity(found))
         loaded = Term(
             found,
-            storage.finite,
-            numbers=storage.finite,
+            is_finite,
+            numbers=is_finite or is_masked_there,
+            masked=is_masked_there,
             bounds=storage.bounds,
             poles=storage.poles,
             above_zero=storage.above_zero and isinstance(address.offset, Known),
@@ -192,6 +197,8 @@ class Memory:
         storage.extremes = (storage.extremes or storage.blank) and _is_extreme(value)
         storage.above_zero &= _is_above_zero(value) and not isinstance(mask, Term)
         self._widen_bounds(storage, value)
+        if isinstance(address.offset, Term) or isinstance(mask, Term):
+            storage.masked = storage.finite  # infinities are no constants of their own any more
         if isinstance(address.offset, Term):
             self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
             return
@@ -210,7 +217,7 @@ class Memory:
         storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
-        storage.bounds, storage.above_zero = None, False
+        storage.bounds, storage.above_zero, storage.masked = None, False, storage.finite
         if isinstance(address.offset, Term) or isinstance(mask, Term):
             offset = as_words(address.offset)
             self._scatter(storage, ("atomic", kind), [offset, words], mask)
@@ -245,6 +252,7 @@ class Memory:
         self._undo.append(restore)
         storage.written = True
         storage.finite = storage.finite and _is_finite(value)
+        storage.masked = storage.masked and (_is_finite(value) or is_masked(value))
         storage.poles = storage.poles or not without_poles([value])
         return storage, storage.at(address.itemsize)
 

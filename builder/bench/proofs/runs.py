@@ -104,7 +104,7 @@ class Runs:
         memory = Memory()
         for number, storage in enumerate(_fresh(trace).storages):
             label = f"{storage.label} after {self._before} events"
-            unknown = Storage(label, storage.nbytes, finite=False, poles=True)
+            unknown = Storage(label, storage.nbytes, finite=False, masked=False, poles=True)
             memory.add(unknown if number in touched else storage)
         return memory
 
@@ -157,6 +157,7 @@ def _run(
             storage = memory.storages[event.storage]
             storage.cells, storage.zero, storage.finite = None, True, True
             storage.bounds, storage.blank, storage.poles = (0, 0), False, False
+            storage.masked = True
             storage.above_zero, storage.extremes = False, False
 
 

@@ -86,6 +86,7 @@ class LogSumNew(nn.Module):
 STORED = "tl.store(half_ptr + tl.program_id(0), largest)"
 OF_ROWS = 'tl.where(inside, x, float("-inf"))'
 POWERS = "tl.exp(x - largest)"
+OF_HALF = 'tl.where(cols < 6, x, float("-inf"))'
 TOTAL = "total = tl.sum(tl.where(inside, x, 0.0), 1)[:, None]"
 
 
@@ -101,6 +102,10 @@ def log_sum() -> Prepared:
         (STORED, STORED.replace("largest)", "w)"), SAME_REALS),
         (STORED, STORED.replace("largest)", "tl.sum(x, 0) + 1.0)"), SAME_REALS),
         (OF_ROWS, "tl.where(inside, x - 1.0, float(\"-inf\"))", SAME_REALS),
+        (OF_HALF, "tl.where(cols < 6 * (tl.program_id(0) % 2), x, float(\"-inf\"))", SAME_REALS),
+        (OF_HALF, "tl.where(cols < 6 * (tl.program_id(0) // 2), x, float(\"-inf\"))", None),
+        (OF_HALF, "tl.where(cols < 6 * (tl.program_id(0) % 2), x, float(\"inf\"))", None),
+        (STORED, STORED.replace("largest)", "tl.where(w > 0.0, largest, float(\"-inf\")))"), None),
         (STORED, STORED.replace("largest)", "tl.log(w))"), None),
         (POWERS, "tl.exp2(x - largest)", None),
         (POWERS, "tl.exp(x - 2.0 * largest)", None),
