@@ -79,7 +79,7 @@ def _shrunk(values: Tensor, least: float, *, is_buffer: bool) -> float:
     is_positive = bool((values >= 0).all())
     if is_buffer:
         return VANISHED if is_positive else least
-    return 1.0 if is_positive else least
+    return TINY if is_positive else least
 
 
 def _with_others(moved: Tensor, values: Tensor, distribution: str) -> Tensor:
