@@ -39,8 +39,8 @@ def reshape_state(
         module: whose state it is.
         distribution: ``large`` takes signs away, multiplies a table's numbers, and puts one number
             of what is added far off; ``mixed`` gives vectors of one sign the other; ``sparse``
-            rounds to grids; ``tiny`` shrinks what is added and what a norm divides by, and empties
-            three of four rows of a table; ``vanishing`` shrinks the same to less.
+            rounds to grids; ``tiny`` shrinks what is added and norms' scales and variances, and
+            empties three of four rows of a table; ``vanishing`` shrinks what is added to less.
         seed: of the values.
         strength: ``MILD`` keeps signs; only ``FULL`` adds signs, shrinks, and evens out matrices.
     """
@@ -73,7 +73,10 @@ def reshape_state(
 
 
 def _shrunk(values: Tensor, least: float, *, is_buffer: bool) -> float:
-    """The factor for a vector: biases would drown small inputs, variances a norm's epsilon."""
+    """The factor for a vector.
+
+    Biases would drown small inputs, variances a norm's epsilon, scales that of a norm after it.
+    """
     if values.dim() != 1 or values.numel() < 2:
         return 1.0
     is_positive = bool((values >= 0).all())
