@@ -40,7 +40,8 @@ def reshape_state(
         distribution: ``large`` takes signs away, multiplies a table's numbers, and puts one number
             of what is added far off; ``mixed`` gives vectors of one sign the other; ``sparse``
             rounds to grids; ``tiny`` shrinks what is added and norms' scales and variances, and
-            empties three of four rows of a table; ``vanishing`` shrinks what is added to less.
+            empties three of four rows of a table; ``vanishing`` shrinks what is added to less, and
+            variances, not scales.
         seed: of the values.
         strength: ``MILD`` keeps signs; only ``FULL`` adds signs, shrinks, and evens out matrices.
     """
@@ -65,24 +66,23 @@ def reshape_state(
                 moved = _on_a_grid(moved)
                 moved = _alternating(moved) if strength is Strength.FULL else moved
             if distribution in SHRINKING and strength is Strength.FULL:
-                least = TINY if distribution == "tiny" else VANISHED
-                moved = moved * _shrunk(moved, least, is_buffer=name in buffers)
+                moved = moved * _shrunk(moved, distribution, is_buffer=name in buffers)
                 if distribution == "tiny" and id(tensor) in tables:
                     moved[torch.arange(len(moved)) % 4 != 0] = 0.0
             tensor.copy_(moved)
 
 
-def _shrunk(values: Tensor, least: float, *, is_buffer: bool) -> float:
+def _shrunk(values: Tensor, distribution: str, *, is_buffer: bool) -> float:
     """The factor for a vector.
 
     Biases would drown small inputs, variances a norm's epsilon, scales that of a norm after it.
     """
     if values.dim() != 1 or values.numel() < 2:
         return 1.0
-    is_positive = bool((values >= 0).all())
-    if is_buffer:
-        return VANISHED if is_positive else least
-    return TINY if is_positive else least
+    if not bool((values >= 0).all()):
+        return TINY if distribution == "tiny" else VANISHED
+    scale = TINY if distribution == "tiny" else 1.0
+    return VANISHED if is_buffer else scale
 
 
 def _with_others(moved: Tensor, values: Tensor, distribution: str) -> Tensor:
