@@ -31,8 +31,8 @@ A result that is still beyond, by less than twice, where rounding is amplified t
 little of an input set that can be replaced, and that is replaced.
 
 A right module rarely needs eager to run again; on how many input sets one does is counted, where
-an output has elements enough and no decisions or cancellation before it (``exactness``). Where the
-type is narrow, how elements are rounded is held to eager as well (``drift``).
+an output has elements enough, no decisions before it and no cancellation that amplifies rounding
+(``exactness``). Where the type is narrow, how elements are rounded is held to eager (``drift``).
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
@@ -112,6 +112,7 @@ class FloatComparison:
         self.uncast: list[Expected] = []
         self.eager = [expected.eager_errors]
         self.is_inflated = expected.eager_errors.worst > ILL_CONDITIONED
+        self.is_amplified = expected.eager_errors.worst > min(AMPLIFIED * lowest, ILL_CONDITIONED)
         self.reach: Tensor | None = None
         self.blur: Tensor | None = None
         self.blurred_drift = 0.0
@@ -120,7 +121,7 @@ class FloatComparison:
         self.wrong_share = 1.0
         self._set_tolerance()
         self.is_beyond = self.errors.worst > self.tolerance if self._is_telling() else None
-        self.is_typical = like_eager and not self.is_inflated and actual.numel() >= TYPICAL
+        self.is_typical = like_eager and not self.is_amplified and actual.numel() >= TYPICAL
 
     def outcome(self, answers: Iterable[Expected], samples: Iterable[Expected] = ()) -> Outcome:
         """The comparison's result.
@@ -151,7 +152,7 @@ class FloatComparison:
 
     def _is_telling(self) -> bool:
         """Whether eager's first run says how exact a right module is."""
-        hangs = self.expected.history.decided or self.is_inflated
+        hangs = self.expected.history.decided or self.is_amplified
         return not hangs and self.actual.numel() >= TELLING
 
     def _ratio(self, errors: Errors) -> float | None:
