@@ -6,6 +6,7 @@ Where instances decide differently, what they stored is taken back and each grou
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from builder.bench.proofs.axes import along_axis
 from builder.bench.proofs.choice import select
 from builder.bench.proofs.ops import pure
+from builder.bench.proofs.spoilt import performed, stored, whole
 from builder.bench.proofs.terms import (
     Address,
     Integers,
@@ -131,14 +133,15 @@ class TermMachine:
         """The results of an operation other than control flow."""
         self._budget.spend(64)
         if op.name == "tt.load":
-            mask, other = (args[index] if index < len(args) else None for index in (1, 2))
-            loaded = self._memory.load(args[0], mask, other)
+            address, *others = map(whole, args)
+            mask, other = (*others, None, None)[:2]
+            loaded = self._memory.load(address, mask, other)
             is_float = function.types[op.results[0]].is_float
             return [loaded if is_float else known_if_constant(loaded)]
         if op.name == "tt.store":
             mask = args[2] if len(args) > 2 else None
             self._stores += 1
-            self._memory.store(args[0], args[1], mask, self._stores)
+            self._memory.store(args[0], stored(args[1], mask), mask, self._stores)
             return []
         if op.name == "tt.atomic_rmw":
             return self._atomic(op, args)
@@ -149,12 +152,22 @@ class TermMachine:
             return []
         if op.name in _IGNORED or op.name == "tt.assert":
             return []
-        if op.name in _ALONG_AXIS:
-            results = along_axis(function, op, args, values, reading=self._reading)
-        else:
-            results = pure(function, op, args, self._grid, ids, reading=self._reading)
+        run = partial(self._performed, function, op, ids, values)
+        results = performed(function, op, args, run, finite=self._reading >= Reading.FINITE)
         self._budget.spend(sum(_size(value) for value in results))
         return results
+
+    def _performed(
+        self,
+        function: Function,
+        op: Operation,
+        ids: Integers,
+        values: Mapping[int, Value],
+        args: list[Value],
+    ) -> list[Value]:
+        if op.name in _ALONG_AXIS:
+            return along_axis(function, op, args, values, reading=self._reading)
+        return pure(function, op, args, self._grid, ids, reading=self._reading)
 
     def _atomic(self, op: Operation, args: list[Value]) -> list[Value]:
         kind = op.attributes["words"][0]
@@ -312,7 +325,8 @@ def _size(value: Value) -> int:
     if isinstance(value, Known):
         return value.data.size
     parts = value.parts.words.size if value.parts else 0
-    return value.hashes.size + parts + (value.pairs.values.size if value.pairs else 0)
+    rest = _size(value.spoilt.rest) if value.spoilt else 0
+    return value.hashes.size + parts + rest + (value.pairs.values.size if value.pairs else 0)
 
 
 def known_if_constant(value: Value) -> Value:

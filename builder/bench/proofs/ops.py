@@ -140,7 +140,7 @@ def pure(
 
 
 def is_pointwise(op: Operation) -> bool:
-    """Whether an operation works element by element."""
+    """Whether an element of the result is made of one of each operand."""
     return op.name.startswith(("arith.", "math.")) or op.name in _POINTWISE
 
 
@@ -312,6 +312,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             shifts=tuple(map(view, value.shifts)),
             common=tuple(factor.viewed(view) for factor in value.common),
             clamped=value.clamped and (view(value.clamped[0]), value.clamped[1]),
+            spoilt=value.spoilt and value.spoilt.viewed(view, partial(_viewed, view=view)),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

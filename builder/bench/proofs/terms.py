@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from builder.bench.proofs.contests import Contest
     from builder.bench.proofs.pairs import Pairs
     from builder.bench.proofs.reach import Cover, Reach
+    from builder.bench.proofs.spoilt import Spoilt
     from builder.bench.proofs.zeros import Zero
 
 Words: TypeAlias = npt.NDArray[np.uint64]
@@ -109,6 +110,7 @@ class Term:
         above_zero: of real numbers, all are above zero but for the constant zero.
         clamped: terms, and a size up to which it is what they are; where they are beyond it, it is,
             on the same side.
+        spoilt: what it is but for some lanes, of which more is known then.
     """
 
     hashes: Words
@@ -142,6 +144,7 @@ class Term:
     extreme: bool = False
     above_zero: bool = False
     clamped: tuple[Words, float] | None = None
+    spoilt: Spoilt | None = None
 
     @property
     def is_masked(self) -> bool:
