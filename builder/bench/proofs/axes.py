@@ -304,7 +304,13 @@ def _scan(
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     poles = not without_poles(args)
     name = region_hash(
-        function, op.regions[0], outer, finite=numbers, infinite=not finite or poles, places=places
+        function,
+        op.regions[0],
+        outer,
+        finite=numbers,
+        infinite=not finite or poles,
+        places=places,
+        ordered=not reverse,
     )
     region = int(name)
     return [

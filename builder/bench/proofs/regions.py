@@ -71,6 +71,7 @@ def region_hash(
     infinite: bool = False,
     results: tuple[int, ...] = (),
     places: Mapping[int, Integers] | None = None,
+    ordered: bool = False,
 ) -> np.uint64:
     """The structure of a region that is applied to elements, its own names left out.
 
@@ -83,11 +84,12 @@ def region_hash(
         results: numbers of those that count; all, if there are none.
         places: elements that are known, of shape (n,), and all different, by number: such as a
             reduction passes along unchanged, so that it never combines two that are the same.
+        ordered: those of the left are elements before those of the right.
 
     Raises:
         Unprovable: it has several blocks, or uses values from outside that are not constant.
     """
-    symbols = _symbols(region, places or {}, finite=not infinite)
+    symbols = _symbols(region, places or {}, finite=not infinite, ordered=ordered)
     returned = _returned(function, region, outer, symbols, finite=finite)
     chosen = [returned[number] for number in results] if results else returned
     words = combined(name_hash("region"), [as_words(value) for value in chosen])
@@ -169,7 +171,9 @@ def _returned(
     return []
 
 
-def _symbols(region: Region, places: Mapping[int, Integers], *, finite: bool) -> dict[int, Value]:
+def _symbols(
+    region: Region, places: Mapping[int, Integers], *, finite: bool, ordered: bool = False
+) -> dict[int, Value]:
     """A symbol for each argument; pairs of places that differ for those that are known."""
     arguments = region.entry.arguments
     count = len(arguments) // 2
@@ -179,7 +183,8 @@ def _symbols(region: Region, places: Mapping[int, Integers], *, finite: bool) ->
     }
     if places:
         size = next(iter(places.values())).size
-        pairs = np.nonzero(~np.eye(size, dtype=bool))
+        differ = ~np.eye(size, dtype=bool)
+        pairs = np.nonzero(np.triu(differ) if ordered else differ)
         for number, known in places.items():
             for side in (0, 1):
                 symbols[arguments[number + side * count]] = Known(known[pairs[side]])

@@ -123,6 +123,9 @@ SAME = [
     # partial results of a scan are of different elements
     (LAST, "a_index > b_index - 1"),
     (LAST, "a_index >= b_index"),
+    # and those of the left come before those of the right
+    (LAST, "a_index > b_index + 1"),
+    (LAST, "b_index - a_index < -3"),
     # of two NaN either will do, and of two that are equal
     (SORTED, "(second < first) | (first != first)"),
     (SORTED, "(second <= first) | ((first != first) & (second == second))"),
@@ -170,6 +173,26 @@ def changed(text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(("old", "new"), SAME, ids=[case[1] for case in SAME])
 def test_proves_what_is_the_same(places: Prepared, old: str, new: str) -> None:
     assert proven_equivalent(places, TEXT, changed(TEXT, old, new)) == SAME_TERMS
+
+
+@pytest.mark.parametrize(
+    ("scanned", "is_same"),
+    [
+        ("(y, wide), 0, larger_last", True),
+        ("(y, wide * 2 + 1), 0, larger_last", True),
+        ("(y, wide), 0, larger_last, reverse=True", False),
+        ("(y, 31 - wide), 0, larger_last", False),
+        ("(y, wide ^ 1), 0, larger_last", False),
+        ("(y, wide // 2), 0, larger_last", False),
+    ],
+)
+def test_places_on_the_left_of_a_scan_are_lower_if_they_ascend(
+    places: Prepared, scanned: str, is_same: bool
+) -> None:
+    text = changed(TEXT, "(y, wide), 0, larger_last", scanned)
+    text = changed(text, f"(tie & ({LAST}))", f"({LAST})")
+    mutant = changed(text, LAST, "a_index > b_index + 64")
+    assert (proven_equivalent(places, text, mutant) is not None) == is_same
 
 
 @pytest.mark.parametrize(("old", "new"), NUMBERS, ids=[case[1] for case in NUMBERS])
