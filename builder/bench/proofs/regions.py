@@ -134,7 +134,8 @@ def passed_places(region: Region, values: Mapping[int, Integers]) -> dict[int, I
     """Those of the known elements that are all different and that the region only selects.
 
     Each partial result then has the place of one of its elements, and as partial results that meet
-    are of different elements, so are their places.
+    are of different elements, so are their places.  Several are of one element if one condition
+    selects them all.
 
     Args:
         region: of a reduction or scan.
@@ -145,14 +146,17 @@ def passed_places(region: Region, values: Mapping[int, Integers]) -> dict[int, I
     count = len(region.entry.arguments) // 2
     made = {slot: op for op in region.entry.operations for slot in op.results}
     returned = region.entry.operations[-1].operands
-    found = {}
+    found: dict[int, Integers] = {}
+    ways = set()
     for number, places in values.items():
         op = made.get(returned[number])
         pair = {region.entry.arguments[number], region.entry.arguments[number + count]}
         is_selected = op is not None and op.name == "arith.select" and set(op.operands[1:]) == pair
         if is_selected and places.size <= _MOST_PLACES and np.unique(places).size == places.size:
+            assert op is not None
+            ways.add((op.operands[0], op.operands[1] == region.entry.arguments[number]))
             found[number] = places
-    return found
+    return found if len(ways) == 1 else {}
 
 
 def _returned(

@@ -195,6 +195,32 @@ def test_places_on_the_left_of_a_scan_are_lower_if_they_ascend(
     assert (proven_equivalent(places, text, mutant) is not None) == is_same
 
 
+@pytest.mark.parametrize(
+    ("condition", "is_same"), [("take_a", True), ("~(b >= a)", False), ("a_place < 9", False)]
+)
+def test_places_are_of_one_element_if_one_condition_selects_them(
+    places: Prepared, condition: str, is_same: bool
+) -> None:
+    text = changed(
+        TEXT,
+        "@triton.jit\ndef sorted_pairs",
+        f"""@triton.jit
+def together(a, a_index, a_place, b, b_index, b_place):
+    take_a = a > b
+    value = tl.where(take_a & (a_index == a_place), a, b)
+    index = tl.where(take_a, a_index, b_index)
+    return value, index, tl.where({condition}, a_place, b_place)
+
+
+@triton.jit
+def sorted_pairs""",
+    )
+    text = changed(text, "tops, _ =", "tops, _, _ =")
+    text = changed(text, "(y, wide), 0, larger_last", "(y, wide, wide), 0, together")
+    mutant = changed(text, "take_a & (a_index == a_place)", "take_a")
+    assert (proven_equivalent(places, text, mutant) is not None) == is_same
+
+
 @pytest.mark.parametrize(("old", "new"), NUMBERS, ids=[case[1] for case in NUMBERS])
 def test_where_nan_stands_is_nothing_to_numbers(places: Prepared, old: str, new: str) -> None:
     assert proven_equivalent(places, TEXT, changed(TEXT, old, new)) == FINITE_TERMS
