@@ -55,7 +55,7 @@ from builder.verify.elements import item, place
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import Operation, epsilon, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
-from builder.verify.norm import MEDIAN, Errors, gaps, wrong_non_finite
+from builder.verify.norm import MEDIAN, Errors, farther, gaps, within, wrong_non_finite
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 REACH_FACTOR = 4.0
+BLUR_FACTOR = 8.0
+"""A mean of some hundred numbers, added up one by one, may be several of its last places off."""
 NEAR = 64.0
 HARDLY_ANY = 1.0 / 512.0
 TELLING = 1024
@@ -181,7 +183,7 @@ class FloatComparison:
             self.uncast.append(sample)
             return
         if sample.is_blurred:
-            self.blur = _farther(self.blur, gaps(sample.eager, sample.reference))
+            self.blur = farther(self.blur, gaps(sample.eager, sample.reference))
             if drift.can_drift(self.expected):
                 moved = sample.eager_roundings.get(drift.WHOLE, 0.0)
                 self.blurred_drift = max(self.blurred_drift, moved)
@@ -194,7 +196,7 @@ class FloatComparison:
         shift = gaps(sample.reference, self.reference) * self._share_of_move(sample)
         if self.is_inflated:
             shift = torch.maximum(shift, gaps(sample.eager, sample.reference))
-        self.reach = _farther(self.reach, shift)
+        self.reach = farther(self.reach, shift)
 
     def _share_of_move(self, other: Expected) -> float:
         """What of a move's shift one rounding of the computation explains.
@@ -243,7 +245,7 @@ class FloatComparison:
             wrong = wrong & ~self._is_in_reach()
         few = max(HARDLY_ANY * wrong.numel(), wrong.numel() >= TYPICAL)
         if self.blur is not None and int(wrong.sum()) <= few:
-            wrong = wrong & ~_within(gap, REACH_FACTOR * self.blur)
+            wrong = wrong & ~within(gap, BLUR_FACTOR * self.blur)
         decided = self.expected.history.decided
         if not bool(wrong.any()) or not (decided or self.is_inflated):
             return wrong
@@ -258,7 +260,7 @@ class FloatComparison:
             else:
                 shift = gaps(other.reference, self.reference) * self._share_of_move(other)
                 reach = torch.maximum(reach, shift)
-                wrong = wrong & ~_within(gap, EAGER_FACTOR * reach)
+                wrong = wrong & ~within(gap, EAGER_FACTOR * reach)
             if not bool(wrong.any()):
                 break
         return wrong
@@ -267,7 +269,7 @@ class FloatComparison:
         """Elements no further off than a few roundings of the inputs would take them."""
         assert self.reach is not None
         factor = EAGER_FACTOR if self.is_inflated else REACH_FACTOR
-        return _within(gaps(self.actual, self.reference), factor * self.reach)
+        return within(gaps(self.actual, self.reference), factor * self.reach)
 
     def _is_tail(self, wrong: Tensor) -> bool:
         """Whether eager, inflated, has as many elements beyond what is allowed, one half as far."""
@@ -281,7 +283,7 @@ class FloatComparison:
         )
 
     def _note_unrest(self, other: Expected) -> None:
-        self.unrest = _farther(self.unrest, gaps(other.reference, self.reference))
+        self.unrest = farther(self.unrest, gaps(other.reference, self.reference))
 
     def _unnamed(self, wrong: Tensor, answers: Iterable[Expected]) -> int:
         """How many elements of an answer agree with no other one, if wrong ones are restless."""
@@ -308,7 +310,7 @@ class FloatComparison:
     def _is_as_restless(self) -> Tensor:
         """Elements no further off than answers are."""
         assert self.unrest is not None
-        return _within(gaps(self.actual, self.reference), EAGER_FACTOR * self.unrest)
+        return within(gaps(self.actual, self.reference), EAGER_FACTOR * self.unrest)
 
     def _agrees(self, other: Expected) -> Tensor:
         """Elements within the tolerance of another answer, on the first answer's scale."""
@@ -390,12 +392,3 @@ class FloatComparison:
         )
         kind = "wrong_non_finite" if bool(non_finite.any()) else "wrong_values"
         return self._result(self.errors, kind, message, wrong)
-
-
-def _farther(first: Tensor | None, second: Tensor) -> Tensor:
-    return second if first is None else torch.maximum(first, second)
-
-
-def _within(gap: Tensor, reach: Tensor) -> Tensor:
-    """Whether a distance is finite and no larger than another."""
-    return (gap <= reach) & torch.isfinite(gap)

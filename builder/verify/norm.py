@@ -142,6 +142,16 @@ def gaps(actual: Tensor, reference: Tensor) -> Tensor:
     return differences.abs() if differences.is_complex() else differences.abs_()
 
 
+def farther(first: Tensor | None, second: Tensor) -> Tensor:
+    """The larger of distances."""
+    return second if first is None else torch.maximum(first, second)
+
+
+def within(gap: Tensor, reach: Tensor) -> Tensor:
+    """Whether a distance is finite and no larger than another."""
+    return (gap <= reach) & torch.isfinite(gap)
+
+
 def largest(errors: Tensor) -> float:
     return float(errors.amax()) if errors.numel() else 0.0
 
