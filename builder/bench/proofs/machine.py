@@ -135,13 +135,16 @@ class TermMachine:
         if op.name == "tt.load":
             address, *others = map(whole, args)
             mask, other = (*others, None, None)[:2]
+            kind = function.types[op.results[0]]
             loaded = self._memory.load(address, mask, other)
-            is_float = function.types[op.results[0]].is_float
-            return [loaded if is_float else known_if_constant(loaded)]
+            loaded = loaded if kind.is_float else known_if_constant(loaded)
+            return [self._memory.sets.recalled(loaded, kind.element)]
         if op.name == "tt.store":
             mask = args[2] if len(args) > 2 else None
             self._stores += 1
-            self._memory.store(args[0], stored(args[1], mask), mask, self._stores)
+            value = stored(args[1], mask)
+            self._memory.sets.keep(value, function.types[op.operands[1]].element)
+            self._memory.store(args[0], value, mask, self._stores)
             return []
         if op.name == "tt.atomic_rmw":
             return self._atomic(op, args)

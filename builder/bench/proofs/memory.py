@@ -13,6 +13,7 @@ from builder.bench.proofs.common_factors import Factor, product_of
 from builder.bench.proofs.field import PRIME
 from builder.bench.proofs.poles import is_masked, without_poles
 from builder.bench.proofs.signs import is_zero
+from builder.bench.proofs.stored_sets import StoredSets
 from builder.bench.proofs.terms import (
     Address,
     Known,
@@ -107,6 +108,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.storages: list[Storage] = []
+        self.sets = StoredSets()
         self._undo: list[Callable[[], None]] = []
 
     def add(self, storage: Storage) -> int:
@@ -116,6 +118,7 @@ class Memory:
     def copy(self) -> Memory:
         """The memory between launches; what is stored to one is not in the other."""
         copied = Memory()
+        copied.sets = self.sets.copy()
         for storage in self.storages:
             cells = None if storage.cells is None else storage.cells.copy()
             shared = storage.shared and tuple(words.copy() for words in storage.shared)
