@@ -39,6 +39,7 @@ from builder.bench.proofs.terms import (
     Term,
     Unprovable,
     Value,
+    Words,
     as_words,
     float_constant,
     unsigned,
@@ -284,8 +285,7 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
     if isinstance(value, Term):
         parts, exact, constant = value.parts, value.exact, value.constant
         if parts is not None:
-            columns = np.moveaxis(parts.words, -1, 0)
-            parts = replace(parts, words=np.stack([view(words) for words in columns], axis=-1))
+            parts = replace(parts, words=_viewed_columns(parts.words, view))
         if exact is not None:
             exact = exact[0], view(exact[1])
         if constant is not None:
@@ -317,6 +317,13 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)
     return value.with_offset(offset)
+
+
+def _viewed_columns(words: Words, view: Callable[[Any], Any]) -> Words:
+    """Words with a last axis more; a view leaves the first axis alone, so that may be of all."""
+    count, *shape = np.moveaxis(words, -1, 0).shape
+    viewed = view(np.moveaxis(words, -1, 0).reshape(count * shape[0], *shape[1:]))
+    return np.moveaxis(viewed.reshape(count, shape[0], *viewed.shape[1:]), 0, -1)
 
 
 def _full(array: Any, kind: Type) -> Any:
