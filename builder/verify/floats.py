@@ -53,7 +53,7 @@ from builder.verify import drift
 from builder.verify.bits import bits_equal
 from builder.verify.elements import item, place
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
-from builder.verify.floors import Operation, epsilon, median_floor
+from builder.verify.floors import Operation, epsilon, is_wide, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
 from builder.verify.norm import MEDIAN, Errors, farther, gaps, within, wrong_non_finite
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
@@ -159,8 +159,10 @@ class FloatComparison:
 
     def _ratio(self, errors: Errors) -> float | None:
         """Of the root mean square of the errors to eager's, or to a few roundings to float32."""
-        least = max(self.expected.eager_errors.mean, FEW_ROUNDINGS)
-        return errors.mean / least if self.is_typical else None
+        cast = [one.eager_errors.mean for one in self._moved_casts]
+        ratio = errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS, *cast)
+        is_open = self._rounds_operands and not cast and ratio > 1.0
+        return ratio if self.is_typical and not is_open else None
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""
@@ -235,7 +237,9 @@ class FloatComparison:
     ) -> Outcome:
         # behind a decision, what another answer explains is no error
         ratio = self._ratio(errors if self.expected.history.decided else self.errors)
-        figures = (errors.worst, self.tolerance, self.floor, wrong, self.is_beyond, ratio)
+        cast = max((one.eager_errors.worst for one in self._moved_casts), default=0.0)
+        beyond = self.is_beyond and self.errors.worst > EAGER_FACTOR * cast
+        figures = (errors.worst, self.tolerance, self.floor, wrong, beyond, ratio)
         return Outcome(kind, message, *figures, excess=self.excess)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
@@ -374,7 +378,12 @@ class FloatComparison:
 
         Before they are complete: the powers of attention, say, before it knows their sum.
         """
-        return self.uncast if self.expected.history.operation is Operation.DOT else []
+        return self.uncast if self._rounds_operands else []
+
+    @property
+    def _rounds_operands(self) -> bool:
+        history = self.expected.history
+        return history.operation is Operation.DOT and not is_wide(history.rounding)
 
     def _wrong(self, wrong: Tensor) -> Outcome:
         non_finite = wrong_non_finite(self.actual, self.reference) & wrong
