@@ -53,7 +53,7 @@ from builder.verify import drift
 from builder.verify.bits import bits_equal
 from builder.verify.elements import item, place
 from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
-from builder.verify.floors import Operation, epsilon, is_wide, median_floor
+from builder.verify.floors import epsilon, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
 from builder.verify.norm import MEDIAN, Errors, farther, gaps, within, wrong_non_finite
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
@@ -161,7 +161,7 @@ class FloatComparison:
         """Of the root mean square of the errors to eager's, or to a few roundings to float32."""
         cast = [one.eager_errors.mean for one in self._moved_casts]
         ratio = errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS, *cast)
-        is_open = self._rounds_operands and not cast and ratio > 1.0
+        is_open = self.expected.history.rounds_operands and not cast and ratio > 1.0
         return ratio if self.is_typical and not is_open else None
 
     def _may_be_luck(self) -> bool:
@@ -378,12 +378,7 @@ class FloatComparison:
 
         Before they are complete: the powers of attention, say, before it knows their sum.
         """
-        return self.uncast if self._rounds_operands else []
-
-    @property
-    def _rounds_operands(self) -> bool:
-        history = self.expected.history
-        return history.operation is Operation.DOT and not is_wide(history.rounding)
+        return self.uncast if self.expected.history.rounds_operands else []
 
     def _wrong(self, wrong: Tensor) -> Outcome:
         non_finite = wrong_non_finite(self.actual, self.reference) & wrong

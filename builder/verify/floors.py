@@ -92,6 +92,11 @@ class History:
     is_rounded: bool = False
     beside: torch.dtype | None = None
 
+    @property
+    def rounds_operands(self) -> bool:
+        """Whether operands of a product may have been rounded to a narrow type."""
+        return self.operation is Operation.DOT and not is_wide(self.rounding)
+
     def joined(self, other: History) -> History:
         """The history of a value that both lie behind."""
         return History(

@@ -196,3 +196,20 @@ def test_what_rounding_is_amplified_in_is_no_sign_of_a_lower_precision():
         outcome = compare(ours, Expected(eager, reference, history))
         assert (outcome.ratio is not None) is counts
         assert (outcome.is_beyond is not None) is counts
+
+
+@pytest.mark.parametrize("operation", [Operation.DOT, Operation.REDUCTION])
+def test_how_exact_a_product_of_rounded_operands_is_counts_beside_eager_without_casts(operation):
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(4096, generator=generator, dtype=torch.float64)
+    history = History(torch.bfloat16, operation)
+    expected = Expected(reference.bfloat16(), reference, history)
+    uncast = Expected((reference * (1 + 2.0**-5)).bfloat16(), reference, history, as_written=False)
+    ours = (reference * (1 + 2.0**-6)).bfloat16()
+    outcome = compare(ours, expected, samples=[uncast, uncast])
+    assert outcome.kind == "wrong_values"  # by far; what is asked is how exact it is
+    is_product = operation is Operation.DOT
+    assert (outcome.ratio < 1.0) is is_product
+    assert outcome.is_beyond is not is_product
+    near = (reference * (1 + 2.0**-9)).bfloat16()
+    assert (compare(near, expected).ratio is None) is is_product
