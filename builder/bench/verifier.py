@@ -74,14 +74,15 @@ class _Tally:
 
 
 def measure(
-    bench: VerifierBench, rows: Sequence[Row], on_done: Callable[[str, int], Any]
+    bench: VerifierBench, rows: Sequence[Row], on_done: Callable[[str, int, list[str]], Any]
 ) -> dict[str, Any]:
     """Judges mutants and untouched pairs.
 
     Args:
         bench: what to measure.
         rows: verified pairs; those that call a library are left out.
-        on_done: called with ``mutants`` or ``verifications`` and how many more are done.
+        on_done: called with ``mutants`` or ``verifications``, how many more are done, and what
+            should not have been: survivors and false alarms.
 
     Returns:
         ``pairs``, ``mutants``, ``killed``, ``equivalent``, ``killed_share``,
@@ -99,10 +100,13 @@ def measure(
     shares = _shares(bench.mutants, len(rows))
     with Supervisor(min(bench.workers, len(rows)), _LIMITS, (*PRELOAD, _STEPS)) as supervisor:
         for outcome in supervisor.run(_mutant_jobs(bench, rows, shares, tally)):
-            on_done("mutants", _record(outcome, tally))
+            known = len(tally.judged)
+            count = _record(outcome, tally)
+            on_done("mutants", count, _survivors(rows, tally.judged[known:]))
         for outcome in supervisor.run(_untouched_jobs(bench, rows)):
-            tally.verified.append(_verification(outcome, rows))
-            on_done("verifications", 1)
+            found = _verification(outcome, rows)
+            tally.verified.append(found)
+            on_done("verifications", 1, [] if found["passes"] else [_alarm(found)])
     return _report(rows, tally)
 
 
@@ -166,6 +170,16 @@ def _record(outcome: Outcome, tally: _Tally) -> int:
     return len(valid)
 
 
+def _survivors(
+    rows: Sequence[Row], judged: Sequence[tuple[int, Mutant, dict[str, Any]]]
+) -> list[str]:
+    return [
+        f"survivor: {rows[index]['entry_point']} {mutant.operator}, line {mutant.line}"
+        for index, mutant, found in judged
+        if found["outcome"] == SURVIVED
+    ]
+
+
 # -- untouched pairs ---------------------------------------------------------------------------
 
 
@@ -190,6 +204,11 @@ def _verification(outcome: Outcome, rows: Sequence[Row]) -> dict[str, Any]:
     rejection = outcome.rejection or {}
     reason = f"{rejection.get('kind')}: {rejection.get('message')}"
     return found | {"passes": False, "reason": reason, "costs": None}
+
+
+def _alarm(found: Mapping[str, Any]) -> str:
+    pair = found["pair"]
+    return f"false alarm: {pair['pair']} {pair['entry_point']}: {found['reason']}"
 
 
 def _pair(rows: Sequence[Row], index: int) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def compare(
     *,
     samples: Iterable[Expected] = (),
     noise: float = ILL_CONDITIONED,
+    averages_out: bool = True,
 ) -> Outcome:
     """Compares one output of equal shape and type with what is expected.
 
@@ -48,13 +49,16 @@ def compare(
         dot_precision: ``ieee`` or ``tf32``, which chooses the floor of matrix products.
         samples: other runs of eager, taken one by one and only while a float is nearly right.
         noise: the largest error of eager that does not drown the result.
+        averages_out: the inputs vary enough for roundings to go to either side.
     """
     if not is_float(actual.dtype):
         is_last = noise >= ILL_CONDITIONED
         return _compare_discrete(actual, expected, answers, dot_precision, is_last=is_last)
     lowest = floor(expected.history, dot_precision)
     like_eager = lowest <= floor(expected.history)
-    comparison = FloatComparison(actual, expected, lowest, noise, like_eager=like_eager)
+    comparison = FloatComparison(
+        actual, expected, lowest, noise, like_eager=like_eager, averages_out=averages_out
+    )
     outcome = comparison.outcome(answers, samples)
     if outcome.kind is not None:
         return outcome

@@ -45,6 +45,11 @@ class Domain:
         return UNIT_REACHED < max(abs(self.lowest), abs(self.highest)) <= 1.0
 
     @property
+    def can_shift(self) -> bool:
+        """Its values may all be moved away from zero."""
+        return self.has_signs and not self.is_unit
+
+    @property
     def is_free(self) -> bool:
         """It is reshaped element by element."""
         return self.is_float and not self.has_two

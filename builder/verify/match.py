@@ -52,6 +52,7 @@ def match(
     *,
     samples: Answers = (),
     noise: Callable[[History], float] = lambda _: ILL_CONDITIONED,
+    averages_out: bool = True,
 ) -> Matched:
     """Compares all that a caller can see of the two runs.
 
@@ -63,6 +64,7 @@ def match(
         dot_precision: ``ieee`` or ``tf32``.
         samples: other runs of eager, heard only where a value is nearly right.
         noise: for the history of a value, the largest error of eager that does not drown it.
+        averages_out: the inputs vary enough for roundings to go to either side.
 
     Raises:
         VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
@@ -82,6 +84,7 @@ def match(
             dot_precision,
             samples=_of(name, samples),
             noise=noise(original.expected[name].history),
+            averages_out=averages_out,
         )
         is_gradient = name in run.gradients.values
         if (

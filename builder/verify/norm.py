@@ -21,6 +21,7 @@ Tensor = torch.Tensor
 SCALE_FRACTION = 0.125
 QUANTILES = (0.99, 0.9, 0.5)
 MEDIAN = QUANTILES[-1]
+CORE = 0.9
 TAIL = 64
 _SQUARES_UNDERFLOW = 1e-140
 
@@ -86,6 +87,13 @@ class Errors:
         """The root of their mean square."""
         count = self.values.numel()
         return float(torch.linalg.vector_norm(self.values)) / math.sqrt(count) if count else 0.0
+
+    @cached_property
+    def core(self) -> float:
+        """The root mean square of those that are not among the largest, which luck decides."""
+        values = self.values[self.values <= self.quantile(CORE)]
+        count = values.numel()
+        return float(torch.linalg.vector_norm(values)) / math.sqrt(count) if count else 0.0
 
     def without(self, mask: Tensor) -> Errors:
         """The same with no error where a mask is set."""

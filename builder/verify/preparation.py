@@ -17,16 +17,17 @@ from builder.programs.load import LoadedProgram, load_program
 from builder.programs.value_gates import check_dependence
 from builder.verify.costs import Costs
 from builder.verify.declared import DeclaredIntegers
+from builder.verify.distributions import Strength
 from builder.verify.domain import Domain, domains
 from builder.verify.draws import (
     DISTRIBUTIONS,
-    Strength,
     derived_seed,
     distribution_of,
     has_gentle,
     reshape_inputs,
 )
 from builder.verify.gradients import Upstream, upstream_of
+from builder.verify.input_sets import LARGE, OF_LARGEST, OF_OTHERS, Shape, draws_apart, input_sets
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.modules import original_module, own_default_dtype
 from builder.verify.noise import shows_nothing
@@ -37,7 +38,7 @@ from builder.verify.runner import (
     Original,
 )
 from builder.verify.shapes import OtherShape, other_shapes
-from builder.verify.state import reshape_state
+from builder.verify.state import has_matrix, reshape_state
 from builder.verify.structure import cloned, tensors_in
 from builder.verify.vanishing import vanishes
 
@@ -47,17 +48,7 @@ if TYPE_CHECKING:
     from builder.verify.declared import Bounds
 
 Attempt = Strength | None
-Shape = int | OtherShape | None
-"""Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 PLAIN: tuple[Attempt, ...] = (None,) * 4
-AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
-"""Draws that shape variants take, if there are any; spikes need size, which few of these have."""
-LARGE = DISTRIBUTIONS.index("large")
-OF_OTHERS = ("sparse", "tied", "large", "vanishing")
-"""The distributions of shapes that no input set has: ones, the largest, odd ones, odd again.
-
-In the largest nothing cancels, so that a block shows which a mean of all leaves out or adds twice.
-"""
 
 
 def prepare(
@@ -148,11 +139,14 @@ class Prepared:
             self.base, *others = _runnable(self.program, variants, unrun)
             self._first_inputs = self._inputs(seed, self.base)
             self._domains = domains(self._first_inputs)
-        self._sets = _input_sets(draws, self.base, others)
+        matrix = has_matrix(self.original)
+        apart = draws_apart(self._domains, has_matrix=matrix) if draws >= DRAWS else ()
+        self._sets = input_sets(draws, self.base, others, apart)
         self._deferred: list[tuple[int, Shape]] = []
-        if self.generic and (LARGE, self.base) in self._sets:
-            self._sets.remove((LARGE, self.base))
-            self._deferred = [(LARGE, self.base)]
+        if self.generic:
+            away = (LARGE, *apart)
+            self._deferred = [one for one in self._sets if one[0] in away]
+            self._sets = [one for one in self._sets if one[0] not in away]
         self.draws = sum(shape == self.base for _, shape in self._sets)
 
     def __len__(self) -> int:
@@ -224,14 +218,19 @@ class Prepared:
         Of each group one is to be answered.  They are none of those that ``len`` counts, and are
         not kept.
         """
+        costs = costs or Costs()
+        apart = [draw for draw, _ in self._deferred if draw != LARGE]
         for number, alternatives in enumerate(self._other_shapes()):
-            reshaped = DISTRIBUTIONS.index(OF_OTHERS[number % len(OF_OTHERS)])
-            asked = (
-                self._tried(draw, shape, costs or Costs())
-                for shape in alternatives
-                for draw in (reshaped, 0)
-            )
-            yield (question for question in asked if question is not None)
+            distribution = OF_OTHERS[number % len(OF_OTHERS)]
+            yield self._askable((DISTRIBUTIONS.index(distribution), 0), alternatives, costs)
+            for draw in apart if distribution == OF_LARGEST else ():
+                yield self._askable((draw,), alternatives, costs)
+
+    def _askable(
+        self, draws: Sequence[int], shapes: Sequence[Shape], costs: Costs
+    ) -> Iterator[Question]:
+        asked = (self._tried(draw, shape, costs) for shape in shapes for draw in draws)
+        return (question for question in asked if question is not None)
 
     def deferred(self, covered: Collection[int]) -> list[int]:
         """Questions of draws that other shapes were to take, as far as none has.
@@ -256,7 +255,7 @@ class Prepared:
         if not self.generic:
             return []
         tensors, bounds = [], []
-        for _, shape in self._sets[self.draws - 1 :]:
+        for shape in dict.fromkeys(shape for _, shape in self._sets):
             with self.surroundings(), DeclaredIntegers() as declared:
                 tensors.append(tensors_in(self._inputs(self.seed, shape)))
             known = {place: declared.bounds(tensor) for place, tensor in enumerate(tensors[-1])}
@@ -387,14 +386,3 @@ def _runnable(
     if not found:
         raise VerificationRejected("too_large", "every input set is too large to run")
     return found
-
-
-def _input_sets(draws: int, base: int | None, variants: Sequence[Shape]) -> list[tuple[int, Shape]]:
-    """The draw and the shape of each input set, those of the declared shape first.
-
-    A variant takes a draw from the declared shape, which most variants are smaller than.
-    """
-    away = [draw for draw in AWAY_FROM_BASE if draw < draws]
-    taken = dict(zip(variants, away, strict=False))
-    kept = [draw for draw in range(draws) if draw not in taken.values()]
-    return [(draw, base) for draw in kept] + [(taken.get(one, 0), one) for one in variants]

@@ -10,6 +10,7 @@ import torch
 
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
 from builder.verify.bits import all_finite
+from builder.verify.draws import SHIFTED, distribution_of
 from builder.verify.expected import is_float
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.missing import with_missing
@@ -67,6 +68,14 @@ class Question:
     def replaceable(self) -> bool:
         """Whether a milder input set can take its place."""
         return not self.plain
+
+    @property
+    def averages_out(self) -> bool:
+        """Whether roundings go to either side; near one large number a narrow type has few others.
+
+        A sum of a few numbers and a constant is then rounded to the same side everywhere.
+        """
+        return distribution_of(self.draw) != SHIFTED
 
     def noise(self, history: History) -> float:
         """The largest error of eager that does not drown a value, see ``floats``."""

@@ -241,6 +241,7 @@ class Trial:
                 self.dot_precision,
                 samples=question.samples,
                 noise=question.noise,
+                averages_out=question.averages_out,
             )
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)

@@ -144,9 +144,11 @@ def test_an_untouched_pair_passes_and_a_broken_one_is_an_alarm() -> None:
 
 def test_figures_add_up() -> None:
     done: dict[str, int] = {"mutants": 0, "verifications": 0}
+    told: list[str] = []
 
-    def on_done(name: str, count: int) -> None:
+    def on_done(name: str, count: int, faults: list[str]) -> None:
         done[name] += count
+        told.extend(faults)
 
     result = measure(VerifierBench(24, 4, workers=2, seed=0, draws=2), rows(), on_done)
     assert done == {"mutants": 24, "verifications": 4}
@@ -158,6 +160,18 @@ def test_figures_add_up() -> None:
     assert result["false_alarms"] == 0
     assert 0 < result["core_seconds_per_verification"] < 60
     assert not result["unjudged"]
+    assert len(told) == len(result["survivors"])
+
+
+def test_a_false_alarm_is_told_at_once() -> None:
+    wrong = PAYLOAD | {"triton_code": ROW_SUM.replace("tmp0 - tmp1", "tmp1 - tmp0")}
+    told: list[str] = []
+    bench = VerifierBench(0, 1, workers=1, seed=0, draws=2)
+    result = measure(bench, [wrong], lambda *found: told.extend(found[2]))
+    assert result["false_alarms"] == 1
+    assert len(told) == 1
+    assert told[0].startswith("false alarm: ")
+    assert "wrong_values" in told[0]
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,9 @@ def test_where_most_are_off_by_more_than_a_rounding_all_may_drift_together():
     assert plain < often == floor_of("whole", elements, 0.9)
     assert floor_of("whole", elements, 0.9, by_more=True) > torch.finfo(torch.bfloat16).eps
     assert floor_of(MISROUNDED, elements, 0.9, by_more=True) == floor_of(MISROUNDED, elements)
+
+
+def test_where_inputs_hardly_vary_all_may_be_rounded_to_one_side(exact):
+    wrong = (exact * (512 / 513) ** 0.5).to(torch.bfloat16)
+    assert compare(wrong, expected_of(exact, torch.bfloat16), averages_out=False).kind is None
+    assert compare(wrong * 1.1, expected_of(exact, torch.bfloat16), averages_out=False).kind

@@ -9,6 +9,7 @@ from builder.capture.targets import resolve_targets
 from builder.config import DRAWS
 from builder.errors import MarginallyRejected, UsageError
 from builder.verify import Verdict, trial, verify
+from builder.verify.input_sets import APART
 from builder.verify.match import match
 from tests.verify.data import buckets, counter, histogram, layer_norm, loss, matmul, softmax
 
@@ -51,7 +52,7 @@ def test_good_pair_passes(name):
     python, triton, entry_point = GOOD[name]
     verdict = verify(python, triton, entry_point, targets=HOPPER)
     assert verdict.verified, verdict.reason
-    assert verdict.draws == DRAWS
+    assert DRAWS < verdict.draws <= DRAWS + len(APART)
     assert verdict.deterministic
     assert verdict.compiled_targets == ("cuda:90",)
     assert verdict.resources["cuda:90"]["registers"] > 0

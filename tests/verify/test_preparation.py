@@ -8,6 +8,9 @@ import torch
 from builder.capture.targets import resolve_targets
 from builder.errors import ProgramRejected, Rejected, UsageError, VerificationRejected
 from builder.verify import Costs, Prepared, Verdict, judge, prepare, verify
+from builder.verify.domain import domains
+from builder.verify.draws import DISTRIBUTIONS
+from builder.verify.input_sets import draws_apart
 from builder.verify.match import match
 from builder.verify.runner import run_triton
 from builder.verify.trial import Trial
@@ -123,11 +126,11 @@ def test_atomics_are_judged_with_the_same_determinism():
 def test_draw_that_shows_nothing_gives_way_to_a_milder_one(monkeypatch):
     asked = []
 
-    def blind(original, run, before, answers, dot_precision, *, samples, noise):
+    def blind(original, run, before, *args, **options):
         asked.append(before["input 0"])
         if len(asked) in (2, 3):
             raise VerificationRejected("ill_conditioned", "nothing to see")
-        return match(original, run, before, answers, dot_precision, samples=samples, noise=noise)
+        return match(original, run, before, *args, **options)
 
     monkeypatch.setattr("builder.verify.trial.match", blind)
     verdict = verify(loss.PYTHON, loss.TRITON, "Loss", targets=HOPPER, draws=2)
@@ -200,15 +203,44 @@ def test_shape_variants_take_draws_of_the_declared_shape():
         prepared = prepare(loss.PYTHON + VARIANTS, "Loss", **options)
         return prepared._sets, prepared.draws
 
-    plain, tied, mixed, tiny, large, sparse = range(6)
-    variants = [(tied, 0), (mixed, 1)]
-    assert sets(generic=True) == ([(d, None) for d in (plain, tiny, sparse)] + variants, 3)
+    plain, tied, mixed, tiny, large, sparse, _, _, alone, shifted = range(10)
+    variants = [(tied, 0), (mixed, 1), (alone, 0), (shifted, 1)]
+    taken = [(plain, None), (tiny, None), (sparse, None), *variants[:2]]
+    assert sets(generic=True) == (taken, 3)
+    assert sets(variants=(0, 1)) == ([*taken[:2], (large, None), (sparse, None), *variants], 4)
     deferred = prepare(loss.PYTHON + VARIANTS, "Loss", generic=True)
-    assert deferred.deferred({plain, sparse}) == [5]
-    assert deferred.question(5).draw == large
-    assert deferred.deferred({large}) == []
-    assert sets() == ([(d, None) for d in range(6)], 6)
+    assert deferred.deferred({plain, sparse, alone}) == [5, 7]
+    assert [deferred.question(place).draw for place in (5, 6, 7)] == [large, alone, shifted]
+    assert deferred.deferred({large, alone, shifted}) == []
+    assert sets() == ([(d, None) for d in (*range(6), alone, shifted)], 8)
     assert sets(draws=1, variants=(0,)) == ([(plain, None), (plain, 0)], 1)
+
+
+def test_what_adds_up_is_told_apart_only_where_it_differs():
+    signed, positive = torch.randn(5), torch.rand(5) * 3
+    unit = torch.rand(50) * 1.98 - 0.99
+
+    def taken(*inputs, has_matrix=False):
+        draws = draws_apart(domains(list(inputs)), has_matrix=has_matrix)
+        return [DISTRIBUTIONS[draw] for draw in draws]
+
+    assert taken(signed) == ["shifted"]
+    assert taken(positive) == taken(unit) == taken(torch.arange(5)) == []
+    assert taken(positive, positive) == ["alone"]
+    assert taken(positive, has_matrix=True) == ["muted", "alone"]
+    assert taken(signed, has_matrix=True) == ["muted", "alone", "shifted"]
+    assert taken(torch.arange(5), has_matrix=True) == []
+
+
+def test_the_largest_shape_takes_what_tells_apart_what_adds_up():
+    prepared = prepare(loss.PYTHON + VARIANTS, "Loss", generic=True)
+    asked = [next(group) for group in prepared.others()]
+    names = [DISTRIBUTIONS[question.draw] for question in asked]
+    assert names[:5] == ["sparse", "tied", "alone", "shifted", "large"]
+    shapes = [question.case.inputs[0].shape for question in asked]
+    assert len(set(shapes[1:4])) == 1
+    assert max(shapes[1]) > 50
+    assert prepared.deferred({question.draw for question in asked}) == []
 
 
 @pytest.mark.parametrize("has_others", [True, False])

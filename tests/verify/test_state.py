@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from builder.verify.draws import FAR, Strength
-from builder.verify.state import MOST_NUMBERS, _largest, reshape_state
+from builder.verify.distributions import FAR, TINY, Strength
+from builder.verify.state import LOUD, MOST_NUMBERS, _largest, has_matrix, reshape_state
+from builder.verify.structure import cloned
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,23 @@ def test_one_number_of_what_is_added_is_far_off_in_large_draws():
     gentle = nn.Linear(3, 10)
     reshape_state(gentle, "large", 0, Strength.GENTLE)
     assert bool((gentle.bias < 2.0).all())
+
+
+def test_products_are_muted_or_loud_beside_what_goes_past_them():
+    for distribution, factor in (("muted", TINY), ("alone", LOUD)):
+        module = nn.Sequential(nn.Linear(6, 10), nn.LayerNorm(10), nn.Embedding(4, 3))
+        plain = cloned(module)
+        reshape_state(module, distribution, 0)
+        reshape_state(plain, "tied", 0)
+        assert torch.equal(module[0].weight, plain[0].weight * factor)
+        added = factor if distribution == "muted" else 1.0
+        assert torch.equal(module[0].bias, plain[0].bias * added)
+        assert torch.equal(module[1].weight, plain[1].weight)
+        assert torch.equal(module[2].weight, plain[2].weight)
+
+
+def test_a_matrix_is_what_has_rows_and_columns():
+    assert has_matrix(nn.Linear(2, 3))
+    assert has_matrix(nn.Conv1d(1, 2, 3))
+    assert not has_matrix(nn.LayerNorm(5))
+    assert not has_matrix(nn.ReLU())

@@ -117,9 +117,11 @@ def _bars(output: Output, mutants: int, verifications: int) -> Iterator[Any]:
             for name, total in totals.items()
         }
 
-        def on_done(name: str, count: int) -> None:
+        def on_done(name: str, count: int, faults: list[str]) -> None:
             before, done[name] = done[name], done[name] + count
             bars[name].update(count)
+            for fault in faults:
+                output.note(fault)
             tenth = max(totals[name] // 10, 1)
             if bars[name].disable and done[name] // tenth > before // tenth:
                 output.note(f"{name}: {done[name]} of {totals[name]}")

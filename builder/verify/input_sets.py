@@ -1,0 +1,60 @@
+"""Which draws and shapes a verification takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.verify.draws import ALONE, DISTRIBUTIONS, MUTED, SHIFTED, differs
+from builder.verify.shapes import OtherShape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.verify.domain import Domain
+
+Shape = int | OtherShape | None
+"""Of an input set: a shape variant's, another, or that of ``get_inputs``."""
+AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
+"""Draws that shape variants take, if there are any; spikes need size, which few of these have."""
+APART = (MUTED, ALONE, SHIFTED)
+"""Distributions of further input sets, where they tell anything apart."""
+LARGE = DISTRIBUTIONS.index("large")
+OF_LARGEST = "tied"
+OF_OTHERS = ("sparse", OF_LARGEST, "large", "vanishing")
+"""The distributions of shapes that no input set has: ones, the largest, odd ones, odd again.
+
+In the largest nothing cancels, so that a block shows which a mean of all leaves out or adds twice.
+It takes those of ``APART`` as well.
+"""
+
+
+def input_sets(
+    draws: int, base: int | None, variants: Sequence[Shape], apart: Sequence[int]
+) -> list[tuple[int, Shape]]:
+    """The draw and the shape of each input set, those of the declared shape first.
+
+    A variant takes a draw from the declared shape, which most variants are smaller than.
+
+    Args:
+        draws: how many are taken.
+        base: the declared shape.
+        variants: of its shape variants, in order.
+        apart: further draws, which variants take by turns.
+    """
+    away = [draw for draw in AWAY_FROM_BASE if draw < draws]
+    taken = dict(zip(variants, away, strict=False))
+    kept = [draw for draw in range(draws) if draw not in taken.values()]
+    sets = [(draw, base) for draw in kept] + [(taken.get(one, 0), one) for one in variants]
+    shapes = variants or [base]
+    return sets + [(draw, shapes[place % len(shapes)]) for place, draw in enumerate(apart)]
+
+
+def draws_apart(first: Sequence[Domain], *, has_matrix: bool) -> list[int]:
+    """The draws of ``APART`` that differ from others.
+
+    Args:
+        first: the domain of each input.
+        has_matrix: the program has a parameter that products are taken with.
+    """
+    named = [name for name in APART if differs(first, name, has_matrix=has_matrix)]
+    return list(map(DISTRIBUTIONS.index, named))
