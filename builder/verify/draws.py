@@ -77,11 +77,9 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-MUTED, ALONE, SHIFTED = "muted", "alone", "shifted"
-DISTRIBUTIONS = (
-    *("plain", "tied", "mixed", "tiny", "large", "sparse", "vanishing"),
-    *(MUTED, ALONE, SHIFTED),
-)
+APART = MUTED, ALONE, SHIFTED = ("muted", "alone", "shifted")
+"""Distributions of further input sets, where they tell anything apart."""
+DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large", "sparse", "vanishing", *APART)
 SMALL = ("mixed", "tiny", "vanishing")
 
 

@@ -14,6 +14,9 @@ is kept in bfloat16 needs the samples on most.  What is rounded to bfloat16 on i
 has ten or thirty times eager's, though no error may be above the floor of a program that computes
 in bfloat16 elsewhere.
 
+Input sets of one sign for the sake of what adds up (``draws.APART``) do not count: a sum of them
+that is added up one by one is off by more than one that is added up by halves, every time.
+
 What is less exact on enough input sets is asked all of them once more, with other numbers
 (``trial``), and is wrong if it is less exact on twice as many.
 """

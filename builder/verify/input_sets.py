@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.verify.draws import ALONE, DISTRIBUTIONS, MUTED, SHIFTED, differs
+from builder.verify.draws import APART, DISTRIBUTIONS, differs
 from builder.verify.shapes import OtherShape
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ Shape = int | OtherShape | None
 """Of an input set: a shape variant's, another, or that of ``get_inputs``."""
 AWAY_FROM_BASE = tuple(map(DISTRIBUTIONS.index, ("tied", "mixed", "tiny")))
 """Draws that shape variants take, if there are any; spikes need size, which few of these have."""
-APART = (MUTED, ALONE, SHIFTED)
-"""Distributions of further input sets, where they tell anything apart."""
 LARGE = DISTRIBUTIONS.index("large")
 OF_LARGEST = "tied"
 OF_OTHERS = ("sparse", OF_LARGEST, "large", "vanishing")

@@ -10,7 +10,7 @@ import torch
 
 from builder.errors import ProgramRejected, Rejected, VerificationRejected
 from builder.verify.bits import all_finite
-from builder.verify.draws import SHIFTED, distribution_of
+from builder.verify.draws import APART, SHIFTED, distribution_of
 from builder.verify.expected import is_float
 from builder.verify.memory import let_memory_failures_pass
 from builder.verify.missing import with_missing
@@ -68,6 +68,11 @@ class Question:
     def replaceable(self) -> bool:
         """Whether a milder input set can take its place."""
         return not self.plain
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its inputs are of one sign, or nearly so, for the sake of what adds up."""
+        return distribution_of(self.draw) in APART
 
     @property
     def averages_out(self) -> bool:

@@ -222,7 +222,8 @@ class Trial:
                 check_protocol(case, self.new, self.library)
         if is_repeated:
             self._repeat(question, run)
-        self._asked.append(_which(question))
+        if not question.is_apart:
+            self._asked.append(_which(question))
         self.findings.draws += 1
         self.findings.replaced += question.replaced
         self.findings.shapes.append(_shapes(question))
@@ -247,7 +248,8 @@ class Trial:
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)
         self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
-        self.findings.exactness.note(matched.beyond, matched.ratios)
+        if not question.is_apart:
+            self.findings.exactness.note(matched.beyond, matched.ratios)
 
     def _differing(self, first: Run, second: Run) -> str | None:
         with self.costs.of("comparison"):
