@@ -59,20 +59,23 @@ class Factor:
         words: the elements of the field that it is.
         inverse: what they are times is one.
         exponent: the base and the elements of which it is the power, if it is one.
+        root: the factor of which it is the square, if it is known as one.
     """
 
     words: Words
     inverse: Words
     exponent: tuple[str, Words] | None = None
+    root: Factor | None = None
 
     def viewed(self, view: Callable[[Words], Words]) -> Factor:
         exponent = self.exponent and (self.exponent[0], view(self.exponent[1]))
-        return Factor(view(self.words), view(self.inverse), exponent)
+        root = self.root and self.root.viewed(view)
+        return Factor(view(self.words), view(self.inverse), exponent, root)
 
     @property
     def inverted(self) -> Factor:
         exponent = self.exponent and (self.exponent[0], field_negated(self.exponent[1]))
-        return Factor(self.inverse, self.words, exponent)
+        return Factor(self.inverse, self.words, exponent, self.root and self.root.inverted)
 
 
 def with_factors(op: Operation, args: list[Value], made: Term, kind: Type) -> Term:
@@ -191,8 +194,11 @@ def _product(one: Factor, other: Factor) -> Factor:
     exponent = None
     if one.exponent and other.exponent and one.exponent[0] == other.exponent[0]:
         exponent = one.exponent[0], field_add(one.exponent[1], other.exponent[1])
+    root = one if np.array_equal(one.words, other.words) else None
+    if root is None and one.root and other.root:
+        root = _product(one.root, other.root)
     words = field_product(one.words, other.words)
-    return Factor(words, field_product(one.inverse, other.inverse), exponent)
+    return Factor(words, field_product(one.inverse, other.inverse), exponent, root)
 
 
 def _exponential(base: str, value: Term, made: Term, kind: Type) -> Term:

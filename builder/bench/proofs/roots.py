@@ -1,8 +1,9 @@
-"""Constants drawn out of functions of real numbers: ``sqrt(c c x)`` is ``c sqrt(x)``.
+"""Factors drawn out of roots of real numbers: ``sqrt(c c x)`` is ``c sqrt(x)``.
 
 That is so for every positive ``c``, whatever ``x`` is.  Which one is drawn out is told by the scale
-that terms carry, the constants that they have been multiplied by; a scale that is lost, or another
-than it might be, loses a proof and makes none.
+that terms carry, the constants that they have been multiplied by, and by squares of what a row
+shares (``common_factors``); a scale that is lost, or another than it might be, loses a proof and
+makes none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.algebra import operation_name
+from builder.bench.proofs.common_factors import divided
 from builder.bench.proofs.field import (
     PRIME,
     field_elements,
@@ -26,6 +28,7 @@ from builder.bench.proofs.poles import DIVISIONS
 from builder.bench.proofs.terms import Term, Value, Words, combined
 
 if TYPE_CHECKING:
+    from builder.bench.proofs.common_factors import Factor
     from builder.execute.ir import Function, Operation, Type
 
 _ROOTS = {"math.sqrt": 1, "tt.precise_sqrt": 1, "math.rsqrt": -1}
@@ -57,15 +60,30 @@ def chosen_scale(left: Value, right: Value) -> Fraction | None:
 def _drawn_out(
     function: Function, op: Operation, args: list[Value], made: Term, kind: Type
 ) -> Term:
-    scale = _scale(args[0])
+    value, scale = args[0], _scale(args[0])
     root = None if scale is None else _root(scale)
-    if scale is None or root is None or not isinstance(args[0], Term) or not args[0].finite:
+    if not isinstance(value, Term) or not value.finite:
         return made
-    factor = root ** _ROOTS[op.name]
-    rest = field_product(field_elements(args[0], kind.element), _element(1 / scale))
+    if scale is None or root is None:
+        scale = root = Fraction(1)
+    squares = _squares(value, scale)
+    if root == 1 and not squares:
+        return made
+    power = root ** _ROOTS[op.name]
+    rest = divided(field_elements(value, kind.element), squares)
+    rest = field_product(rest, _element(1 / scale))
     words = combined(operation_name(function, op), [with_constants(rest, kind.element)]) % PRIME
-    words = with_constants(field_product(words, _element(factor)), kind.element)
-    return replace(made, hashes=words, scale=factor)
+    roots = [factor.root for factor in squares if factor.root is not None]
+    common = tuple(roots if _ROOTS[op.name] > 0 else [root.inverted for root in roots])
+    words = divided(field_product(words, _element(power)), [one.inverted for one in common])
+    words = with_constants(words, kind.element)
+    return replace(made, hashes=words, scale=power, common=common)
+
+
+def _squares(value: Term, scale: Fraction) -> list[Factor]:
+    """The factors of a value that are squares, but for one that is the scale, drawn out once."""
+    drawn = _element(scale)
+    return [f for f in value.common if f.root is not None and bool((f.words != drawn).any())]
 
 
 def _element(number: Fraction) -> Words:

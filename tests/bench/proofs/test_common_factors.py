@@ -171,6 +171,24 @@ def test_what_has_no_factor_keeps_it_inside(kept: Prepared, old: str, new: str) 
 
 
 @pytest.mark.parametrize(
+    ("root", "proof"),
+    [
+        ("tl.sqrt(tl.sum(kept * kept, 0))", SAME_REALS),
+        ("tl.sqrt(tl.sum(kept * kept * (kept * kept), 0) / tl.sum(kept * kept, 0))", SAME_REALS),
+        ("tl.rsqrt(1.0 / tl.sum(kept * kept, 0))", SAME_REALS),
+        ("tl.sqrt(tl.sum(kept, 0))", None),
+        ("tl.sqrt(tl.sum(kept * kept * kept, 0))", None),
+        ("tl.sqrt(tl.sum(kept * w, 0) * w)", None),
+        ("tl.rsqrt(tl.sum(kept * kept, 0))", None),
+    ],
+)
+def test_squares_come_out_of_roots(kept: Prepared, root: str, proof: str | None) -> None:
+    text = KEPT.replace("kept / tl.sum(kept, 0)", f"kept / {root}")
+    mutant = text.replace(DIVISOR, "divisor = tl.max(powers, 0)")
+    assert proven_equivalent(kept, text, mutant) == proof
+
+
+@pytest.mark.parametrize(
     ("old", "new", "proof"),
     [
         (STORED, STORED.replace("tl.sum(", "tl.max("), SAME_REALS),
