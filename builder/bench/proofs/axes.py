@@ -24,7 +24,6 @@ from builder.bench.proofs.field import (
     field_add,
     field_elements,
     field_matmul,
-    field_sum,
     with_constants,
 )
 from builder.bench.proofs.pairs import candidates, first_along
@@ -40,6 +39,7 @@ from builder.bench.proofs.regions import (
     single_operation,
 )
 from builder.bench.proofs.sets import IDEMPOTENT, united_along
+from builder.bench.proofs.sums import summed
 from builder.bench.proofs.symmetric import symmetric_hash
 from builder.bench.proofs.terms import (
     Integers,
@@ -51,6 +51,7 @@ from builder.bench.proofs.terms import (
     as_words,
     combined,
     float_constant,
+    full,
     in_sequence,
     mixed,
     name_hash,
@@ -101,15 +102,11 @@ def along_axis(
     return _scan(function, op, args, outer, reading)
 
 
-def _full(array: Any, kind: Type) -> Any:
-    return np.broadcast_to(array, (array.shape[0], *kind.shape))
-
-
 def _lanes(function: Function, op: Operation, args: list[Value]) -> Words:
     """Per element the hash of all operands there, at full size."""
     words = [as_words(value) for value in args]
-    full = _full(combined(name_hash("lane"), words), function.types[op.operands[0]])
-    return np.asarray(full)
+    lanes = full(combined(name_hash("lane"), words), function.types[op.operands[0]])
+    return np.asarray(lanes)
 
 
 def _reduce(
@@ -119,15 +116,12 @@ def _reduce(
     kind = function.types[op.operands[0]]
     combine = single_operation(op)
     if len(args) == 1 and isinstance(args[0], Known) and combine in _KNOWN_REDUCTIONS:
-        data = _full(args[0].data, kind)
+        data = full(args[0].data, kind)
         return [Known(np.asarray(_KNOWN_REDUCTIONS[combine](data, axis=axis), dtype=np.int64))]
     if len(args) == 1 and combine in IDEMPOTENT:
         return [_extreme(combine, args[0], kind, axis, reading)]
     if len(args) == 1 and combine == "arith.addf" and reading is Reading.REAL and _finite(args[0]):
-        words = field_sum(_full(field_elements(args[0], kind.element), kind), axis)
-        words, poles = with_constants(words, kind.element), not without_poles(args)
-        total = Term(words, positive=_positive(args[0]), poles=poles)
-        return [_summed(args[0], total, axis)]
+        return [summed(args[0], kind, axis)]
     first = _first(function, op, args, outer, reading) if len(args) == 2 else None
     if first is not None:
         return first
@@ -157,7 +151,7 @@ def _in_any_order(
     if len(args) < 2 or not all(map(_finite, args)) or not without_poles(args):
         return None
     elements = [
-        _full(field_elements(value, kind.element), kind)
+        full(field_elements(value, kind.element), kind)
         for value, kind in zip(args, kinds, strict=True)
     ]
     zeros = [words == 0 for words in np.broadcast_arrays(*elements)]
@@ -178,13 +172,6 @@ def _in_any_order(
         words = np.where(nothing, float_constant(kind.element, 0.0), words)
         made.append(Term(words, above_zero=is_above))
     return made
-
-
-def _summed(value: Value, made: Term, axis: int) -> Term:
-    """A sum of real numbers, with what it has of its terms."""
-    assert isinstance(value, Term)
-    common = without_axis(factors_along(value, axis), axis)
-    return replace(made, scale=value.scale, common=common, above_zero=value.above_zero)
 
 
 def _extreme(combine: str, value: Value, kind: Type, axis: int, reading: Reading) -> Value:
@@ -278,7 +265,7 @@ def _neutral(combine: str, value: Term, kind: Type, axis: int) -> Words | None:
     """Zeros of a sum, in rows where some lane is left; None for other reductions."""
     if combine != "arith.addf":
         return None
-    skipped = _full(value.hashes, kind) == float_constant(kind.element, 0.0)
+    skipped = full(value.hashes, kind) == float_constant(kind.element, 0.0)
     result: Words = skipped & ~skipped.all(axis=axis, keepdims=True)
     return result
 
@@ -331,7 +318,7 @@ def _dot(function: Function, op: Operation, args: list[Value], reading: Reading)
         words = _real_product(function, op, args)
         return Term(words, finite, numbers=finite, poles=poles)
     kinds = [function.types[slot] for slot in op.operands[:2]]
-    left, right = (_full(as_words(a), kind) for a, kind in zip(args[:2], kinds, strict=True))
+    left, right = (full(as_words(a), kind) for a, kind in zip(args[:2], kinds, strict=True))
     zeros = [float_constant(kind.element, 0.0) for kind in kinds]
     ones = [float_constant(kind.element, 1.0) for kind in kinds]
     # 0 * 0 and 0 * 1 add nothing: where one side has zeros in all lanes, the other's one is zero.
@@ -375,7 +362,7 @@ def _real_product(function: Function, op: Operation, args: list[Value]) -> Words
         if kind.element == "f32" and op.attributes.get("inputPrecision", "ieee") != "ieee":
             rounded = combined(operation_name(function, op), [words]) % PRIME
             words = np.where(words == 0, words, rounded)
-        sides.append(_full(words, kind))
+        sides.append(full(words, kind))
     kind = function.types[op.operands[2]]
     total = field_add(field_matmul(*sides), field_elements(args[2], kind.element))
     return with_constants(total, kind.element)
@@ -383,10 +370,10 @@ def _real_product(function: Function, op: Operation, args: list[Value]) -> Words
 
 def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
     axis = op.attributes["axis"] + 1
-    source = _full(as_words(args[0]), function.types[op.operands[0]])
+    source = full(as_words(args[0]), function.types[op.operands[0]])
     index, poles = args[1], not without_poles(args[:1])
     if isinstance(index, Known):
-        places = _full(index.data, function.types[op.operands[1]])
+        places = full(index.data, function.types[op.operands[1]])
         count = max(source.shape[0], places.shape[0])
         source, places = (np.broadcast_to(a, (count, *a.shape[1:])) for a in (source, places))
         places = np.clip(places, 0, source.shape[axis] - 1)

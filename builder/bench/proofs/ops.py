@@ -42,6 +42,7 @@ from builder.bench.proofs.terms import (
     Words,
     as_words,
     float_constant,
+    full,
     unsigned,
     wrapped,
 )
@@ -326,10 +327,6 @@ def _viewed_columns(words: Words, view: Callable[[Any], Any]) -> Words:
     return np.moveaxis(viewed.reshape(count, shape[0], *viewed.shape[1:]), 0, -1)
 
 
-def _full(array: Any, kind: Type) -> Any:
-    return np.broadcast_to(array, (array.shape[0], *kind.shape))
-
-
 def _make_range(_function: Function, op: Operation, _args: list[Value]) -> list[Value]:
     start, end = op.attributes["start"], op.attributes["end"]
     return [Known(np.arange(start, end, dtype=np.int64)[None])]
@@ -359,24 +356,24 @@ def _trans(_function: Function, op: Operation, args: list[Value]) -> list[Value]
 
 def _reshape(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     source, target = function.types[op.operands[0]], function.types[op.results[0]]
-    return [_viewed(args[0], lambda a: _full(a, source).reshape(a.shape[0], *target.shape))]
+    return [_viewed(args[0], lambda a: full(a, source).reshape(a.shape[0], *target.shape))]
 
 
 def _split(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     kind = function.types[op.operands[0]]
 
     def side(array: Any, number: int) -> Any:
-        return _full(array, kind)[..., number]
+        return full(array, kind)[..., number]
 
     return [_viewed(args[0], partial(side, number=number)) for number in (0, 1)]
 
 
 def _join(function: Function, op: Operation, args: list[Value]) -> list[Value]:
-    full = [_full(as_words(v), function.types[op.operands[0]]) for v in args]
+    words = [full(as_words(v), function.types[op.operands[0]]) for v in args]
     sides = [v for v in args if isinstance(v, Term)]
     return [
         Term(
-            np.stack(np.broadcast_arrays(*full), axis=-1),
+            np.stack(np.broadcast_arrays(*words), axis=-1),
             all(side.finite for side in sides),
             positive=len(sides) == len(args) and all(side.positive for side in sides),
             numbers=all(side.numbers for side in sides),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from builder.bench.proofs.reach import Cover, Reach
     from builder.bench.proofs.spoilt import Spoilt
     from builder.bench.proofs.zeros import Zero
+    from builder.execute.ir import Type
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -228,6 +229,11 @@ def as_words(value: Value) -> Words:
 
 def constant_words(data: Integers) -> Words:
     return mixed(data.astype(np.uint64) + name_hash("integer"))
+
+
+def full(array: Any, kind: Type) -> Any:
+    """An array of a type's elements at full size."""
+    return np.broadcast_to(array, (array.shape[0], *kind.shape))
 
 
 def in_sequence(words: Words, axis: int, *, skipped: Any = None) -> Words:
