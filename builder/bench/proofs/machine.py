@@ -13,6 +13,7 @@ import numpy as np
 
 from builder.bench.proofs.axes import along_axis
 from builder.bench.proofs.choice import select
+from builder.bench.proofs.grains import loaded_grain
 from builder.bench.proofs.ops import pure
 from builder.bench.proofs.spoilt import performed, stored, whole
 from builder.bench.proofs.terms import (
@@ -137,7 +138,12 @@ class TermMachine:
             mask, other = (*others, None, None)[:2]
             kind = function.types[op.results[0]]
             loaded = self._memory.load(address, mask, other)
-            loaded = loaded if kind.is_float else known_if_constant(loaded)
+            assert isinstance(address, Address)
+            if kind.is_float:
+                held = self._memory.storages[address.storage].grain
+                loaded = loaded_grain(loaded, held, other, kind.element)
+            else:
+                loaded = known_if_constant(loaded)
             return [self._memory.sets.recalled(loaded, kind.element)]
         if op.name == "tt.store":
             mask = args[2] if len(args) > 2 else None

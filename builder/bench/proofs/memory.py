@@ -11,6 +11,7 @@ from builder.bench.proofs.bounds import bounds_of
 from builder.bench.proofs.choice import has_infinity, select
 from builder.bench.proofs.common_factors import Factor, product_of
 from builder.bench.proofs.field import PRIME
+from builder.bench.proofs.grains import Grain, stored_grain
 from builder.bench.proofs.poles import is_masked, without_poles
 from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.stored_sets import StoredSets
@@ -57,6 +58,7 @@ class Storage:
         base: of these powers; None if a factor is none.
         extremes: all that is stored to it are extremes of real numbers along an axis.
         blank: nothing has been written to it yet, so that there is nothing to load.
+        grain: how near zero the real numbers in it are (``grains``).
     """
 
     label: str
@@ -71,6 +73,7 @@ class Storage:
     base: str | None = None
     extremes: bool = False
     blank: bool = False
+    grain: Grain | None = None
     cells: Words | None = None
     itemsize: int = 0
     scattered: np.uint64 = field(default_factory=lambda: np.uint64(0))
@@ -180,8 +183,7 @@ class Memory:
         chosen = select(mask, loaded, background)
         if not isinstance(chosen, Term):
             return chosen
-        common, shifts = loaded.common, loaded.shifts
-        return replace(chosen, above_zero=above_zero, common=common, shifts=shifts)
+        return replace(chosen, above_zero=above_zero, common=loaded.common, shifts=loaded.shifts)
 
     @staticmethod
     def _load_anywhere(storage: Storage, cells: Words, offset: Term) -> Words:
@@ -197,7 +199,7 @@ class Memory:
         assert isinstance(address, Address)
         words = as_words(value)
         storage.above_zero = storage.above_zero or storage.blank
-        storage.extremes = (storage.extremes or storage.blank) and _is_extreme(value)
+        storage.extremes = (storage.extremes or storage.blank) and getattr(value, "extreme", False)
         storage.above_zero &= _is_above_zero(value) and not isinstance(mask, Term)
         self._widen_bounds(storage, value)
         if isinstance(address.offset, Term) or isinstance(mask, Term):
@@ -221,6 +223,7 @@ class Memory:
         assert isinstance(address, Address)
         words = as_words(value)
         storage.bounds, storage.above_zero, storage.masked = None, False, storage.finite
+        storage.grain = None
         if isinstance(address.offset, Term) or isinstance(mask, Term):
             offset = as_words(address.offset)
             self._scatter(storage, ("atomic", kind), [offset, words], mask)
@@ -233,8 +236,8 @@ class Memory:
     @staticmethod
     def _widen_bounds(storage: Storage, value: Value) -> None:
         """What is stored may be loaded, and what was there before."""
-        stored = bounds_of(value)
-        before = storage.bounds
+        stored, before = bounds_of(value), storage.bounds
+        storage.grain = stored_grain(value, storage.grain, blank=storage.blank)
         if storage.blank:
             storage.bounds = stored
         elif before is not None and stored is not None:
@@ -301,10 +304,6 @@ def _stored(value: Value, mask: Value | None) -> Value:
 
 def _is_above_zero(value: Value) -> bool:
     return isinstance(value, Term) and value.above_zero
-
-
-def _is_extreme(value: Value) -> bool:
-    return isinstance(value, Term) and value.extreme
 
 
 def _loaded_factors(storage: Storage, offset: Known | Term) -> tuple[Factor, ...]:

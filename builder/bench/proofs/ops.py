@@ -24,6 +24,7 @@ from builder.bench.proofs.contests import contest_of, decided
 from builder.bench.proofs.differences import with_difference
 from builder.bench.proofs.elsewhere import with_elsewhere
 from builder.bench.proofs.field import in_field, without_sign
+from builder.bench.proofs.grains import chosen_grain, with_grain
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.positives import with_above_zero
 from builder.bench.proofs.ranges import known_size, with_range
@@ -212,7 +213,7 @@ def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
     is_real = reading is Reading.REAL and kind.is_float
     chosen = select(args[0], args[1], args[2], None if is_real else kind.element)
     if is_real and isinstance(chosen, Term):
-        chosen = replace(chosen, scale=chosen_scale(args[1], args[2]))
+        chosen = replace(chosen, scale=chosen_scale(args[1], args[2]), grain=chosen_grain(args))
         chosen = chosen_factors(args, chosen, kind.element)
         return chosen_in_field(args[0], args[1], args[2], chosen, kind)
     return chosen
@@ -227,9 +228,9 @@ def _float(
         is_zero = made.hashes == float_constant(kind.element, 0.0)
         if bool(is_zero.all()) and without_poles([made]):
             return constant_term(np.zeros(is_zero.shape), kind.element)  # of which none has a sign
-        made = in_field(function, op, args, made, kind)
-        made = with_scale(function, op, args, made, kind)
+        made = with_scale(function, op, args, in_field(function, op, args, made, kind), kind)
         made = with_factors(op, args, with_above_zero(op, args, made, kind.element), kind)
+        made = with_grain(function, op, args, made, kind)
     made = with_exponent(op, args, made, kind)
     made = with_range(op, args, with_sign(op, args, made, finite=reading >= Reading.FINITE))
     return with_reach(op, args, made, kind) if reading else made
@@ -284,9 +285,10 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
     if isinstance(value, Known):
         return Known(view(value.data))
     if isinstance(value, Term):
+        of_value, columns = partial(_viewed, view=view), partial(_viewed_columns, view=view)
         parts, exact, constant = value.parts, value.exact, value.constant
         if parts is not None:
-            parts = replace(parts, words=_viewed_columns(parts.words, view))
+            parts = replace(parts, words=columns(parts.words))
         if exact is not None:
             exact = exact[0], view(exact[1])
         if constant is not None:
@@ -313,7 +315,8 @@ def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
             shifts=tuple(map(view, value.shifts)),
             common=tuple(factor.viewed(view) for factor in value.common),
             clamped=value.clamped and (view(value.clamped[0]), value.clamped[1]),
-            spoilt=value.spoilt and value.spoilt.viewed(view, partial(_viewed, view=view)),
+            spoilt=value.spoilt and value.spoilt.viewed(view, of_value),
+            grain=value.grain and value.grain.viewed(columns, of_value),
         )
     offset = _viewed(value.offset, view)
     assert not isinstance(offset, Address)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder.bench.proofs.constants import constant_term
+from builder.bench.proofs.grains import GIVEN
 from builder.bench.proofs.machine import Budget, TermMachine
 from builder.bench.proofs.memory import Memory, Storage
 from builder.bench.proofs.terms import (
@@ -135,8 +136,9 @@ def _fresh(trace: HostTrace) -> Memory:
     memory = Memory()
     for label, nbytes, zero in trace.storages:
         bounds = (0, 0) if zero else trace.bounds.get(label)
-        blank = label.startswith(ALLOCATION) and not zero
-        memory.add(Storage(label, nbytes, zero, bounds=bounds, blank=blank))
+        is_own = label.startswith(ALLOCATION)
+        grain, blank = None if is_own else GIVEN, is_own and not zero
+        memory.add(Storage(label, nbytes, zero, bounds=bounds, blank=blank, grain=grain))
     return memory
 
 

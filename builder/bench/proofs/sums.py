@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from builder.bench.proofs.common_factors import factors_along, without_axis
 from builder.bench.proofs.field import field_elements, field_sum, with_constants
+from builder.bench.proofs.grains import summed_grain
 from builder.bench.proofs.terms import Term, Value, full
 
 if TYPE_CHECKING:
@@ -23,4 +24,5 @@ def summed(value: Value, kind: Type, axis: int) -> Term:
         scale=value.scale,
         common=without_axis(factors_along(value, axis), axis),
         above_zero=value.above_zero,
+        grain=summed_grain(value, words, axis),
     )

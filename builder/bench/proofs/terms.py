@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from builder.bench.proofs.common_factors import Factor
     from builder.bench.proofs.contests import Contest
+    from builder.bench.proofs.grains import Grain
     from builder.bench.proofs.pairs import Pairs
     from builder.bench.proofs.reach import Cover, Reach
     from builder.bench.proofs.spoilt import Spoilt
@@ -112,6 +113,7 @@ class Term:
         clamped: terms, and a size up to which it is what they are; where they are beyond it, it is,
             on the same side.
         spoilt: what it is but for some lanes, of which more is known then.
+        grain: of real numbers, how near zero they are (``grains``).
     """
 
     hashes: Words
@@ -146,6 +148,7 @@ class Term:
     above_zero: bool = False
     clamped: tuple[Words, float] | None = None
     spoilt: Spoilt | None = None
+    grain: Grain | None = None
 
     @property
     def is_masked(self) -> bool:
