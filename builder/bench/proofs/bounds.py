@@ -50,14 +50,15 @@ def result_bounds(
     function: Function, op: Operation, args: list[Value], kind: Type
 ) -> Bounds | None:
     """Bounds of an operation's result; none if it might wrap."""
-    if function.types[op.operands[0]].bits == 1 or kind.bits == 1:
+    bits = function.types[op.operands[0]].bits
+    if bits == 1 or kind.bits == 1:
         return None  # of which the sign is a matter of reading
-    if not any(isinstance(v, Term) and v.bounds is not None for v in args):
+    if not any(isinstance(v, Term) for v in args):
         return None
     given = [bounds_of(value) for value in args]
     known = [bounds for bounds in given if bounds is not None]
     if len(known) < len(given):
-        return None
+        return _bounds_of_any(op.name, given, bits)
     found: tuple[int, ...] | None = None
     if (op.name in _SAME and known[0][0] >= 0) or op.name == "arith.extsi":
         found = known[0]
@@ -74,6 +75,27 @@ def result_bounds(
     low, high = min(found), max(found)
     limit = 1 << (kind.bits - 1)
     return (low, high) if -limit <= low and high < limit else None
+
+
+def _bounds_of_any(name: str, given: list[Bounds | None], bits: int) -> Bounds | None:
+    """Bounds that hold whatever an operand is: of bits that are masked, shifted or added as zeros.
+
+    Args:
+        name: of the operation.
+        given: the operands' bounds, as far as they are known.
+        bits: of an operand.
+    """
+    masks = [bounds[1] for bounds in given if bounds is not None and bounds[0] >= 0]
+    if name == "arith.andi" and masks and min(masks) < 1 << (bits - 1):
+        return 0, min(masks)
+    if name == "arith.extui":
+        return 0, (1 << bits) - 1
+    if name == "arith.extsi":
+        return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    shift = given[1] if name == "arith.shrui" else None
+    if shift is not None and 0 < shift[0] <= shift[1] < bits:
+        return 0, (1 << (bits - shift[0])) - 1
+    return None
 
 
 def settled_comparison(function: Function, op: Operation, args: list[Value]) -> Known | None:
