@@ -42,6 +42,7 @@ _LOOSE = {
 }  # fmt: skip
 _COMPARISONS = frozenset({"arith.cmpf", "arith.cmpi"})
 _SIZES = frozenset({"math.absf", "__nv_fabsf"})
+_IS_NAN = frozenset({"__nv_isnanf", "__nv_isnand"})
 _COPIES = frozenset({"tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape"})
 _MOST = 16
 
@@ -142,7 +143,7 @@ def _same_at(
         used = {*op.operands, *(slot for _, slots in op.successors for slot in slots)}
         if not sides[0].keys().isdisjoint(op.results):
             continue
-        results = [_result(function, op, made, side) for side in sides]
+        results = [_result(function, op, made, side, point) for side in sides]
         if any(result is None for result in results):
             if used & differ:
                 return False
@@ -156,9 +157,18 @@ def _same_at(
 
 
 def _result(
-    function: Function, op: Operation, made: dict[int, Operation], values: Values
+    function: Function,
+    op: Operation,
+    made: dict[int, Operation],
+    values: Values,
+    point: Values,
 ) -> Value | None:
-    """What an operation gives element by element; None if it is no such one, or has no rule."""
+    """What an operation gives element by element; None if it is no such one, or has no rule.
+
+    What is equal to something is not NaN.
+    """
+    if op.attributes.get("symbol") in _IS_NAN and op.operands[0] in point:
+        return Known(np.zeros(_shape(function.types[op.results[0]]), dtype=np.int64))
     kinds = [function.types[slot] for slot in (*op.operands, *op.results)]
     if not is_pointwise(op) or any(kind.is_pointer for kind in kinds):
         return None

@@ -34,6 +34,7 @@ _WHOLE = "tl.where(x.to(tl.int32) < 3, x.to(tl.int32) * 2, 6).to(tl.float32)"
         ("tl.where(x < y, x * 2.0, y * 2.0)", "x <= y"),
         ("tl.where(tl.where(x < y, x, 0.0) == y, y, tl.where(x == y, y, x))", "x <= y"),
         (_WHOLE, "int32) <= 3"),
+        ("tl.where(libdevice.isnan(x).to(tl.int1) | (x > y), y, x)", "x >= y"),
     ],
 )
 def test_what_is_the_same_on_a_tie(pointwise: Prepared, old: str, loose: str) -> None:
@@ -63,6 +64,9 @@ def test_what_is_the_same_on_a_tie(pointwise: Prepared, old: str, loose: str) ->
         # the other side is another value
         ("tl.where(x < 3.0, x * y, y * 2.0)", "tl.where(x <= 3.0, x * y, y * 2.0)"),
         ("tl.where(x < 3.0, x, y)", "tl.where(x <= 3.0, x, y)"),
+        # what is equal to something is not NaN, but that it is equal counts
+        ("tl.where(libdevice.isnan(x).to(tl.int1) | (x > y), 1.0, 2.0)",
+         "tl.where(libdevice.isnan(x).to(tl.int1) | (x >= y), 1.0, 2.0)"),
         # equal zeros may have different signs
         ("tl.where(x < y, 1.0 / x, 1.0 / y)", "tl.where(x <= y, 1.0 / x, 1.0 / y)"),
         ("tl.where(x < 0.0, 1.0 / (x * 1.0), float('inf'))",
