@@ -2,7 +2,7 @@
 
 A reduction is its combining region and the sequence of its operands; zeros of a sum change nothing
 and are left out of the sequence.  Of several results, those that use no other's elements are
-reductions of their own.
+reductions of their own, and extremes are told apart from the rest (``extremes``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from builder.bench.proofs.common_factors import (
     without_axis,
     without_factors,
 )
+from builder.bench.proofs.extremes import with_extremes
 from builder.bench.proofs.field import (
     PRIME,
     field_add,
@@ -33,7 +34,7 @@ from builder.bench.proofs.ranges import MAXIMA
 from builder.bench.proofs.reach import cover_of_sum
 from builder.bench.proofs.regions import (
     independent_parts,
-    passed_places,
+    known_places,
     region_hash,
     region_order,
     single_operation,
@@ -42,7 +43,6 @@ from builder.bench.proofs.sets import IDEMPOTENT, united_along
 from builder.bench.proofs.sums import summed
 from builder.bench.proofs.symmetric import symmetric_hash
 from builder.bench.proofs.terms import (
-    Integers,
     Known,
     Reading,
     Term,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from builder.bench.proofs.regions import Outer
-    from builder.execute.ir import Function, Operation, Region, Type
+    from builder.execute.ir import Function, Operation, Type
 
 _KNOWN_REDUCTIONS: dict[str, Callable[..., Any]] = {
     "arith.addi": np.sum,
@@ -130,13 +130,14 @@ def _reduce(
         return joined
     parts = independent_parts(op.regions[0])
     made = {part: _reduced(function, op, args, outer, reading, part) for part in parts}
-    return [
+    results = [
         replace(
             made[part],
             hashes=combined(name_hash("reduced", part.index(number)), [made[part].hashes]),
         )
         for number, part in enumerate(parts)
     ]
+    return with_extremes(function, op, args, results, outer, reading)
 
 
 def _in_any_order(
@@ -196,7 +197,7 @@ def _first(
     kind, index_kind = (function.types[slot] for slot in op.operands)
     if not kind.is_float or index_kind.is_float or len(op.regions[0].blocks) != 1:
         return None
-    places = _places(op.regions[0], {1: args[1]}, axis, kind)
+    places = known_places(op.regions[0], {1: args[1]}, axis, kind)
     finite = reading >= Reading.FINITE
     order = region_order(
         function, op.regions[0], outer, finite=finite and all_numbers(args), places=places
@@ -227,7 +228,7 @@ def _reduced(
     if len(args) == 1 and isinstance(args[0], Term):
         neutral = _neutral(combine, args[0], kind, axis)
     total = in_sequence(lanes, axis, skipped=neutral)
-    places = _places(region, {number: args[number] for number in part}, axis, kind)
+    places = known_places(region, {number: args[number] for number in part}, axis, kind)
     numbers = reading >= Reading.FINITE and all_numbers(used)
     finite = all(isinstance(value, Known) or _finite(value) for value in used)
     name = region_hash(
@@ -245,20 +246,6 @@ def _reduced(
     if combine == "arith.addf" and reading is Reading.FINITE:
         made = replace(made, cover=cover_of_sum(args[0], kind, axis))
     return made
-
-
-def _places(region: Region, args: dict[int, Value], axis: int, kind: Type) -> dict[int, Integers]:
-    """The known elements along an axis that tell partial results apart, by number."""
-    rows = {number: _row(value, axis, kind) for number, value in args.items()}
-    return passed_places(region, {n: row for n, row in rows.items() if row is not None})
-
-
-def _row(value: Value, axis: int, kind: Type) -> Integers | None:
-    """The elements along an axis, if they are known, and the same everywhere else."""
-    if not isinstance(value, Known) or value.data.shape[axis] != kind.shape[axis - 1]:
-        return None
-    rows = np.moveaxis(value.data, axis, -1).reshape(-1, value.data.shape[axis])
-    return rows[0] if bool((rows == rows[0]).all()) else None
 
 
 def _neutral(combine: str, value: Term, kind: Type, axis: int) -> Words | None:
@@ -287,7 +274,7 @@ def _scan(
     sums = prefixes(lanes, axis, reverse=reverse)
     numbers = reading >= Reading.FINITE and all_numbers(args)
     kind = function.types[op.operands[0]]
-    places = _places(op.regions[0], dict(enumerate(args)), axis, kind)
+    places = known_places(op.regions[0], dict(enumerate(args)), axis, kind)
     finite = all(isinstance(value, Known) or _finite(value) for value in args)
     poles = not without_poles(args)
     name = region_hash(
@@ -300,7 +287,7 @@ def _scan(
         ordered=not reverse,
     )
     region = int(name)
-    return [
+    made = [
         Term(
             combined(name_hash("scan", region, reverse, number), [sums]),
             finite,
@@ -309,6 +296,7 @@ def _scan(
         )
         for number in range(len(op.results))
     ]
+    return with_extremes(function, op, args, made, outer, reading)
 
 
 def _dot(function: Function, op: Operation, args: list[Value], reading: Reading) -> Value:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from builder.bench.proofs.ops import pointwise
 from builder.bench.proofs.pairs import Order, candidates, first_of
+from builder.bench.proofs.ranges import MAXIMA, MINIMA
 from builder.bench.proofs.sets import united
 from builder.bench.proofs.terms import (
     Address,
@@ -27,7 +29,7 @@ from builder.bench.proofs.terms import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.execute.ir import Function, Operation, Region
+    from builder.execute.ir import Function, Operation, Region, Type
 
     Outer: TypeAlias = Mapping[int, Value]
 
@@ -128,6 +130,63 @@ def region_order(
     least = united(order.operation, [one, other], order.value, finite=finite)
     is_first = as_words(index) == first_of(order, sides, indices).hashes
     return order if bool(is_first.all() and (as_words(value) == least.hashes).all()) else None
+
+
+def region_extreme(
+    function: Function,
+    region: Region,
+    outer: Outer,
+    number: int,
+    *,
+    finite: bool,
+    places: Mapping[int, Integers],
+    ordered: bool = False,
+) -> str | None:
+    """The maximum or minimum that a result is of its own two elements, whatever the others are.
+
+    Of any number of elements it is the extreme then, whatever becomes of the other results: which
+    is so of two, and of an extreme of some and one of others it is that of them all.
+
+    Args:
+        function: whose slots it names.
+        region: of a reduction or scan.
+        outer: values that it may use.
+        number: of the result.
+        finite: its own elements are numbers; so are extremes of them.
+        places: as for ``region_hash``.
+        ordered: likewise.
+
+    Raises:
+        Unprovable: as ``region_hash``.
+    """
+    arguments = region.entry.arguments
+    own = [arguments[number], arguments[number + len(arguments) // 2]]
+    symbols = {
+        slot: replace(value, poles=slot not in own) if isinstance(value, Term) else value
+        for slot, value in _symbols(region, places, finite=False, ordered=ordered).items()
+    }
+    made = as_words(_returned(function, region, outer, symbols, finite=finite)[number])
+    kind, sides = function.types[own[0]], [symbols[slot] for slot in own]
+    for operation in sorted(MAXIMA | MINIMA):
+        if bool((made == united(operation, sides, kind, finite=finite).hashes).all()):
+            return operation
+    return None
+
+
+def known_places(
+    region: Region, args: Mapping[int, Value], axis: int, kind: Type
+) -> dict[int, Integers]:
+    """The known elements along an axis that tell partial results apart, by number."""
+    rows = {number: _row(value, axis, kind) for number, value in args.items()}
+    return passed_places(region, {n: row for n, row in rows.items() if row is not None})
+
+
+def _row(value: Value, axis: int, kind: Type) -> Integers | None:
+    """The elements along an axis, if they are known, and the same everywhere else."""
+    if not isinstance(value, Known) or value.data.shape[axis] != kind.shape[axis - 1]:
+        return None
+    rows = np.moveaxis(value.data, axis, -1).reshape(-1, value.data.shape[axis])
+    return rows[0] if bool((rows == rows[0]).all()) else None
 
 
 def passed_places(region: Region, values: Mapping[int, Integers]) -> dict[int, Integers]:

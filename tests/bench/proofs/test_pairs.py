@@ -126,6 +126,9 @@ SAME = [
     # and those of the left come before those of the right
     (LAST, "a_index > b_index + 1"),
     (LAST, "b_index - a_index < -3"),
+    # which of equal values is taken is nothing to the value
+    (LAST, "a_index > b_index - 2"),
+    (LAST, "a_index < b_index"),
     # of two NaN either will do, and of two that are equal
     (SORTED, "(second < first) | (first != first)"),
     (SORTED, "(second <= first) | ((first != first) & (second == second))"),
@@ -152,8 +155,6 @@ DIFFERENT = [
     ("tl.where(mask, part, least)", "tl.where(mask, part, float('inf'))"),
     ("tl.where(mask, part_place, place)", "part_place"),
     ("tl.where(mask, part_place, place)", "tl.where(mask, col, place)"),
-    (LAST, "a_index > b_index - 2"),
-    (LAST, "a_index < b_index"),
     (SORTED, "(second > first) | ((first != first) & (second == second))"),
     (SORTED, "(second < first) ^ (first == second)"),
     ("((lane & 2) == 0)", "((lane & 4) == 0)"),
