@@ -223,7 +223,7 @@ def _joined(words: Words, left: Value, right: Value) -> Term:
     return Term(
         words,
         all(side.finite for side in sides),
-        positive=all(side.positive for side in sides),
+        positive=bool(sides) and all(side.positive for side in sides),
         numbers=all(side.numbers for side in sides),
         bounds=joined_bounds(left, right),
         masked=all(side.is_masked for side in sides),

@@ -12,6 +12,7 @@ from builder.bench.proofs.choice import has_infinity, select
 from builder.bench.proofs.common_factors import Factor, product_of
 from builder.bench.proofs.field import PRIME
 from builder.bench.proofs.grains import Grain, stored_grain
+from builder.bench.proofs.lanes import active, check_bounds, load_at, shape_of_lanes
 from builder.bench.proofs.poles import is_masked, without_poles
 from builder.bench.proofs.signs import is_zero
 from builder.bench.proofs.stored_sets import StoredSets
@@ -53,6 +54,7 @@ class Storage:
         bounds: of the integers in it, the least and the greatest, if they are known.
         poles: something stored to it may be no number (``poles``).
         above_zero: nothing stored to it is zero or less, but for the constant zero.
+        positive: nothing stored to it is below zero, but for the constant minus infinity.
         shared: of each element, a factor of it, what that times is one (``factors``), and the
             exponent of which it is the power.
         base: of these powers; None if a factor is none.
@@ -69,6 +71,7 @@ class Storage:
     bounds: Bounds | None = None
     poles: bool = False
     above_zero: bool = False
+    positive: bool = False
     shared: tuple[Words, ...] | None = None
     base: str | None = None
     extremes: bool = False
@@ -153,12 +156,13 @@ class Memory:
         if isinstance(address.offset, Term):
             found = self._load_anywhere(storage, cells, address.offset)
         else:
-            found = _load_at(cells, address.offset, mask)
+            found = load_at(cells, address.offset, mask)
         is_masked_there = storage.masked and isinstance(address.offset, Known)
         is_finite = storage.finite or (is_masked_there and not has_infinity(found))
         loaded = Term(
             found,
             is_finite,
+            positive=storage.positive and isinstance(address.offset, Known),
             numbers=is_finite or is_masked_there,
             masked=is_masked_there,
             bounds=storage.bounds,
@@ -171,12 +175,14 @@ class Memory:
             return loaded
         above_zero = loaded.above_zero and isinstance(mask, Known)
         # what a lane that loads nothing holds reaches no result, so it may be within the bounds
-        background = Term(np.full((1,) * found.ndim, _UNDEFINED), bounds=storage.bounds)
+        undefined = np.full((1,) * found.ndim, _UNDEFINED)
+        background = Term(undefined, positive=loaded.positive, bounds=storage.bounds)
         if other is not None:
             above_zero = above_zero and is_zero(other)
             background = Term(
                 as_words(other),
                 _is_finite(other),
+                positive=_is_positive(other),
                 bounds=bounds_of(other),
                 poles=not without_poles([other]),
             )
@@ -199,7 +205,9 @@ class Memory:
         assert isinstance(address, Address)
         words = as_words(value)
         storage.above_zero = storage.above_zero or storage.blank
-        storage.extremes = (storage.extremes or storage.blank) and getattr(value, "extreme", False)
+        storage.positive = storage.positive or storage.blank
+        storage.positive &= _is_positive(value) and not isinstance(mask, Term)
+        storage.extremes = (storage.extremes or storage.blank) and _is_extreme(value)
         storage.above_zero &= _is_above_zero(value) and not isinstance(mask, Term)
         self._widen_bounds(storage, value)
         if isinstance(address.offset, Term) or isinstance(mask, Term):
@@ -207,11 +215,13 @@ class Memory:
         if isinstance(address.offset, Term):
             self._scatter(storage, ("store", order), [address.offset.hashes, words], mask)
             return
-        places, lanes = _active(address.offset, mask, words)
-        _check_bounds(places, cells.size)
+        places, lanes = active(address.offset, mask, words)
+        check_bounds(places, cells.size)
         if isinstance(mask, Term):
             old = cells[places]
-            conditions = np.broadcast_to(mask.hashes, _lanes(address.offset, mask, words)).ravel()
+            conditions = np.broadcast_to(
+                mask.hashes, shape_of_lanes(address.offset, mask, words)
+            ).ravel()
             lanes = select_words(conditions, lanes, old)
         self._log_cells(cells, places)
         cells[places] = lanes
@@ -222,14 +232,15 @@ class Memory:
         storage, cells = self._target(address, value)
         assert isinstance(address, Address)
         words = as_words(value)
-        storage.bounds, storage.above_zero, storage.masked = None, False, storage.finite
+        storage.bounds, storage.masked = None, storage.finite
+        storage.above_zero, storage.positive = False, False
         storage.grain = None
         if isinstance(address.offset, Term) or isinstance(mask, Term):
             offset = as_words(address.offset)
             self._scatter(storage, ("atomic", kind), [offset, words], mask)
             return
-        places, lanes = _active(address.offset, mask, words)
-        _check_bounds(places, cells.size)
+        places, lanes = active(address.offset, mask, words)
+        check_bounds(places, cells.size)
         self._log_cells(cells, places)
         np.add.at(cells, places, combined(name_hash("atomic", kind), [lanes]))
 
@@ -265,7 +276,7 @@ class Memory:
     def _scatter(
         self, storage: Storage, name: tuple[object, ...], words: list[Words], mask: Value | None
     ) -> None:
-        storage.above_zero = False
+        storage.above_zero, storage.positive = False, False
         lanes = combined(name_hash(*name), words)
         if isinstance(mask, Known):
             lanes = np.where(mask.data != 0, lanes, np.uint64(0))
@@ -304,6 +315,14 @@ def _stored(value: Value, mask: Value | None) -> Value:
 
 def _is_above_zero(value: Value) -> bool:
     return isinstance(value, Term) and value.above_zero
+
+
+def _is_positive(value: Value) -> bool:
+    return isinstance(value, Term) and value.positive
+
+
+def _is_extreme(value: Value) -> bool:
+    return isinstance(value, Term) and value.extreme
 
 
 def _loaded_factors(storage: Storage, offset: Known | Term) -> tuple[Factor, ...]:
@@ -349,7 +368,7 @@ def _store_factors(
     if common:
         storage.base = storage.base if storage.base == base else None
     stored = (factor.words, factor.inverse, exponents)
-    shape = _lanes(offset, mask, as_words(value))
+    shape = shape_of_lanes(offset, mask, as_words(value))
     chosen = np.broadcast_to(mask.data != 0, shape) if isinstance(mask, Known) else ...
     for cells, words in zip(storage.shared, stored, strict=True):
         cells[places] = np.broadcast_to(words, shape)[chosen].ravel()
@@ -358,42 +377,3 @@ def _store_factors(
 def select_words(condition: Words, left: Words, right: Words) -> Words:
     """Terms of a selection by a condition that is a term."""
     return as_words(select(Term(condition), Term(left), Term(right)))
-
-
-def _lanes(offset: Known, mask: Value | None, words: Words) -> tuple[int, ...]:
-    shapes = [offset.data.shape, words.shape]
-    if isinstance(mask, Known):
-        shapes.append(mask.data.shape)
-    elif isinstance(mask, Term):
-        shapes.append(mask.hashes.shape)
-    return np.broadcast_shapes(*shapes)
-
-
-def _active(offset: Known, mask: Value | None, words: Words) -> tuple[np.ndarray, Words]:
-    """Element numbers and terms of the lanes that store."""
-    shape = _lanes(offset, mask, words)
-    places = np.broadcast_to(offset.data, shape).ravel()
-    lanes = np.broadcast_to(words, shape).ravel()
-    if isinstance(mask, Known):
-        chosen = np.broadcast_to(mask.data != 0, shape).ravel()
-        return places[chosen], lanes[chosen]
-    return places, lanes
-
-
-def _load_at(cells: Words, offset: Known, mask: Value | None) -> Words:
-    places = offset.data
-    if isinstance(mask, Known):
-        places = np.where(mask.data != 0, places, 0)
-    if isinstance(mask, Term):
-        places = np.clip(places, 0, max(cells.size - 1, 0))
-    _check_bounds(places, cells.size)
-    found: Words = cells[places] if cells.size else np.zeros(places.shape, dtype=np.uint64)
-    return found
-
-
-def _check_bounds(places: np.ndarray, size: int) -> None:
-    """Raises:
-    Unprovable: an access outside of the storage.
-    """
-    if places.size and size and (int(places.min()) < 0 or int(places.max()) >= size):
-        raise Unprovable("an access outside of the storage")

@@ -160,7 +160,7 @@ def _run(
             storage.cells, storage.zero, storage.finite = None, True, True
             storage.bounds, storage.blank, storage.poles = (0, 0), False, False
             storage.masked = True
-            storage.above_zero, storage.extremes = False, False
+            storage.above_zero, storage.positive, storage.extremes = False, False, False
 
 
 def _same_memories(one: Memory, other: Memory) -> bool:
