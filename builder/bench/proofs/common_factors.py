@@ -247,7 +247,10 @@ def _quotient(terms: list[Term], made: Term, kind: Type) -> Term:
         return replace(made, common=dividend.common, shifts=_over(dividend, divisor))
     inverse = inverse_element(divided(field_elements(divisor, kind.element), divisor.common))
     inverse = divided(inverse, divisor.common)
-    words = field_over(field_elements(dividend, kind.element), inverse)
+    given = field_elements(dividend, kind.element)
+    words = field_over(given, inverse)
+    if is_above_zero(divisor, kind.element) and without_poles(terms):
+        words = np.where(given == 0, np.uint64(0), words)
     shared = [factor.inverted for factor in divisor.common]
     if _is_factor(divisor, made, kind.element):
         shared = [Factor(inverse, field_inverse(inverse))]

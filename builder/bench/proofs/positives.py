@@ -1,7 +1,8 @@
 """Real numbers above zero: exponentials, their sums, products and quotients.
 
-The constant zero, which a masked lane is, is told apart by its term.  Logarithms of such numbers,
-and quotients by them, are numbers, if no lane is that constant.
+The constant zero, which a masked lane is, is told apart by its term; so is an exponential of the
+constant minus infinity.  Logarithms of such numbers, and quotients by them, are numbers, if no lane
+is that constant, and zero over one of them is zero.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder.bench.proofs.bounds import floor_of
 from builder.bench.proofs.field import field_elements
-from builder.bench.proofs.poles import DIVISIONS, without_poles
+from builder.bench.proofs.poles import DIVISIONS, is_masked, without_poles
 from builder.bench.proofs.terms import Known, Term, Value
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ def with_above_zero(op: Operation, args: list[Value], made: Term, element: str) 
     """The result of an operation on real numbers, marked if it is above zero."""
     if element not in _FLOATS or not without_poles(args):
         return made
+    name = str(op.attributes.get("symbol") or op.name)
+    if name in EXPONENTIALS and made.finite and is_masked(args[0]):
+        return replace(made, above_zero=True)
     if not all(isinstance(value, Term) and value.finite for value in args):
         return made
-    name = str(op.attributes.get("symbol") or op.name)
-    if name in EXPONENTIALS or (name in _KEEPS and all(map(is_above_or_zero, args))):
+    if name in _KEEPS and all(map(is_above_or_zero, args)):
         return replace(made, above_zero=True)
     if name in DIVISIONS and is_above_zero(args[1], element):
         return replace(made, above_zero=is_above_zero(args[0], element), poles=False)

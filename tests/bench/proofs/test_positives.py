@@ -28,6 +28,8 @@ def _marked(name: str, *args: Term, element: str = "f32") -> Term:
         ("math.exp", [ANY], True),
         ("math.exp", [Term(WORDS, poles=True)], False),
         ("math.exp", [Term(WORDS, finite=False)], False),
+        ("math.exp", [Term(WORDS, finite=False, masked=True)], True),
+        ("math.exp", [Term(WORDS, finite=False, masked=True, poles=True)], False),
         ("arith.addf", [ABOVE, MASKED], True),
         ("arith.addf", [ABOVE, ANY], False),
         ("arith.addf", [ABOVE, MINUS], False),
