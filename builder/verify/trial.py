@@ -280,9 +280,14 @@ def _shapes(question: Question) -> Shapes:
 
 
 def _may_be_luck(error: VerificationRejected, question: Question) -> bool:
-    """Whether it is hardly wrong, or eager is noise though the program itself drew the inputs."""
+    """Whether it is hardly wrong, or eager is noise though the program itself drew the inputs.
+
+    Or inputs are of one sign for the sake of what adds up: one decision that rounding makes, as in
+    ``fmod``, then moves a mean by more than where such moves average out.
+    """
     drowned = error.kind == "ill_conditioned" and not question.replaceable
-    return drowned or isinstance(error, MarginallyRejected)
+    apart = question.is_apart and error.kind == "wrong_values"
+    return drowned or apart or isinstance(error, MarginallyRejected)
 
 
 def _which(question: Question) -> tuple[int, Shape, int]:

@@ -240,14 +240,20 @@ def test_domain_is_kept_and_bad_draws_are_replaced():
 
 HARDLY = MarginallyRejected("wrong_values", "output 0: hardly")
 NOISE = VerificationRejected("ill_conditioned", "output 0: noise")
+ANYHOW = VerificationRejected("wrong_values", "output 0: wrong")
 
 
-@pytest.mark.parametrize(("rejected", "place"), [(HARDLY, 1), (NOISE, 0)])
+@pytest.mark.parametrize(
+    ("rejected", "place", "draws"), [(HARDLY, 1, 3), (NOISE, 0, 3), (ANYHOW, DRAWS, DRAWS)]
+)
 @pytest.mark.parametrize(("times", "passes"), [(1, True), (2, False)])
-def test_what_may_be_bad_luck_is_asked_once_more(monkeypatch, rejected, place, times, passes):
+def test_what_may_be_bad_luck_is_asked_once_more(
+    monkeypatch, rejected, place, draws, times, passes
+):
     """A comparison that fails by bad luck fails on one set of numbers, a fault on others too.
 
-    Noise on the inputs that the program declares, where nothing milder can take their place.
+    Noise on the inputs that the program declares, where nothing milder can take their place; what
+    is wrong at all on those that tell apart what adds up.
     """
     failures = [rejected] * times
     asked = []
@@ -259,7 +265,7 @@ def test_what_may_be_bad_luck_is_asked_once_more(monkeypatch, rejected, place, t
         return match(original, run, *args, **options)
 
     monkeypatch.setattr(trial, "match", unlucky)
-    verdict = verify(softmax.PYTHON, softmax.TRITON, "Softmax", targets=HOPPER, draws=3)
+    verdict = verify(softmax.PYTHON, softmax.TRITON, "Softmax", targets=HOPPER, draws=draws)
     assert verdict.verified == passes
     assert verdict.kind == (None if passes else rejected.kind)
     assert verdict.replaced_draws == passes
