@@ -22,17 +22,13 @@ eager there, those to narrow types included: which are lost to cancellation, or 
 zero, is a matter of luck.
 
 Behind decisions, a value must agree with an answer.  Where those that agree with none are
-*restless*, that is, shift from answer to answer, and answers, too, have about as many elements that
-agree with none of the others, too many decisions hang on rounding for a list of answers to name
-them all: the input set is replaced if it can be, else such elements, if they are few, may be as far
-off as the answers are.
-
-A result that is still beyond, by less than twice, where rounding is amplified to many floors, says
-little of an input set that can be replaced, and that is replaced.
-
-A right module rarely needs eager to run again; on how many input sets one does is counted, where
-an output says enough (``exactness``). Where the type is narrow and inputs vary, how elements are
-rounded is held to eager (``drift``).
+*restless* (they shift from answer to answer), and answers, too, have about as many elements that
+agree with none of the others, no list of answers names all that may be decided: the input set is
+replaced if it can be, else such elements, if they are few, may be as far off as the answers are.
+What is still beyond, by less than twice, where rounding is amplified to many floors, says little
+of an input set, which is replaced, too, if it can be.
+On how many input sets eager has to run again is counted, where an output says enough
+(``exactness``); and where a type is narrow, how elements are rounded is held to eager (``drift``).
 
 Where an error of eager's exceeds ``ILL_CONDITIONED``, twice it would allow anything.  Then the bulk
 of the errors (their highest usable quantile) takes its place, and an element beyond may only be
