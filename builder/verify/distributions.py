@@ -61,7 +61,6 @@ class Draw:
         vanishes: a tiny draw is of vanishing size.
         loses: one of its slices is.
         has_spikes: a sparse draw has spikes.
-        is_alone: a draw of one input alone is of this one.
     """
 
     values: Tensor
@@ -73,7 +72,6 @@ class Draw:
     vanishes: bool
     loses: bool
     has_spikes: bool
-    is_alone: bool
 
     @property
     def mild(self) -> bool:
@@ -133,9 +131,6 @@ class Draw:
 
     def _muted(self) -> Tensor:
         return self.values.abs() if self.domain.has_signs else self.values
-
-    def _alone(self) -> Tensor:
-        return self._muted() * (1.0 if self.is_alone else TINY)
 
     def _shifted(self) -> Tensor:
         return self.values + (OFFSETS[self.strength] if self.domain.can_shift else 0.0)

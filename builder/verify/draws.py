@@ -39,8 +39,6 @@ of the floating inputs:
 * ``vanishing``: all is a millionth: what keeps a divisor from being zero is what divides;
 * ``muted``: of one sign, and matrices and what is added are a thousandth: what goes past a product
   is not lost in it;
-* ``alone``: one input is of one sign, the others a thousandth, and matrices four times as large:
-  what is small beside another input, or goes through several products, counts;
 * ``shifted``: away from zero: what a mean is taken from is as large as the mean.
 
 Tensors of two values (masks, kept as numbers or not, and integers of only 0 and 1) are as drawn,
@@ -77,7 +75,7 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 
-APART = MUTED, ALONE, SHIFTED = ("muted", "alone", "shifted")
+APART = MUTED, SHIFTED = ("muted", "shifted")
 """Distributions of further input sets, where they tell anything apart."""
 DISTRIBUTIONS = ("plain", "tied", "mixed", "tiny", "large", "sparse", "vanishing", *APART)
 SMALL = ("mixed", "tiny", "vanishing")
@@ -118,7 +116,6 @@ def reshape_inputs(
     free = [(tensor, domain) for tensor, domain in known if domain.is_free]
     several = any(_rows(tensor) > 1 for tensor, _ in free)
     vanishing = _one_to_vanish([domain for _, domain in free], seed)
-    alone = seed % max(1, len(free))
     for place, (tensor, domain) in enumerate(free):
         draw = Draw(
             computable(tensor),
@@ -130,7 +127,6 @@ def reshape_inputs(
             vanishes=place == vanishing and strength is Strength.FULL,
             loses=strength < (Strength.GENTLE if vanishing is None else Strength.MILD),
             has_spikes=_rows(tensor) > 1 or not several,
-            is_alone=place == alone,
         )
         _put(tensor, domain, draw.reshaped(distribution))
     if distribution == "large" and strength is Strength.FULL:
@@ -143,20 +139,6 @@ def has_gentle(first: Sequence[Domain], distribution: str) -> bool:
     """Whether a gentle draw differs from a full one."""
     sided = any(domain.has_signs or domain.has_two for domain in first)
     return sided if distribution == "large" else distribution in ("tiny", "sparse")
-
-
-def differs(first: Sequence[Domain], distribution: str, *, has_matrix: bool) -> bool:
-    """Whether a draw that tells apart what adds up has anything to tell apart.
-
-    Args:
-        first: ``domains`` of draw 0.
-        distribution: one of ``MUTED``, ``ALONE`` and ``SHIFTED``.
-        has_matrix: the program has a parameter that products are taken with.
-    """
-    free = [domain for domain in first if domain.is_free]
-    if distribution == SHIFTED:
-        return any(domain.can_shift for domain in free)
-    return bool(free) and (has_matrix or (distribution == ALONE and len(free) > 1))
 
 
 def _rows(tensor: Tensor) -> int:

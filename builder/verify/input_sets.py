@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from builder.verify.draws import APART, DISTRIBUTIONS, differs
+from builder.verify.draws import APART, DISTRIBUTIONS, MUTED, SHIFTED
 from builder.verify.shapes import OtherShape
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ OF_OTHERS = ("sparse", OF_LARGEST, "large", "vanishing")
 In the largest nothing cancels, so that a block shows which a mean of all leaves out or adds twice.
 It takes those of ``APART`` as well.
 """
+_CENTRES = re.compile(r"(?i)mean|norm|corrcoef|var_mean|\b(?:cov|std|sum|var)\b")
 
 
 def input_sets(
@@ -47,12 +49,18 @@ def input_sets(
     return sets + [(draw, shapes[place % len(shapes)]) for place, draw in enumerate(apart)]
 
 
-def draws_apart(first: Sequence[Domain], *, has_matrix: bool) -> list[int]:
-    """The draws of ``APART`` that differ from others.
+def draws_apart(first: Sequence[Domain], text: str, *, has_matrix: bool) -> list[int]:
+    """The draws of ``APART`` that have anything to tell apart.
 
     Args:
         first: the domain of each input.
+        text: the program's, which must name what takes a mean, or a sum, for inputs to be shifted.
         has_matrix: the program has a parameter that products are taken with.
     """
-    named = [name for name in APART if differs(first, name, has_matrix=has_matrix)]
-    return list(map(DISTRIBUTIONS.index, named))
+    free = [domain for domain in first if domain.is_free]
+    can_shift = any(domain.can_shift for domain in free)
+    differs = {
+        MUTED: has_matrix and bool(free),
+        SHIFTED: can_shift and _CENTRES.search(text) is not None,
+    }
+    return [DISTRIBUTIONS.index(name) for name in APART if differs[name]]

@@ -140,7 +140,7 @@ class Prepared:
             self._first_inputs = self._inputs(seed, self.base)
             self._domains = domains(self._first_inputs)
         matrix = has_matrix(self.original)
-        apart = draws_apart(self._domains, has_matrix=matrix) if draws >= DRAWS else ()
+        apart = draws_apart(self._domains, python_code, has_matrix=matrix) if draws >= DRAWS else ()
         self._sets = input_sets(draws, self.base, others, apart)
         self._deferred: list[tuple[int, Shape]] = []
         if self.generic:

@@ -11,7 +11,7 @@ from torch import nn
 from builder.verify.bits import all_finite
 from builder.verify.distributions import FAR, LARGE, TINY, Strength
 from builder.verify.domain import computable
-from builder.verify.draws import ALONE, MUTED, SMALL
+from builder.verify.draws import MUTED, SMALL
 from builder.verify.rows import with_number
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Tensor = torch.Tensor
 VANISHED = TINY**2
 SHRINKING = ("tiny", "vanishing")
 MOST_NUMBERS = 8
-LOUD = 4.0
 LEAST = 4
 """Numbers of a vector that one of them may stand out of."""
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
@@ -41,10 +40,9 @@ def reshape_state(
         module: whose state it is.
         distribution: ``large`` takes signs away, multiplies a table's numbers, and puts one number
             of what is added far off; ``mixed`` gives vectors of one sign the other; ``sparse``
-            rounds to grids; ``muted`` makes matrices and what is added tiny, ``alone`` matrices
-            larger; ``tiny`` shrinks what is added and norms' scales and variances, and
-            empties three of four rows of a table; ``vanishing`` shrinks what is added to less, and
-            variances, not scales.
+            rounds to grids; ``muted`` makes matrices and what is added tiny; ``tiny`` shrinks what
+            is added and norms' scales and variances, and empties three of four rows of a table;
+            ``vanishing`` shrinks what is added to less, and variances, not scales.
         seed: of the values.
         strength: ``MILD`` keeps signs; only ``FULL`` adds signs, shrinks, and evens out matrices.
     """
@@ -73,16 +71,13 @@ def reshape_state(
                 if distribution == "tiny" and id(tensor) in tables:
                     moved[torch.arange(len(moved)) % 4 != 0] = 0.0
             if strength is Strength.FULL and id(tensor) not in tables:
-                moved = moved * _loudness(values, distribution)
+                moved = moved * (TINY if distribution == MUTED and _is_muted(values) else 1.0)
             tensor.copy_(moved)
 
 
-def _loudness(values: Tensor, distribution: str) -> float:
-    """The factor for a matrix, or for what has numbers of both signs."""
-    if distribution == ALONE:
-        return LOUD if values.dim() > 1 else 1.0
-    is_muted = distribution == MUTED and (values.dim() > 1 or bool((values < 0).any()))
-    return TINY if is_muted else 1.0
+def _is_muted(values: Tensor) -> bool:
+    """Whether it is a matrix, or has numbers of both signs."""
+    return values.dim() > 1 or bool((values < 0).any())
 
 
 def has_matrix(module: nn.Module) -> bool:

@@ -37,7 +37,7 @@ def judged(*pairs, python=gate.PYTHON, **options):
 def test_right_gradients_pass_on_all_draws():
     verdict = judged()
     assert verdict.verified, verdict.reason
-    assert verdict.draws == 8  # two of them tell apart what adds up
+    assert verdict.draws == 7  # one of them tells apart what adds up
     assert verdict.kernel_names == ("gate_kernel", "gate_backward_kernel")
     assert verdict.num_kernels == 2
 

@@ -52,7 +52,7 @@ def test_good_pair_passes(name):
     python, triton, entry_point = GOOD[name]
     verdict = verify(python, triton, entry_point, targets=HOPPER)
     assert verdict.verified, verdict.reason
-    assert DRAWS < verdict.draws <= DRAWS + len(APART)
+    assert DRAWS <= verdict.draws <= DRAWS + len(APART)
     assert verdict.deterministic
     assert verdict.compiled_targets == ("cuda:90",)
     assert verdict.resources["cuda:90"]["registers"] > 0
@@ -265,7 +265,8 @@ def test_what_may_be_bad_luck_is_asked_once_more(
         return match(original, run, *args, **options)
 
     monkeypatch.setattr(trial, "match", unlucky)
-    verdict = verify(softmax.PYTHON, softmax.TRITON, "Softmax", targets=HOPPER, draws=draws)
+    python = changed(softmax.PYTHON, ("torch.softmax(x,", "torch.softmax(x - x.sum() * 0.0,"))
+    verdict = verify(python, softmax.TRITON, "Softmax", targets=HOPPER, draws=draws)
     assert verdict.verified == passes
     assert verdict.kind == (None if passes else rejected.kind)
     assert verdict.replaced_draws == passes

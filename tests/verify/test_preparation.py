@@ -18,6 +18,7 @@ from tests.verify.data import buckets, histogram, loss, matmul
 
 HOPPER = resolve_targets(["cuda:90"])
 WRONG = loss.TRITON.replace("1 + tl.abs", "1.0001 + tl.abs")
+MEAN = loss.PYTHON.replace("(target - pred)", "(target - pred.mean())")
 VARIANTS = (
     "\n\ndef get_shape_variants():\n"
     "    return [lambda: [torch.randn(3, 7), torch.randn(3, 7)],\n"
@@ -200,19 +201,19 @@ def test_second_runs_are_taken_where_order_may_matter(monkeypatch, uses_atomics,
 
 def test_shape_variants_take_draws_of_the_declared_shape():
     def sets(**options):
-        prepared = prepare(loss.PYTHON + VARIANTS, "Loss", **options)
+        prepared = prepare(MEAN + VARIANTS, "Loss", **options)
         return prepared._sets, prepared.draws
 
-    plain, tied, mixed, tiny, large, sparse, _, _, alone, shifted = range(10)
-    variants = [(tied, 0), (mixed, 1), (alone, 0), (shifted, 1)]
+    plain, tied, mixed, tiny, large, sparse, _, _, shifted = range(9)
+    variants = [(tied, 0), (mixed, 1), (shifted, 0)]
     taken = [(plain, None), (tiny, None), (sparse, None), *variants[:2]]
     assert sets(generic=True) == (taken, 3)
     assert sets(variants=(0, 1)) == ([*taken[:2], (large, None), (sparse, None), *variants], 4)
-    deferred = prepare(loss.PYTHON + VARIANTS, "Loss", generic=True)
-    assert deferred.deferred({plain, sparse, alone}) == [5, 7]
-    assert [deferred.question(place).draw for place in (5, 6, 7)] == [large, alone, shifted]
-    assert deferred.deferred({large, alone, shifted}) == []
-    assert sets() == ([(d, None) for d in (*range(6), alone, shifted)], 8)
+    deferred = prepare(MEAN + VARIANTS, "Loss", generic=True)
+    assert deferred.deferred({plain, sparse}) == [5, 6]
+    assert [deferred.question(place).draw for place in (5, 6)] == [large, shifted]
+    assert deferred.deferred({large, shifted}) == []
+    assert sets() == ([(d, None) for d in (*range(6), shifted)], 7)
     assert sets(draws=1, variants=(0,)) == ([(plain, None), (plain, 0)], 1)
 
 
@@ -220,25 +221,28 @@ def test_what_adds_up_is_told_apart_only_where_it_differs():
     signed, positive = torch.randn(5), torch.rand(5) * 3
     unit = torch.rand(50) * 1.98 - 0.99
 
-    def taken(*inputs, has_matrix=False):
-        draws = draws_apart(domains(list(inputs)), has_matrix=has_matrix)
+    def taken(*inputs, has_matrix=False, text="x.mean()"):
+        draws = draws_apart(domains(list(inputs)), text, has_matrix=has_matrix)
         return [DISTRIBUTIONS[draw] for draw in draws]
 
     assert taken(signed) == ["shifted"]
     assert taken(positive) == taken(unit) == taken(torch.arange(5)) == []
-    assert taken(positive, positive) == ["alone"]
-    assert taken(positive, has_matrix=True) == ["muted", "alone"]
-    assert taken(signed, has_matrix=True) == ["muted", "alone", "shifted"]
+    assert taken(positive, has_matrix=True) == ["muted"]
+    assert taken(signed, has_matrix=True) == ["muted", "shifted"]
+    for text in ("nn.LayerNorm(5)", "torch.var(x, 0)", "x.cov()", "x.sum(-1)", "var_mean(x)"):
+        assert taken(signed, text=text) == ["shifted"]
+    for text in ("def get_shape_variants", "x.cumsum(0)", "x.std_dev", "x.relu()"):
+        assert taken(signed, text=text) == []
     assert taken(torch.arange(5), has_matrix=True) == []
 
 
 def test_the_largest_shape_takes_what_tells_apart_what_adds_up():
-    prepared = prepare(loss.PYTHON + VARIANTS, "Loss", generic=True)
+    prepared = prepare(MEAN + VARIANTS, "Loss", generic=True)
     asked = [next(group) for group in prepared.others()]
     names = [DISTRIBUTIONS[question.draw] for question in asked]
-    assert names[:5] == ["sparse", "tied", "alone", "shifted", "large"]
+    assert names[:5] == ["sparse", "tied", "shifted", "large", "vanishing"]
     shapes = [question.case.inputs[0].shape for question in asked]
-    assert len(set(shapes[1:4])) == 1
+    assert shapes[1] == shapes[2]
     assert max(shapes[1]) > 50
     assert prepared.deferred({question.draw for question in asked}) == []
 
