@@ -77,10 +77,6 @@ class VerificationRejected(Rejected):
     stage = "verify"
 
 
-class MarginallyRejected(VerificationRejected):
-    """Likewise, by so little that the same may be asked again with other numbers."""
-
-
 class WorkerRejected(Rejected):
     """The worker that ran an item was killed or died."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,8 +20,6 @@ Tensor = torch.Tensor
 EAGER_FACTOR = 2.0
 VISIBLE = 2.0**-8
 """An error, in the norm of ``norm``, that no rounding to float32 explains."""
-_OF_LUCK = frozenset({"wrong_values", "wrong_non_finite", "wrong_discrete"})
-_FEW, _MANY = 2, 256
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,6 @@ class Outcome:
         is_beyond: whether an element is more than twice as far off as eager's worst in its first
             run; None where that says little.
         ratio: of the root mean square of the errors to that of eager's first run; None likewise.
-        excess: how many times what is allowed it is.
     """
 
     kind: str | None
@@ -103,19 +99,6 @@ class Outcome:
     unexplained: Tensor | None = None
     is_beyond: bool | None = None
     ratio: float | None = None
-    excess: float = math.inf
-
-    @property
-    def is_marginal(self) -> bool:
-        """Whether a right module may be wrong so, by bad luck, once in thousands of input sets.
-
-        It is beyond what is allowed by less than twice, or in one or two of many elements.
-        """
-        if self.kind not in _OF_LUCK:
-            return False
-        wrong = self.unexplained
-        is_few = wrong is not None and wrong.numel() >= _MANY and int(wrong.sum()) <= _FEW
-        return is_few or self.excess <= EAGER_FACTOR
 
 
 def is_float(dtype: torch.dtype) -> bool:

@@ -40,7 +40,6 @@ is noise: the input set is replaced if it can be.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -242,7 +241,7 @@ class FloatComparison:
         cast = max((one.eager_errors.worst for one in self._moved_casts), default=0.0)
         beyond = self.is_beyond and self.errors.worst > EAGER_FACTOR * cast
         figures = (errors.worst, self.tolerance, self.floor, wrong, beyond, ratio)
-        return Outcome(kind, message, *figures, excess=self.excess)
+        return Outcome(kind, message, *figures)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""
@@ -371,7 +370,7 @@ class FloatComparison:
             if ours > allowed:
                 self.excess = NEAR  # however many: a reference without casts may have none
                 text = drift.message(figure, ours, theirs, allowed)
-                return replace(self._result(errors, "wrong_values", text), excess=ours / allowed)
+                return self._result(errors, "wrong_values", text)
         return None
 
     @property

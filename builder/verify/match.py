@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from builder.errors import MarginallyRejected, VerificationRejected
+from builder.errors import VerificationRejected
 from builder.verify.bits import bits_equal
 from builder.verify.compare import compare
 from builder.verify.noise import ILL_CONDITIONED
@@ -70,7 +70,6 @@ def match(
         VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
             ``strides``, ``aliasing``, ``gradient``, ``mutated``, ``wrong_values``,
             ``wrong_non_finite``, ``wrong_discrete`` or ``ill_conditioned``.
-        MarginallyRejected: one of the wrong values, and it may be bad luck.
     """
     _match_structure(original.run, run)
     _match_aliasing(original.run, run)
@@ -94,8 +93,7 @@ def match(
         ):
             continue
         if outcome.kind is not None:
-            rejected = MarginallyRejected if outcome.is_marginal else VerificationRejected
-            raise rejected(outcome.kind, f"{name}: {outcome.message}")
+            raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
         outcomes[name] = outcome
     return Matched(
         max((outcome.error for outcome in outcomes.values()), default=0.0),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from builder.errors import (
     ExecutionError,
-    MarginallyRejected,
     Rejected,
     VerificationRejected,
 )
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
     from builder.verify.library import LibraryCalls
     from builder.verify.preparation import Prepared, Shape
     from builder.verify.question import Question
+
+
+WRONG = frozenset({"wrong_values", "wrong_non_finite", "wrong_discrete"})
+"""Kinds of rejections for what values a result has."""
 
 
 class Trial:
@@ -186,11 +189,12 @@ class Trial:
         return True
 
     def _answer(self, question: Question, order: int | None, *, is_repeated: bool) -> None:
-        """Compares; what is wrong by little is asked once more, with other numbers.
+        """Compares; where values are wrong the same is asked once more, with other numbers.
 
-        A right module is beyond what is allowed on one of many thousand input sets, where eager is
-        nearer than it mostly is; or sums of what the program itself draws cancel by luck.  What a
-        fault does, it does to other numbers as well.
+        A right module is beyond what is allowed on one of many thousand input sets: eager is nearer
+        than it mostly is; or one decision that rounding makes, as in ``fmod``, moves a mean of
+        numbers of one sign by more than where such moves average out; or sums of what the program
+        itself draws cancel.  What a fault does, it does to other numbers as well.
         """
         try:
             self._compare(question, order, is_repeated=is_repeated)
@@ -280,14 +284,9 @@ def _shapes(question: Question) -> Shapes:
 
 
 def _may_be_luck(error: VerificationRejected, question: Question) -> bool:
-    """Whether it is hardly wrong, or eager is noise though the program itself drew the inputs.
-
-    Or inputs are of one sign for the sake of what adds up: one decision that rounding makes, as in
-    ``fmod``, then moves a mean by more than where such moves average out.
-    """
+    """Whether values are wrong, or eager is noise though the program itself drew the inputs."""
     drowned = error.kind == "ill_conditioned" and not question.replaceable
-    apart = question.is_apart and error.kind == "wrong_values"
-    return drowned or apart or isinstance(error, MarginallyRejected)
+    return drowned or error.kind in WRONG
 
 
 def _which(question: Question) -> tuple[int, Shape, int]:
