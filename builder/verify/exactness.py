@@ -24,17 +24,20 @@ What is less exact on enough input sets is asked all of them once more, with oth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from statistics import median
 from typing import TYPE_CHECKING
 
 from builder.errors import VerificationRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from builder.verify.expected import Outcome
 
 BY_LUCK = 1
 """Input sets on which a value may be beyond eager's first run."""
 MOST_RATIOS = ((BY_LUCK, 2.0), (3, 1.5))
 """Numbers of input sets, and what the ratio exceeds on no more of them."""
+FEWEST, MOST_ROUGHLY = 3, 2.0
+"""Input sets of which the median ratio says something of few elements, and the most it may be."""
 
 
 class Exactness:
@@ -43,6 +46,7 @@ class Exactness:
     Attributes:
         times: how often each input set was asked.
         ratios: of each value's root mean square of errors to eager's, an input set each.
+        rough_ratios: likewise, where elements are few.
     """
 
     def __init__(self) -> None:
@@ -50,21 +54,18 @@ class Exactness:
         self._sets: Counter[str] = Counter()
         self._beyond: Counter[str] = Counter()
         self.ratios: defaultdict[str, list[float]] = defaultdict(list)
+        self.rough_ratios: defaultdict[str, list[float]] = defaultdict(list)
 
-    def note(self, beyond: Mapping[str, bool], ratios: Mapping[str, float]) -> None:
-        """Enters an input set.
-
-        Args:
-            beyond: for each value that is telling there, whether an element is beyond eager's.
-            ratios: of each such value's root mean square of errors to eager's.
-        """
-        self._sets.update(beyond.keys())
-        # One element may be beyond where all in all the module is nearer than eager.
-        self._beyond.update(
-            name for name, is_beyond in beyond.items() if is_beyond and ratios.get(name, 1.0) >= 1.0
-        )
-        for name, ratio in ratios.items():
-            self.ratios[name].append(ratio)
+    def note(self, name: str, outcome: Outcome) -> None:
+        """Enters how a value compares on an input set, as far as that is telling."""
+        if outcome.is_beyond is not None:
+            self._sets[name] += 1
+            # One element may be beyond where all in all the module is nearer than eager.
+            self._beyond[name] += outcome.is_beyond and (outcome.ratio or 1.0) >= 1.0
+        if outcome.ratio is not None:
+            self.ratios[name].append(outcome.ratio)
+        if outcome.rough_ratio is not None:
+            self.rough_ratios[name].append(outcome.rough_ratio)
 
     def check(self) -> None:
         """Refuses a module that is less exact on many.
@@ -90,3 +91,11 @@ class Exactness:
                         f"its errors is more than {least:g} times eager's; compute it in a wider "
                         "type",
                     )
+        for name, ratios in sorted(self.rough_ratios.items()):
+            typical = median(ratios)
+            if len(ratios) >= FEWEST * self.times and typical > MOST_ROUGHLY:
+                raise VerificationRejected(
+                    "wrong_values",
+                    f"{name}: on half of {len(ratios)} input sets its errors are more than "
+                    f"{typical:.2g} times eager's; compute it in a wider type",
+                )

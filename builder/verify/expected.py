@@ -89,6 +89,7 @@ class Outcome:
         is_beyond: whether an element is more than twice as far off as eager's worst in its first
             run; None where that says little.
         ratio: of the root mean square of the errors to that of eager's first run; None likewise.
+        rough_ratio: the same where elements are too few for ``ratio``; None elsewhere.
     """
 
     kind: str | None
@@ -99,6 +100,7 @@ class Outcome:
     unexplained: Tensor | None = None
     is_beyond: bool | None = None
     ratio: float | None = None
+    rough_ratio: float | None = None
 
 
 def is_float(dtype: torch.dtype) -> bool:

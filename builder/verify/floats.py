@@ -51,6 +51,7 @@ from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import epsilon, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
 from builder.verify.norm import MEDIAN, Errors, farther, gaps, within, wrong_non_finite
+from builder.verify.ratios import ratio_to_eager, rough_ratio
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
 if TYPE_CHECKING:
@@ -70,7 +71,6 @@ ENOUGH = 8
 """Runs of eager from which on the root mean square of their errors counts for fewer elements."""
 RARE = 3.0
 """Root mean squares that one normal error in 370 exceeds."""
-FEW_ROUNDINGS = 2.0**-22
 AMPLIFIED = 16.0
 """Floors that are allowed where cancellation makes eager's errors a matter of luck."""
 BLURRED = 8.0
@@ -121,7 +121,7 @@ class FloatComparison:
         self._set_tolerance()
         self.is_beyond = self.errors.worst > self.tolerance if self._is_telling() else None
         self.can_drift = averages_out and drift.can_drift(expected)
-        self.is_typical = like_eager and actual.numel() >= TYPICAL
+        self.like_eager = like_eager
 
     def outcome(self, answers: Iterable[Expected], samples: Iterable[Expected] = ()) -> Outcome:
         """The comparison's result.
@@ -155,15 +155,16 @@ class FloatComparison:
         hangs = self.expected.history.decided or self.is_amplified
         return not hangs and self.actual.numel() >= TELLING
 
-    def _ratio(self, errors: Errors) -> float | None:
-        """Of the root mean square of the errors to eager's, or to a few roundings to float32."""
-        cast = [one.eager_errors.mean for one in self._moved_casts]
-        ratio = errors.mean / max(self.expected.eager_errors.mean, FEW_ROUNDINGS, *cast)
-        if self.is_amplified and ratio > 1.0:  # the largest hang on a few cancellations
-            core = [one.eager_errors.core for one in (self.expected, *self._moved_casts)]
-            ratio = min(ratio, errors.core / max(FEW_ROUNDINGS, *core))
-        is_open = self.expected.history.rounds_operands and not cast and ratio > 1.0
-        return ratio if self.is_typical and not is_open else None
+    def _ratios(self, errors: Errors) -> tuple[float | None, float | None]:
+        """What the output says of how exact the module is: by many elements, or by few."""
+        if not self.like_eager:
+            return None, None
+        casts = [one.eager_errors for one in self._moved_casts]
+        if self.actual.numel() < TYPICAL:
+            return None, rough_ratio(errors, self.expected, casts)
+        ratio = ratio_to_eager(errors, self.expected, casts, is_amplified=self.is_amplified)
+        is_open = self.expected.history.rounds_operands and not casts and ratio > 1.0
+        return (None if is_open else ratio), None
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""
@@ -237,11 +238,11 @@ class FloatComparison:
         self, errors: Errors, kind: str | None, message: str, wrong: Tensor | None = None
     ) -> Outcome:
         # behind a decision, what another answer explains is no error
-        ratio = self._ratio(errors if self.expected.history.decided else self.errors)
+        ratios = self._ratios(errors if self.expected.history.decided else self.errors)
         cast = max((one.eager_errors.worst for one in self._moved_casts), default=0.0)
         beyond = self.is_beyond and self.errors.worst > EAGER_FACTOR * cast
-        figures = (errors.worst, self.tolerance, self.floor, wrong, beyond, ratio)
-        return Outcome(kind, message, *figures)
+        figures = (errors.worst, self.tolerance, self.floor, wrong, beyond)
+        return Outcome(kind, message, *figures, *ratios)
 
     def _unexplained(self, wrong: Tensor, answers: Iterable[Expected]) -> Tensor:
         """What is left of the wrong elements after the other answers were heard."""

@@ -30,17 +30,11 @@ SCALAR_TOLERANCE = 2.0**-18
 
 @dataclass(frozen=True)
 class Matched:
-    """Figures of a match: the largest error of a value, floor and tolerance.
-
-    And of each value that is telling, whether it is beyond eager's first run, and the ratio of its
-    errors to eager's, see ``Outcome``.
-    """
+    """Figures of a match: the largest error of a value, floor and tolerance."""
 
     error: float
     floor: float
     tolerance: float
-    beyond: dict[str, bool]
-    ratios: dict[str, float]
 
 
 def match(
@@ -53,6 +47,7 @@ def match(
     samples: Answers = (),
     noise: Callable[[History], float] = lambda _: ILL_CONDITIONED,
     averages_out: bool = True,
+    note: Callable[[str, Outcome], None] | None = None,
 ) -> Matched:
     """Compares all that a caller can see of the two runs.
 
@@ -65,6 +60,7 @@ def match(
         samples: other runs of eager, heard only where a value is nearly right.
         noise: for the history of a value, the largest error of eager that does not drown it.
         averages_out: the inputs vary enough for roundings to go to either side.
+        note: told how each value compares, the one that is wrong included.
 
     Raises:
         VerificationRejected: what differs first; ``structure``, ``dtype``, ``shape``,
@@ -92,6 +88,8 @@ def match(
             and is_noise(run.values[name], original.expected[name], _of(name, samples))
         ):
             continue
+        if note is not None:
+            note(name, outcome)
         if outcome.kind is not None:
             raise VerificationRejected(outcome.kind, f"{name}: {outcome.message}")
         outcomes[name] = outcome
@@ -99,8 +97,6 @@ def match(
         max((outcome.error for outcome in outcomes.values()), default=0.0),
         max((outcome.floor for outcome in outcomes.values()), default=0.0),
         max((outcome.tolerance for outcome in outcomes.values()), default=0.0),
-        {name: found.is_beyond for name, found in outcomes.items() if found.is_beyond is not None},
-        {name: found.ratio for name, found in outcomes.items() if found.ratio is not None},
     )
 
 

@@ -201,7 +201,9 @@ class Prepared:
         with costs.of("rest"), self.surroundings():
             return self._question(index, costs, question.replaced + 1)
 
-    def again(self, draw: int, shape: Shape, attempt: int, costs: Costs) -> Question | None:
+    def again(
+        self, draw: int, shape: Shape, attempt: int, costs: Costs, turn: int = 1
+    ) -> Question | None:
         """A question like another with other numbers, if there are any to use; it is not kept.
 
         Args:
@@ -209,8 +211,9 @@ class Prepared:
             shape: likewise.
             attempt: how many input sets were thrown away before the other.
             costs: counts the core-seconds.
+            turn: which other numbers.
         """
-        return self._tried(draw, shape, costs, attempt, turn=1)
+        return self._tried(draw, shape, costs, attempt, turn)
 
     def others(self, costs: Costs | None = None) -> Iterator[Iterator[Question]]:
         """Questions of shapes that no input set has, as far as the program takes them.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WRONG = frozenset({"wrong_values", "wrong_non_finite", "wrong_discrete"})
 """Kinds of rejections for what values a result has."""
+TURNS = 2
+"""How often what may be bad luck is asked again, to be right each time."""
 
 
 class Trial:
@@ -189,7 +191,7 @@ class Trial:
         return True
 
     def _answer(self, question: Question, order: int | None, *, is_repeated: bool) -> None:
-        """Compares; where values are wrong the same is asked once more, with other numbers.
+        """Compares; where values are wrong the same is asked again, with other numbers, twice.
 
         A right module is beyond what is allowed on one of many thousand input sets: eager is nearer
         than it mostly is; or one decision that rounding makes, as in ``fmod``, moves a mean of
@@ -202,10 +204,11 @@ class Trial:
             if self._asked_again or not _may_be_luck(error, question):
                 raise
             self._asked_again = True
-            again = self.prepared.again(*_which(question), self.costs)
-            if again is None:
-                raise
-            self._compare(again, order, is_repeated=is_repeated)
+            for turn in range(1, TURNS + 1):
+                again = self.prepared.again(*_which(question), self.costs, turn)
+                if again is None:
+                    raise
+                self._compare(again, order, is_repeated=is_repeated)
             self.findings.replaced += 1
 
     def _compare(self, question: Question, order: int | None, *, is_repeated: bool) -> None:
@@ -248,12 +251,11 @@ class Trial:
                 samples=question.samples,
                 noise=question.noise,
                 averages_out=question.averages_out,
+                note=None if question.is_apart else self.findings.exactness.note,
             )
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)
         self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
-        if not question.is_apart:
-            self.findings.exactness.note(matched.beyond, matched.ratios)
 
     def _differing(self, first: Run, second: Run) -> str | None:
         with self.costs.of("comparison"):

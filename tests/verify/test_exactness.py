@@ -7,7 +7,7 @@ from builder.errors import VerificationRejected
 from builder.verify import judge, prepare
 from builder.verify.compare import compare
 from builder.verify.exactness import Exactness
-from builder.verify.expected import Expected
+from builder.verify.expected import Expected, Outcome
 from builder.verify.floats import TELLING
 from builder.verify.floors import History, Operation
 
@@ -49,17 +49,23 @@ NARROW_SUM = TRITON.replace(
 )
 
 
+def compared(**figures):
+    return Outcome(None, "", 0.0, 0.0, 0.0, **figures)
+
+
 def counted(*sets):
     exactness = Exactness()
     for beyond in sets:
-        exactness.note(beyond, {})
+        for name, is_beyond in beyond.items():
+            exactness.note(name, compared(is_beyond=is_beyond))
     return exactness
 
 
-def weighed(*ratios):
+def weighed(*ratios, figure="ratio"):
     exactness = Exactness()
     for ratio in ratios:
-        exactness.note({}, {"output 0": ratio, "output 1": 1.0})
+        exactness.note("output 0", compared(**{figure: ratio}))
+        exactness.note("output 1", compared(**{figure: 1.0}))
     return exactness
 
 
@@ -79,6 +85,16 @@ def test_errors_are_weighed_over_all_input_sets():
         weighed(1.0, 0.5, 30.0, 2.1, 1.0).check()
     with pytest.raises(VerificationRejected, match=r"output 0: on 4 of 5 .* than 1.5 times"):
         weighed(1.0, 1.6, 1.6, 1.6, 1.9).check()
+
+
+def test_errors_of_few_elements_are_weighed_by_their_median():
+    weighed(1.0, 1.2, 30.0, 30.0, 1.9, figure="rough_ratio").check()
+    weighed(30.0, 30.0, figure="rough_ratio").check()
+    exactness = weighed(1.0, 2.1, 30.0, figure="rough_ratio")
+    with pytest.raises(VerificationRejected, match=r"output 0: on half of 3 .* than 2.1 times"):
+        exactness.check()
+    exactness.times = 2
+    exactness.check()
 
 
 @pytest.mark.parametrize(("unlucky", "agrees"), [(1, True), (2, False)])
@@ -106,7 +122,7 @@ def test_it_takes_twice_as_many_input_sets_of_two_askings():
         exactness = counted(*[{"output 0": True}] * 2, *[{"output 0": False}] * 8)
         exactness.times = 2
         for _ in range(more):
-            exactness.note({"output 0": True}, {})
+            exactness.note("output 0", compared(is_beyond=True))
         if passes:
             exactness.check()
         else:
@@ -179,7 +195,7 @@ def test_a_worst_element_does_not_count_where_all_in_all_the_module_is_nearer():
     for ratio, passes in ((0.9, True), (1.1, False)):
         exactness = Exactness()
         for _ in range(8):
-            exactness.note({"output 0": True}, {"output 0": ratio})
+            exactness.note("output 0", compared(is_beyond=True, ratio=ratio))
         if passes:
             exactness.check()
         else:

@@ -1,0 +1,39 @@
+"""How the root mean square of a module's errors stands to that of eager's (see ``exactness``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.verify.floors import epsilon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.verify.expected import Expected
+    from builder.verify.norm import Errors
+
+FEW_ROUNDINGS = 2.0**-22
+
+
+def ratio_to_eager(
+    errors: Errors, expected: Expected, casts: Sequence[Errors], *, is_amplified: bool
+) -> float:
+    """To eager's first run, or to a few roundings to float32.
+
+    Args:
+        errors: the module's.
+        expected: eager and reference.
+        casts: eager's errors against references in which casts do not round, if they count.
+        is_amplified: rounding is: then the largest errors hang on a few cancellations.
+    """
+    theirs = [expected.eager_errors, *casts]
+    ratio = errors.mean / max(FEW_ROUNDINGS, *(one.mean for one in theirs))
+    if is_amplified and ratio > 1.0:
+        ratio = min(ratio, errors.core / max(FEW_ROUNDINGS, *(one.core for one in theirs)))
+    return ratio
+
+
+def rough_ratio(errors: Errors, expected: Expected, casts: Sequence[Errors]) -> float:
+    """Of few elements, on which eager may be exact by luck: to no less than what rounding takes."""
+    rounded = max(FEW_ROUNDINGS, epsilon(expected.history.rounding) / 2)
+    return errors.mean / max(rounded, expected.eager_errors.mean, *(one.mean for one in casts))
