@@ -241,3 +241,27 @@ def test_how_exact_a_product_of_rounded_operands_is_counts_beside_eager_without_
     assert outcome.is_beyond is not is_product
     near = (reference * (1 + 2.0**-9)).bfloat16()
     assert (compare(near, expected).ratio is None) is is_product
+
+
+@pytest.mark.parametrize(("size", "is_few"), [(10, True), (63, True), (64, False)])
+def test_few_elements_are_held_to_what_rounding_takes(size, is_few):
+    """Eager is exact there; that says nothing of how exact it mostly is."""
+    reference = torch.ones(size, dtype=torch.float64)
+    history = History(torch.float16, Operation.REDUCTION)
+    ours = reference.half() + 2.0**-10
+    outcome = compare(ours, Expected(reference.half(), reference, history))
+    assert outcome.error > 0.0
+    if is_few:
+        assert outcome.rough_ratio == pytest.approx(outcome.error / 2.0**-11)
+        assert outcome.ratio is None
+    else:
+        assert outcome.rough_ratio is None
+        assert outcome.ratio == pytest.approx(outcome.error / 2.0**-22)
+
+
+def test_what_is_wrong_and_asked_again_counts_each_time(monkeypatch):
+    noted = []
+    monkeypatch.setattr(Exactness, "note", lambda _, name, outcome: noted.append(outcome.kind))
+    text = TRITON.replace("- 1)", "- 1.25)")
+    assert judge(prepare(PROGRAM, "Centre", draws=2), text, targets=()).kind == "wrong_values"
+    assert noted == ["wrong_values"] * 2
