@@ -14,11 +14,16 @@ is kept in bfloat16 needs the samples on most.  What is rounded to bfloat16 on i
 has ten or thirty times eager's, though no error may be above the floor of a program that computes
 in bfloat16 elsewhere.
 
+Of few elements eager's errors may be small by luck on many input sets.  There the ratio is to no
+less than what rounding to the output's type takes, and its median counts: of 42 values of 263
+verified pairs it was at most 1.1, and 4 for an accumulator in bfloat16.
+
 Input sets of one sign for the sake of what adds up (``draws.APART``) do not count: a sum of them
 that is added up one by one is off by more than one that is added up by halves, every time.
 
 What is less exact on enough input sets is asked all of them once more, with other numbers
-(``trial``), and is wrong if it is less exact on twice as many.
+(``trial``), and is wrong if it is less exact on twice as many.  What was wrong on an input set that
+was asked again counts each time.
 """
 
 from __future__ import annotations
