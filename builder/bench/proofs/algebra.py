@@ -166,8 +166,9 @@ def _sum_beside_infinity(
     numbers = [(word != low) & (word != high) for word in words]
     hashes = np.where((words[0] == low) & numbers[1], low, made.hashes)
     turned = numbers[0] & (words[1] == low) & is_turned
-    known = (words[0] != high) & numbers[1] | turned
-    return replace(made, hashes=np.where(turned, high, hashes), masked=bool(known.all()))
+    known = bool(((words[0] != high) & numbers[1] | turned).all())
+    hashes = np.where(turned, high, hashes)
+    return replace(made, hashes=hashes, masked=known, numbers=made.numbers or known)
 
 
 def _plain(function: Function, op: Operation, words: list[Words]) -> Words:

@@ -16,15 +16,15 @@ from builder.bench.proofs.common_factors import (
     beside_factors,
     chosen_factors,
     shared_factors,
-    with_factors,
     without_factors,
 )
 from builder.bench.proofs.constants import computed, constant_term
 from builder.bench.proofs.contests import contest_of, decided
 from builder.bench.proofs.differences import with_difference
 from builder.bench.proofs.elsewhere import with_elsewhere
-from builder.bench.proofs.field import in_field, without_sign
+from builder.bench.proofs.field import without_sign
 from builder.bench.proofs.grains import chosen_grain, with_grain
+from builder.bench.proofs.infinities import with_reals
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.positives import with_above_zero
 from builder.bench.proofs.ranges import known_size, with_range
@@ -228,8 +228,8 @@ def _float(
         is_zero = made.hashes == float_constant(kind.element, 0.0)
         if bool(is_zero.all()) and without_poles([made]):
             return constant_term(np.zeros(is_zero.shape), kind.element)  # of which none has a sign
-        made = with_scale(function, op, args, in_field(function, op, args, made, kind), kind)
-        made = with_factors(op, args, with_above_zero(op, args, made, kind.element), kind)
+        made = with_scale(function, op, args, made, kind)
+        made = with_reals(function, op, args, with_above_zero(op, args, made, kind.element), kind)
         made = with_grain(function, op, args, made, kind)
     made = with_exponent(op, args, made, kind)
     made = with_range(op, args, with_sign(op, args, made, finite=reading >= Reading.FINITE))

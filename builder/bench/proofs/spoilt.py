@@ -16,7 +16,6 @@ takes the first, for which nothing is different.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,15 +23,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from builder.bench.proofs.choice import has_infinity
+from builder.bench.proofs.infinities import infinite_lanes, without_lanes
 from builder.bench.proofs.ops import is_pointwise
 from builder.bench.proofs.terms import (
     Address,
     Known,
     Term,
     Value,
-    constant_words,
-    float_constant,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +97,7 @@ def performed(
     rest = [_rest(value) for value in args]
     if not _is_known_choice(op, args):
         kinds = [function.types[slot] for slot in op.operands]
-        rest = [_without(value, lanes, kind) for value, kind in zip(rest, kinds, strict=True)]
+        rest = [without_lanes(value, lanes, kind) for value, kind in zip(rest, kinds, strict=True)]
     return [_beside(one, other, after) for one, other in zip(made, run(rest), strict=True)]
 
 
@@ -125,9 +122,8 @@ def _spoilt_rows(op: Operation, value: Value, kind: Type) -> Value:
         return value
     if value.finite or not value.masked:
         return value
-    infinities = [float_constant(kind.element, number) for number in (math.inf, -math.inf)]
-    lanes = np.isin(value.hashes, infinities)
-    return value if bool(lanes.all()) else _beside(value, _without(value, lanes, kind), lanes)
+    lanes = infinite_lanes(value, kind)
+    return value if bool(lanes.all()) else _beside(value, without_lanes(value, lanes, kind), lanes)
 
 
 def _beside(made: Value, rest: Value, lanes: Lanes) -> Value:
@@ -168,24 +164,3 @@ def _is_known_choice(op: Operation, args: list[Value]) -> bool:
 
 def _rest(value: Value) -> Value:
     return value if not isinstance(value, Term) or value.spoilt is None else value.spoilt.rest
-
-
-def _without(value: Value, lanes: Lanes, kind: Type) -> Value:
-    """A value that is one in lanes that do not count; it is still as long as it was."""
-    if not isinstance(value, Term):
-        return value
-    shared = tuple(axis for axis, size in enumerate(value.hashes.shape) if size == 1)
-    lanes = np.asarray(lanes.all(axis=shared, keepdims=True))
-    one = constant_words(np.ones(1, dtype=np.int64))[0]
-    if kind.is_float:
-        one = float_constant(kind.element, 1.0)
-    words, parts, constant = np.where(lanes, one, value.hashes), value.parts, value.constant
-    if parts is not None:
-        parts = replace(parts, words=np.where(lanes[..., None], one, parts.words))
-    if constant is not None:
-        constant = np.where(lanes, 1.0, constant)
-    finite = value.finite or (value.masked and not has_infinity(words))
-    numbers = value.numbers or finite
-    return replace(
-        value, hashes=words, parts=parts, constant=constant, finite=finite, numbers=numbers
-    )
