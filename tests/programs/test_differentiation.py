@@ -5,7 +5,7 @@ from builder.errors import ProgramRejected
 from builder.programs.differentiation import check_gradients
 from builder.programs.load import load_program
 from builder.programs.synthesise import draw_program, family_names
-from tests.programs.test_gates import program
+from tests.programs.gating import program
 
 INPUTS = "return [torch.rand(4, 3).requires_grad_()]"
 

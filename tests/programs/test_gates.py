@@ -1,51 +1,11 @@
-import resource
-
 import pytest
-import torch
-from torch import nn
 
 from builder.config import Limits
 from builder.errors import ProgramRejected
 from builder.programs.gates import check
 from builder.programs.load import load_program
 from builder.programs.value_gates import check_dependence
-
-
-def program(
-    forward,
-    inputs="return [torch.randn(4, 3)]",
-    init="pass",
-    arguments="x",
-    extra="",
-):
-    return f"""
-import torch
-from torch import nn
-import torch.nn.functional as F
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        {init}
-
-    def forward(self, {arguments}):
-        {forward}
-
-def get_inputs():
-    {inputs}
-
-{extra}
-"""
-
-
-def rejection(*args, limits=None, **kwargs):
-    with pytest.raises(ProgramRejected) as caught:
-        check(load_program(program(*args, **kwargs)), limits)
-    return caught.value
-
-
-def passed(*args, **kwargs):
-    return check(load_program(program(*args, **kwargs)))
+from tests.programs.gating import passed, program, rejection
 
 
 def test_report():
@@ -237,80 +197,6 @@ def test_forward_that_writes_to_its_input_passes():
     assert passed("return x.add_(1) * 2").output_shapes == ((4, 3),)
 
 
-def test_state_kept_in_globals_sees_no_fake_tensors():
-    extra = "CACHE = {}"
-    forward = "return x * CACHE.setdefault('w', torch.arange(3.0))"
-    assert passed(forward, extra=extra).output_shapes == ((4, 3),)
-
-
-STATE = {
-    "self.step": ("self.step = 0", "self.step += 1; return x.sin() * self.step"),
-    "self.cache": ("self.cache = []", "self.cache.append(x); return x * 2"),
-    "self.last": ("pass", "self.last = x * 2; return self.last"),
-    "self.mean": ("self.mean = torch.ones(3)", "self.mean = x.mean(0); return x - self.mean"),
-    "self.total": ("self.total = torch.ones(3)", "self.total += 1; return x * self.total"),
-    "self.seen": ("self.seen = {'n': [1, {2}]}", "self.seen['n'][1].add(3); return x * 2"),
-    "self.flag": ("self.flag = True", "self.flag = 1; return x * 2"),
-    "self.training": ("pass", "self.eval(); return x * 2"),
-    "self.part.out_features": (
-        "self.part = nn.Linear(3, 3)",
-        "self.part.out_features += 1; return self.part(x)",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", STATE)
-def test_changed_attributes_are_named(name):
-    init, forward = STATE[name]
-    error = rejection(forward, init=init)
-    assert error.kind == "mutates_attributes"
-    assert f"forward changes {name}, which" in error.message
-    assert "in a buffer" in error.message
-
-
-def test_a_changed_attribute_of_the_class_is_named():
-    error = rejection(
-        "self.cache.append(1); return x * 2", extra="Model.cache = [[]]; Model.cache.clear()"
-    )
-    assert error.kind == "mutates_attributes"
-    assert "self.cache" in error.message
-
-
-def test_a_deleted_attribute_is_named():
-    error = rejection("del self.once; return x * 2", init="self.once = 3")
-    assert error.kind == "mutates_attributes"
-
-
-@pytest.mark.parametrize(
-    ("init", "forward"),
-    [
-        ("self.f = nn.BatchNorm1d(3)", "return self.f(x)"),
-        (
-            "self.register_buffer('n', torch.zeros(())); self.held = [self.n]",
-            "self.n += 1; return x * self.n",
-        ),
-        ("self.register_buffer('n', torch.ones(()))", "self.n = self.n + 1; return x * self.n"),
-        ("self.f = nn.utils.weight_norm(nn.Linear(3, 4))", "return self.f(x)"),
-        ("self.f = nn.LSTM(3, 4); self.nan = float('nan')", "return self.f(x)"),
-        ("self.own = []; self.own.append(self.own)", "return x * 2"),
-        ("self.table = torch.ones(3)", "return x * self.table"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
-def test_buffers_may_change_and_attributes_be_read(init, forward):
-    assert passed(forward, init=init).output_shapes
-
-
-def test_registries_and_write_counts_are_where_they_were():
-    """Fails where torch moves the private parts that attributes.py leans on."""
-    assert {"training", "_parameters", "_buffers", "_modules"} <= set(vars(nn.Module()))
-    assert "_forward_pre_hooks" in vars(nn.Module())
-    tensor = torch.zeros(3)
-    before = tensor._version
-    tensor[1:].add_(1)
-    assert tensor._version == before + 1
-
-
 @pytest.mark.parametrize(
     ("inputs", "arguments", "paths"),
     [
@@ -323,81 +209,6 @@ def test_one_tensor_as_two_inputs(inputs, arguments, paths):
     assert error.kind == "aliased_inputs"
     assert paths in error.message
     assert "a tensor of its own" in error.message
-
-
-def test_too_many_operations():
-    error = rejection(
-        "return x @ x", inputs="return [torch.randn(64, 64)]", limits=Limits(work_flops=100_000)
-    )
-    assert error.kind == "too_large"
-    assert "get_shape_variants" in error.message
-
-
-@pytest.mark.parametrize(
-    ("forward", "inputs", "init"),
-    [
-        ("return x.sum()", "return [torch.randn(1 << 20, 1 << 20)]", "pass"),
-        ("return (x[:, None] * x).mean()", "return [torch.randn(1 << 20)]", "pass"),
-        (
-            "return self.w(x)",
-            "return [torch.randn(4, 1 << 20)]",
-            "self.w = nn.Linear(1 << 20, 1 << 20)",
-        ),
-    ],
-)
-def test_terabytes_are_rejected_without_allocating(forward, inputs, init):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert rejection(forward, inputs=inputs, init=init).kind == "too_large"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
-
-
-VARIANTS = "def get_shape_variants():\n    return [lambda n=n: [torch.randn(n, n)] for n in (%s)]"
-
-
-def test_a_smaller_variant_saves_a_large_program():
-    report = passed(
-        "return x.relu()",
-        inputs="return [torch.randn(1 << 15, 1 << 15)]",
-        extra=VARIANTS % "1 << 14, 8, 5",
-    )
-    assert report.variant == 1
-    assert report.too_large == (None, 0)
-    assert report.input_shapes == ((8, 8),)
-
-
-def test_every_variant_is_run():
-    error = rejection("return x[2] * 2", extra=VARIANTS % "4, 3, 2")
-    assert error.kind == "forward_error"
-
-
-def test_a_forward_that_needs_values_is_checked_for_real():
-    report = passed("return x * (2 if x.sum() > 0 else 3)")
-    assert report.output_shapes == ((4, 3),)
-
-
-@pytest.mark.parametrize("cast", ["self.half()", "self.to(torch.bfloat16)"])
-def test_casts_of_modules_are_measured(cast):
-    from builder.programs.measure import measure
-
-    init = f"self.f = nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5)); {cast}; self.eval()"
-    dtype = "torch.half" if "half" in cast else "torch.bfloat16"
-    inputs = f"return [torch.randn(2, 3, 4, 4, dtype={dtype})]"
-    cost = measure(load_program(program("return self.f(x)", inputs=inputs, init=init)))
-    assert cost is not None
-    assert cost.complete
-
-
-def test_fake_tensors_still_count_storages_and_random_operations():
-    """Fails where torch moves the private parts that measure.py leans on."""
-    from builder.programs.measure import measure
-
-    text = program("return torch.rand_like(x).view(3, 4) + 1", inputs="return [torch.ones(4, 3)]")
-    cost = measure(load_program(text))
-    assert cost is not None
-    assert cost.complete
-    assert cost.random == ("rand_like",)
-    assert cost.bytes == 3 * 48
-    assert cost.flops == 24
 
 
 STRICT = {
