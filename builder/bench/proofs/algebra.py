@@ -1,9 +1,9 @@
 """The algebra of terms: what is taken for equal besides equal expressions.
 
 Operands of commutative operations have no order; maxima and the like are sets (``sets``);
-``x + 0`` and ``x * 1`` are ``x`` (the sign of zero aside); ``|a - b|`` is ``|b - a|``, and so are
-their squares; a float extended and rounded back is itself, for an extension is exact.  Selections
-are in ``choice``.
+``x + 0`` and ``x * 1`` are ``x``, of integers and of floats (the sign of zero aside); ``|a - b|``
+is ``|b - a|``, and so are their squares; a float extended and rounded back is itself, for an
+extension is exact.  Selections are in ``choice``.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ _MIRRORED = {
 _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une"})
 _HINTS = frozenset({"evictionPolicy", "cacheModifier", "cache", "evict", "isVolatile"})
 _NEUTRAL = {"arith.addf": 0.0, "arith.subf": 0.0, "arith.mulf": 1.0, "arith.divf": 1.0}
+_NEUTRAL_INTEGERS = {"arith.addi": 0, "arith.subi": 0, "arith.muli": 1}
 _KEEPS_POSITIVE = frozenset({"arith.addf", "arith.mulf"}) | DIVISIONS
 _SIGNED = frozenset({"arith.mulf", "arith.divf"})
 _POSITIVE = frozenset({"math.absf", "math.exp", "math.exp2", "math.sqrt", "tt.precise_sqrt"})
@@ -194,6 +195,8 @@ def _special(
     if op.name in _FROM_INTEGER:
         is_zero = words[0] == constant_words(np.zeros(1, dtype=np.int64))
         return np.where(is_zero, float_constant(kind.element, 0.0), _plain(function, op, words))
+    if op.name in _NEUTRAL_INTEGERS:
+        return _beside_neutral(op, words, _plain(function, op, words))
     if op.name not in _NEUTRAL:
         name = str(op.attributes.get("symbol") or op.name)
         return _plain(function, op, even_words(args, name, kind.element)) if name in EVEN else None
@@ -218,6 +221,14 @@ def _special(
         result = np.where(second == negative, first, result)
         result = np.where(first == negative, second, result)
     return result
+
+
+def _beside_neutral(op: Operation, words: list[Words], plain: Words) -> Words:
+    """Integers, in lanes where one changes nothing, such as the zero of a masked load."""
+    first, second = words
+    neutral = constant_words(np.full(1, _NEUTRAL_INTEGERS[op.name], dtype=np.int64))
+    result = np.where(second == neutral, first, plain)
+    return np.where(first == neutral, second, result) if op.name in _COMMUTATIVE else result
 
 
 def sum_words(first: Words, second: Words, element: str) -> Words:
