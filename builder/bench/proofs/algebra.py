@@ -88,7 +88,7 @@ def term(
         return own
     hashes = _special(function, op, args, words, kind)
     if hashes is None:
-        hashes = _plain(function, op, words)
+        hashes = _beside_neutral(op, words, _plain(function, op, words))
     elif finite and op.name in ("arith.mulf", "arith.subf"):
         nothing = _vanishes(op, args, words, kind)
         hashes = np.where(nothing, float_constant(kind.element, 0.0), hashes)
@@ -195,8 +195,6 @@ def _special(
     if op.name in _FROM_INTEGER:
         is_zero = words[0] == constant_words(np.zeros(1, dtype=np.int64))
         return np.where(is_zero, float_constant(kind.element, 0.0), _plain(function, op, words))
-    if op.name in _NEUTRAL_INTEGERS:
-        return _beside_neutral(op, words, _plain(function, op, words))
     if op.name not in _NEUTRAL:
         name = str(op.attributes.get("symbol") or op.name)
         return _plain(function, op, even_words(args, name, kind.element)) if name in EVEN else None
@@ -225,6 +223,8 @@ def _special(
 
 def _beside_neutral(op: Operation, words: list[Words], plain: Words) -> Words:
     """Integers, in lanes where one changes nothing, such as the zero of a masked load."""
+    if op.name not in _NEUTRAL_INTEGERS:
+        return plain
     first, second = words
     neutral = constant_words(np.full(1, _NEUTRAL_INTEGERS[op.name], dtype=np.int64))
     result = np.where(second == neutral, first, plain)
