@@ -40,7 +40,7 @@ _STEPS = "builder.bench.verifier_steps"
 _JUDGE = f"{_STEPS}:judge_mutants"
 _VERIFY = f"{_STEPS}:verify_untouched"
 _SPARE = 4
-_LIMITS = Limits(deadline_s=3600.0, memory_bytes=6 << 30)
+_LIMITS = Limits(deadline_s=3600.0, memory_bytes=8 << 30)
 _PARTS = ("executor", "comparison", "rest", "reference", "compilation")
 
 
@@ -158,7 +158,10 @@ def _record(outcome: Outcome, tally: _Tally) -> int:
     """Enters a pair's results; how many mutants were judged."""
     if outcome.value is None:
         rejection = outcome.rejection or {}
-        reason = f"{rejection.get('kind')}: {rejection.get('message')}"
+        kind, message = rejection.get("kind"), str(rejection.get("message"))
+        if kind == "memory":
+            message, _, _ = message.partition("; ")  # what follows is advice on build's options
+        reason = f"{kind}: {message}"
         tally.unjudged.append(f"pair {outcome.key}: {reason}")
         return 0
     valid = [
