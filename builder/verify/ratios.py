@@ -18,7 +18,7 @@ FEW_ROUNDINGS = 2.0**-22
 def ratio_to_eager(
     errors: Errors, expected: Expected, casts: Sequence[Errors], *, is_amplified: bool
 ) -> float:
-    """To eager's first run, or to a few roundings to float32.
+    """To eager's first run, or to what a few roundings to float32 take.
 
     Args:
         errors: the module's.
@@ -27,10 +27,21 @@ def ratio_to_eager(
         is_amplified: rounding is: then the largest errors hang on a few cancellations.
     """
     theirs = [expected.eager_errors, *casts]
-    ratio = errors.mean / max(FEW_ROUNDINGS, *(one.mean for one in theirs))
+    ratio = errors.mean / max(_least(expected), *(one.mean for one in theirs))
     if is_amplified and ratio > 1.0:
         ratio = min(ratio, errors.core / max(FEW_ROUNDINGS, *(one.core for one in theirs)))
     return ratio
+
+
+def _least(expected: Expected) -> float:
+    """A few roundings, and where they decide to which number of a narrow type a result is rounded.
+
+    They do for as many elements as lie so near a tie, or for one, which eager may have rounded
+    right by luck, all of them: then each is an epsilon of the type off.
+    """
+    ulp = epsilon(expected.eager.dtype)
+    near_ties = max(FEW_ROUNDINGS / ulp, 1.0 / expected.eager.numel())
+    return max(FEW_ROUNDINGS, ulp * near_ties**0.5)
 
 
 def rough_ratio(errors: Errors, expected: Expected, casts: Sequence[Errors]) -> float:
