@@ -66,7 +66,8 @@ class Exactness:
         if outcome.is_beyond is not None:
             self._sets[name] += 1
             # One element may be beyond where all in all the module is nearer than eager.
-            self._beyond[name] += outcome.is_beyond and (outcome.ratio or 1.0) >= 1.0
+            is_nearer = outcome.ratio is not None and outcome.ratio < 1.0
+            self._beyond[name] += outcome.is_beyond and not is_nearer
         if outcome.ratio is not None:
             self.ratios[name].append(outcome.ratio)
         if outcome.rough_ratio is not None:

@@ -122,8 +122,8 @@ class Trial:
                 self._ask_again(*asked)
             self.findings.exactness.check()
 
-    def _ask_again(self, draw: int, shape: Shape, attempt: int) -> None:
-        question = self.prepared.again(draw, shape, attempt, self.costs)
+    def _ask_again(self, draw: int, shape: Shape, attempt: int, turn: int = 1) -> None:
+        question = self.prepared.again(draw, shape, attempt, self.costs, turn)
         if question is None:
             return
         load_state(self.new, question.case.module)
@@ -204,11 +204,12 @@ class Trial:
             if self._asked_again or not _may_be_luck(error, question):
                 raise
             self._asked_again = True
-            for turn in range(1, TURNS + 1):
-                again = self.prepared.again(*_which(question), self.costs, turn)
-                if again is None:
-                    raise
-                self._compare(again, order, is_repeated=is_repeated)
+            again = self.prepared.again(*_which(question), self.costs)
+            if again is None:
+                raise
+            self._compare(again, order, is_repeated=is_repeated)
+            for turn in range(2, TURNS + 1):
+                self._ask_again(*_which(question), turn)
             self.findings.replaced += 1
 
     def _compare(self, question: Question, order: int | None, *, is_repeated: bool) -> None:

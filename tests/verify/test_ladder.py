@@ -268,6 +268,9 @@ def test_what_may_be_bad_luck_is_asked_once_more(
     assert verdict.verified == passes
     assert verdict.kind == (None if passes else rejected.kind)
     assert verdict.replaced_draws == passes
+    if passes:
+        shifted = draws == DRAWS  # one more, then
+        assert verdict.draws == draws + shifted, "what is asked again is one draw still"
     assert not torch.equal(asked[place], asked[place + 1])
     assert asked[place].shape == asked[place + 1].shape
 
