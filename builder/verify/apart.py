@@ -5,7 +5,8 @@ interpolation weights or variances by another formula, and divides by a constant
 What is added up at an index has no order, so here another is taken: draws may alternate, and sums
 in their order be too good.  Libraries also add up with more care than a kernel, in trees; here sums
 and products go from block to block, as a kernel's loop does, and sums in two halves, as what is
-split among program instances: each rounds at its own size, though they may cancel.
+split among program instances: each rounds at its own size, though they may cancel.  Variances and
+their means are taken in one pass, as kernels do (``moments``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from builder.verify.allowed import names
 from builder.verify.floors import WIDE
 from builder.verify.memory import let_memory_failures_pass
+from builder.verify.moments import BLOCK, MOST_BLOCKS, mean_and_deviations
 from builder.verify.rules import is_random, name_of
 from builder.verify.seams import (
     TorchDispatchMode,
@@ -33,17 +35,22 @@ if TYPE_CHECKING:
 Tensor = torch.Tensor
 
 ADDED_PRODUCTS = names("addmm addmv addbmm baddbmm")
-BLOCK = 32
-"""Elements that are added at once, at least."""
-MOST_BLOCKS = 256
 MOST_PRODUCTS = 16
 SILENT_WRITES = names("native_batch_norm")
 """Operations that update running statistics, which their schemas do not say."""
 
 
-def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """The operation as several, each rounded to its type; None if it is not known as such."""
+def taken_apart(func: Any, args: tuple[Any, ...], order: int = 0) -> Callable[..., Any] | None:
+    """The operation as several, each rounded to its type; None if it is not known as such.
+
+    Args:
+        func: the operation.
+        args: its arguments.
+        order: a seed, of the order in which means take what they are of.
+    """
     name = name_of(func)
+    if func == _VAR_MEAN and args[0].dtype in WIDE:
+        return partial(_moments, order)
     if name in _IN_BLOCKS and args[0].dtype in WIDE:
         return partial(_IN_BLOCKS[name], func)
     if name.rstrip("_") == "index_add":
@@ -59,21 +66,21 @@ def taken_apart(func: Any, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     writes = any(written.is_write for written in _aliases(func))
     is_plain = not writes and not is_random(func, name)
     parts = decomposition(func) if is_plain else None
-    return partial(_decomposed, func, parts) if parts is not None else None
+    return partial(_decomposed, func, parts, order) if parts is not None else None
 
 
 def _aliases(func: Any) -> list[Any]:
     return [a.alias_info for a in schema_arguments(func) if a.alias_info is not None]
 
 
-def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _decomposed(func: Any, parts: Callable[..., Any], order: int, *args: Any, **kwargs: Any) -> Any:
     """What the parts give, if it is the kind of result that the operation gives."""
     spared = args
     if name_of(func) in SILENT_WRITES:
         spared = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
     whole = func(*spared, **kwargs)
     try:
-        with _Apart():
+        with _Apart(order):
             found = parts(*args, **kwargs)
     except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError) as error:
         let_memory_failures_pass(error)
@@ -90,10 +97,14 @@ def _decomposed(func: Any, parts: Callable[..., Any], *args: Any, **kwargs: Any)
 class _Apart(TorchDispatchMode):
     """Takes apart what an operation was taken apart into."""
 
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self._order = order
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        parts = None if func.is_view else taken_apart(func, args)
+        parts = None if func.is_view else taken_apart(func, args, self._order)
         return (parts or func)(*args, **kwargs or {})
 
 
@@ -141,15 +152,38 @@ def _product_in_blocks(func: Any, left: Tensor, right: Tensor) -> Tensor:
 def _sum_in_blocks(func: Any, x: Tensor, dims: Any = None, *rest: Any, **kwargs: Any) -> Tensor:
     """``sum`` or ``mean``."""
     whole: Tensor = func(x, *([] if dims is None and not rest else [dims, *rest]), **kwargs)
-    summed = sorted({dim % x.dim() for dim in dims or range(x.dim())}) if x.dim() else []
+    summed = _reduced(x, dims)
     count = math.prod(x.shape[dim] for dim in summed)
     if whole.dtype != x.dtype or count < 2 * BLOCK or not x.numel():
         return whole
-    kept = [dim for dim in range(x.dim()) if dim not in summed]
-    halves = x.permute(*kept, *summed).reshape(-1, count).split(math.ceil(count / 2), 1)
+    halves = _as_rows(x, summed).split(math.ceil(count / 2), 1)
     left, right = (_lanes_summed(half).sum(1) for half in halves)
     result = (left + right).reshape(whole.shape)
     return result / count if name_of(func) == "mean" else result
+
+
+def _moments(
+    order: int, x: Tensor, dims: Any = None, *, correction: float | None = None, **kwargs: Any
+) -> tuple[Tensor, Tensor]:
+    """``var_mean``."""
+    var, mean = _VAR_MEAN(x, dims, correction=correction, **kwargs)
+    if not x.dim() or not x.numel():
+        return var, mean
+    rows = _as_rows(x, _reduced(x, dims))
+    means, deviations = mean_and_deviations(rows, order)
+    freedom = max(0.0, rows.shape[1] - (1.0 if correction is None else correction))
+    return (deviations / freedom).reshape(var.shape), means.reshape(mean.shape)
+
+
+def _reduced(x: Tensor, dims: Any) -> list[int]:
+    return sorted({dim % x.dim() for dim in dims or range(x.dim())}) if x.dim() else []
+
+
+def _as_rows(x: Tensor, reduced: list[int]) -> Tensor:
+    """Of shape (results, elements of each)."""
+    kept = [dim for dim in range(x.dim()) if dim not in reduced]
+    count = math.prod(x.shape[dim] for dim in reduced)
+    return x.permute(*kept, *reduced).reshape(-1, count)
 
 
 def _lanes_summed(rows: Tensor) -> Tensor:
@@ -166,6 +200,7 @@ def _block(count: int, most: int = MOST_BLOCKS) -> int:
     return max(BLOCK, math.ceil(count / most))
 
 
+_VAR_MEAN = torch.ops.aten.var_mean.correction
 _PLAIN_PRODUCTS = {"addmm": torch.ops.aten.mm.default, "baddbmm": torch.ops.aten.bmm.default}
 _IN_BLOCKS: dict[str, Callable[..., Tensor]] = {
     "sum": _sum_in_blocks,

@@ -107,6 +107,7 @@ class Reference(TorchDispatchMode):
             moved away from zero before it decides; others than eager may be off by some.
         casts_round: as written; without, values keep float64's precision through casts.
         taken_apart: eager runs library operations as several (``apart``).
+        order: a seed, of the order in which they take what they add up.
         jitter: moves what eager's operations give, where they round.
     """
 
@@ -115,6 +116,7 @@ class Reference(TorchDispatchMode):
         *,
         own_decisions: bool = False,
         taken_apart: bool = False,
+        order: int = 0,
         nudge: float = 0.0,
         casts_round: bool = True,
         jitter: Jitter | None = None,
@@ -125,6 +127,7 @@ class Reference(TorchDispatchMode):
         self.nudge = nudge
         self.casts_round = casts_round
         self.taken_apart = taken_apart
+        self.order = order
         self.shadows: dict[int, Shadow] = {}
         self.ties: dict[int, Ties] = {}
         self.unreferenced: set[str] = set()
@@ -144,7 +147,8 @@ class Reference(TorchDispatchMode):
         call = Call(func, flat, spec, rules.written_arguments(func, args, kwargs))
         twins = None if func.is_view else self._twin_arguments(call)
         known = set(self.shadows)
-        apart = taken_apart(func, args) if self.taken_apart and not func.is_view else None
+        is_apart = self.taken_apart and not func.is_view
+        apart = taken_apart(func, args, self.order) if is_apart else None
         out = (apart or func)(*args, **kwargs)
         if func.is_view:
             self._note_new_storages(out)

@@ -183,6 +183,7 @@ def _run_reference(case: Case, plan: Plan, *, last: bool = False) -> Original | 
     reference = Reference(
         own_decisions=plan.own_decisions,
         taken_apart=plan.taken_apart,
+        order=derived_seed(case.seed, "order", plan.pattern, plan.jitter),
         nudge=plan.nudge,
         casts_round=plan.casts_round,
         jitter=jitter,

@@ -60,3 +60,32 @@ def test_running_statistics_are_those_of_the_parts():
     assert not torch.equal(ours, whole)
     torch.testing.assert_close(ours, whole)
     torch.testing.assert_close(our_var, whole_var)
+
+
+def test_a_variance_and_its_mean_are_taken_in_one_pass():
+    func = aten.var_mean.correction
+    for dims in ([0, 2], [1], None):
+        for keepdim in (False, True):
+            ours = taken_apart(func, (X, dims))(X, dims, correction=1, keepdim=keepdim)
+            whole = func(X, dims, correction=1, keepdim=keepdim)
+            assert [t.shape for t in ours] == [t.shape for t in whole]
+            assert dims is None or not torch.equal(ours[1], whole[1])  # one number may be equal
+            torch.testing.assert_close(ours, whole)
+
+
+def test_each_order_rounds_the_mean_of_integers_another_way():
+    generator = torch.Generator().manual_seed(6)
+    x = (32 * torch.randn(64, 1792, generator=generator)).floor()
+    exact = x.double().mean(1)
+    func = aten.var_mean.correction
+    means = [taken_apart(func, (x, [1]), order)(x, [1], correction=0)[1] for order in range(8)]
+    errors = torch.stack([mean - exact for mean in means]).abs()
+    assert float((func(x, [1], correction=0)[1] - exact).abs().max()) < 2.0**-23
+    assert bool((errors.amax(0) > 2.0**-25).all())
+    assert float(errors.max()) < 64 * 2.0**-23
+
+
+def test_the_same_order_rounds_the_same_way():
+    func, args = aten.var_mean.correction, (X, [1])
+    first, again = (taken_apart(func, args, 3)(*args, correction=0) for _ in range(2))
+    assert all(map(torch.equal, first, again))
