@@ -21,9 +21,9 @@ verified pairs it was at most 1.1, and 4 for an accumulator in bfloat16.
 Input sets of one sign for the sake of what adds up (``draws.APART``) do not count: a sum of them
 that is added up one by one is off by more than one that is added up by halves, every time.
 
-What is less exact on enough input sets is asked all of them once more, with other numbers
-(``trial``), and is wrong if it is less exact on twice as many.  What was wrong on an input set that
-was asked again counts each time.
+What is less exact on enough input sets is asked all of them again, with other numbers, and again
+(``trial``), and is wrong if it is less exact on twice as many of twice as many, and on three times
+as many of all three.  What was wrong on an input set that was asked again counts each time.
 """
 
 from __future__ import annotations

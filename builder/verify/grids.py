@@ -15,7 +15,7 @@ Tensor = torch.Tensor
 NARROW = (torch.bfloat16, torch.float16)
 """The coarser one first, of which nearly all are numbers of the other, too."""
 LEAST = 64
-"""Elements of eager's that are no numbers of the narrow type; few may be some by chance."""
+"""Different numbers of eager's that are none of the narrow type; few may be some by chance."""
 _FIRST = 64
 
 
@@ -31,8 +31,10 @@ def narrow_type_of(actual: Tensor, eager: Tensor) -> torch.dtype | None:
     for dtype in NARROW:
         if not bool(_is_of(actual.reshape(-1)[:_FIRST], dtype).all()):
             continue
-        off = int((~_is_of(eager, dtype)).sum())
-        if off >= LEAST and 2 * off > eager.numel() and bool(_is_of(actual, dtype).all()):
+        off = eager[~_is_of(eager, dtype)]
+        if 2 * off.numel() <= eager.numel() or not bool(_is_of(actual, dtype).all()):
+            continue
+        if off.unique().numel() >= LEAST:
             return dtype
     return None
 

@@ -40,6 +40,13 @@ def test_where_eager_has_narrow_numbers_too_nothing_is_said(exact):
     assert narrow_type_of(exact.half(), exact.half()) is None
 
 
+def test_one_number_many_times_may_be_narrow_by_chance(exact):
+    few = exact[:1, :20].expand(40, -1)
+    assert narrow_type_of(few.half().float(), few) is None
+    many = exact[:2].repeat(20, 1)
+    assert narrow_type_of(many.half().float(), many) == torch.float16
+
+
 def test_it_is_wrong_though_the_error_is_allowed(exact):
     expected = Expected(exact, exact.double(), HALF)
     outcome = compare(exact.half().float(), expected)
