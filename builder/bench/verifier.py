@@ -88,7 +88,8 @@ def measure(
         ``pairs``, ``mutants``, ``killed``, ``equivalent``, ``killed_share``,
         ``killed_share_strict``, ``equivalent_by``, ``killed_by``, ``survivors``, ``operators``,
         ``categories``, ``verifications``, ``false_alarms``, ``false_alarm_reasons``,
-        ``core_seconds_per_verification`` and ``core_seconds``.
+        ``core_seconds_per_verification``, the median of executor and comparison, and
+        ``core_seconds``, that of each part: ``rest`` is loading, static checks and input sets.
 
     Raises:
         OperationFailed: there are no pairs, or the workers cannot start.
