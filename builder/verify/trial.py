@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import (
@@ -21,6 +22,7 @@ from builder.verify.unrun import check_loops, noted_launches
 
 if TYPE_CHECKING:
     from builder.verify.costs import Costs
+    from builder.verify.expected import Outcome
     from builder.verify.findings import Shapes
     from builder.verify.library import LibraryCalls
     from builder.verify.preparation import Prepared, Shape
@@ -31,6 +33,10 @@ WRONG = frozenset({"wrong_values", "wrong_non_finite", "wrong_discrete"})
 """Kinds of rejections for what values a result has."""
 TURNS = 2
 """How often what may be bad luck is asked again, to be right each time."""
+TURNS_OF_DISCRETE = 8
+"""Likewise of discrete values, of which a fault may leave most as they are."""
+HARDLY_ANY = 1.0 / 256.0
+"""The share of discrete values that a decision may turn by bad luck: near a tie hardly any is."""
 
 
 class Trial:
@@ -53,6 +59,7 @@ class Trial:
         self.costs = costs
         self.uses_atomics = False
         self._asked_again = False
+        self._wrong: Outcome | None = None
         self._asked: list[tuple[int, Shape, int]] = []
         seed = derived_seed(prepared.seed, "new")
         self.new = triton_module(prepared.program, text, prepared.original, seed)
@@ -196,7 +203,7 @@ class Trial:
         return True
 
     def _answer(self, question: Question, order: int | None, *, is_repeated: bool) -> None:
-        """Compares; where values are wrong the same is asked again, with other numbers, twice.
+        """Compares; where values are wrong the same is asked again and again, with other numbers.
 
         A right module is beyond what is allowed on one of many thousand input sets: eager is nearer
         than it mostly is; or one decision that rounding makes, as in ``fmod``, moves a mean of
@@ -206,14 +213,15 @@ class Trial:
         try:
             self._compare(question, order, is_repeated=is_repeated)
         except VerificationRejected as error:
-            if self._asked_again or not _may_be_luck(error, question):
+            if self._asked_again or not self._may_be_luck(error, question):
                 raise
             self._asked_again = True
             again = self.prepared.again(*_which(question), self.costs)
             if again is None:
                 raise
             self._compare(again, order, is_repeated=is_repeated)
-            for turn in range(2, TURNS + 1):
+            turns = TURNS_OF_DISCRETE if error.kind == "wrong_discrete" else TURNS
+            for turn in range(2, turns + 1):
                 self._ask_again(*_which(question), turn)
             self.findings.replaced += 1
 
@@ -257,11 +265,25 @@ class Trial:
                 samples=question.samples,
                 noise=question.noise,
                 averages_out=question.averages_out,
-                note=None if question.is_apart else self.findings.exactness.note,
+                note=partial(self._note, question),
             )
         self.findings.error = max(self.findings.error, matched.error)
         self.findings.floor = max(self.findings.floor, matched.floor)
         self.findings.tolerance = max(self.findings.tolerance, matched.tolerance)
+
+    def _note(self, question: Question, name: str, outcome: Outcome) -> None:
+        if outcome.kind is not None:
+            self._wrong = outcome
+        if not question.is_apart:
+            self.findings.exactness.note(name, outcome)
+
+    def _may_be_luck(self, error: VerificationRejected, question: Question) -> bool:
+        """Whether values are wrong, or eager is noise though the program itself drew the inputs."""
+        if error.kind == "wrong_discrete" and self._wrong is not None:
+            wrong = self._wrong.unexplained
+            return wrong is None or int(wrong.sum()) <= HARDLY_ANY * wrong.numel()
+        drowned = error.kind == "ill_conditioned" and not question.replaceable
+        return drowned or error.kind in WRONG
 
     def _differing(self, first: Run, second: Run) -> str | None:
         with self.costs.of("comparison"):
@@ -289,12 +311,6 @@ class Trial:
 
 def _shapes(question: Question) -> Shapes:
     return tuple(tuple(tensor.shape) for tensor in tensors_in(question.case.inputs))
-
-
-def _may_be_luck(error: VerificationRejected, question: Question) -> bool:
-    """Whether values are wrong, or eager is noise though the program itself drew the inputs."""
-    drowned = error.kind == "ill_conditioned" and not question.replaceable
-    return drowned or error.kind in WRONG
 
 
 def _which(question: Question) -> tuple[int, Shape, int]:

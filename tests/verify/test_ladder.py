@@ -275,6 +275,60 @@ def test_what_may_be_bad_luck_is_asked_once_more(
     assert asked[place].shape == asked[place + 1].shape
 
 
+ROUNDED = """
+import torch
+from torch import nn
+
+class Rounded(nn.Module):
+    def forward(self, x):
+        return (x * 40).to(torch.int32)
+
+def get_inputs():
+    return [torch.randn(COUNT)]
+"""
+ROUNDED_TRITON = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+@triton.jit
+def rounded_kernel(x_ptr, out_ptr, COUNT: tl.constexpr, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < COUNT)
+    tl.store(out_ptr + offsets, (x * 40).to(tl.int32), mask=offsets < COUNT)
+
+def launch_rounded(x, out):
+    rounded_kernel[(1,)](x, out, COUNT=COUNT, BLOCK=2048)
+
+class RoundedNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty_like(x, dtype=torch.int32)
+        launch_rounded(x, out)
+        return out
+"""
+
+
+@pytest.mark.parametrize(("count", "wrong", "passes"), [(40, 1, False), (2000, 9, False),
+                                                        (2000, 1, True)])  # fmt: skip
+def test_a_decision_turns_one_discrete_value_of_many_by_bad_luck(monkeypatch, count, wrong, passes):
+    asked = []
+
+    def unlucky(original, run, *args, **options):
+        asked.append(run)
+        if len(asked) == 1:
+            run.leaves[0][:wrong] += 1
+        return match(original, run, *args, **options)
+
+    monkeypatch.setattr(trial, "match", unlucky)
+    texts = [text.replace("COUNT)", f"{count})").replace("COUNT=COUNT", f"COUNT={count}")
+             for text in (ROUNDED, ROUNDED_TRITON)]  # fmt: skip
+    verdict = verify(*texts, "Rounded", targets=HOPPER, draws=1)
+    assert verdict.verified == passes, verdict.reason
+    assert verdict.kind == (None if passes else "wrong_discrete")
+    assert len(asked) == (1 + trial.TURNS_OF_DISCRETE if passes else 1)
+
+
 def test_shape_variants_are_compared():
     python = loss.PYTHON + (
         "\n\ndef get_shape_variants():\n"
