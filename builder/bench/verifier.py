@@ -40,7 +40,8 @@ _STEPS = "builder.bench.verifier_steps"
 _JUDGE = f"{_STEPS}:judge_mutants"
 _VERIFY = f"{_STEPS}:verify_untouched"
 _SPARE = 4
-_LIMITS = Limits(deadline_s=3600.0, memory_bytes=8 << 30)
+# Memory that a mutant's process shares with the one it was forked from counts twice.
+_LIMITS = Limits(deadline_s=3600.0, memory_bytes=16 << 30)
 _PARTS = ("executor", "comparison", "rest", "reference", "compilation")
 
 
