@@ -20,7 +20,7 @@ import torch
 from builder.verify.allowed import names
 from builder.verify.floors import WIDE
 from builder.verify.memory import let_memory_failures_pass
-from builder.verify.moments import BLOCK, MOST_BLOCKS, mean_and_deviations
+from builder.verify.moments import BLOCK, block_size, mean_and_deviations
 from builder.verify.rules import is_random, name_of
 from builder.verify.seams import (
     TorchDispatchMode,
@@ -141,7 +141,7 @@ def _addmm_apart(
 
 def _product_in_blocks(func: Any, left: Tensor, right: Tensor) -> Tensor:
     """``mm`` or ``bmm``."""
-    size = _block(left.shape[-1], MOST_PRODUCTS)
+    size = block_size(left.shape[-1], MOST_PRODUCTS)
     parts = zip(left.split(size, -1), right.split(size, -2), strict=True)
     total: Tensor = func(*next(parts))
     for part in parts:
@@ -188,16 +188,11 @@ def _as_rows(x: Tensor, reduced: list[int]) -> Tensor:
 
 def _lanes_summed(rows: Tensor) -> Tensor:
     """The sum of the blocks of each row."""
-    first, *others = rows.split(_block(rows.shape[1]), 1)
+    first, *others = rows.split(block_size(rows.shape[1]), 1)
     total = first.clone()
     for part in others:
         total[:, : part.shape[1]] += part
     return total
-
-
-def _block(count: int, most: int = MOST_BLOCKS) -> int:
-    """How many elements are added up at once."""
-    return max(BLOCK, math.ceil(count / most))
 
 
 _VAR_MEAN = torch.ops.aten.var_mean.correction

@@ -15,8 +15,13 @@ import torch
 
 Tensor = torch.Tensor
 BLOCK = 32
-"""Elements that lanes take at once, at least."""
+"""Elements that are added at once, at least."""
 MOST_BLOCKS = 256
+
+
+def block_size(count: int, most: int = MOST_BLOCKS) -> int:
+    """How many elements are added up at once."""
+    return max(BLOCK, math.ceil(count / most))
 
 
 @dataclass
@@ -60,7 +65,7 @@ def mean_and_deviations(rows: Tensor, order: int) -> tuple[Tensor, Tensor]:
     count = rows.shape[1]
     generator = torch.Generator().manual_seed(order)
     shuffled = rows[:, torch.randperm(count, generator=generator)]
-    first, *others = shuffled.split(max(BLOCK, math.ceil(count / MOST_BLOCKS)), 1)
+    first, *others = shuffled.split(block_size(count), 1)
     ones = torch.ones(first.shape[1], dtype=rows.dtype)
     lanes = _Lanes(first.clone(), torch.zeros_like(first), ones)
     for part in others:

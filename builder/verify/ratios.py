@@ -16,7 +16,7 @@ FEW_ROUNDINGS = 2.0**-22
 MANY = 1024
 """Elements from which on their errors do not all hang together."""
 TOGETHER = 2.0
-"""Of fewer, the share of eager's root mean square that may be luck."""
+"""Of fewer, by what factor eager's root mean square may be too small by luck."""
 
 
 def ratio_to_eager(
