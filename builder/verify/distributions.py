@@ -22,7 +22,7 @@ SPARSE = (0.125, 0.5)
 FAR = (1024.0, 128.0)
 FARTHEST = (2.0**17, 2.0**12)  # more than float16 holds; the second for such types
 TINY = 2.0**-10
-AWAY = 1.0  # from zero, before it is made tiny: what is below zero has a maximum that is not zero
+AWAY = 4.0  # from zero, before it is made tiny: what is below zero has a maximum that is not zero
 VANISHING = tuple(2.0**-power for power in range(16, 52, 4))
 SUBNORMAL = 2.0**-6  # of the normal numbers: a few bits are left
 GRID = 0.5
@@ -31,6 +31,8 @@ SPIKES = (2.0**10, 2.0**7)  # the second for types that cannot hold the first on
 HIGHER = 1.5  # times the second, where eager survives it: a divisor may take from a spike
 HIGHEST = 16.0  # times the rest, once; beyond all that cancel, too
 THIN = 1.0 / 16.0
+TWIN = 5  # of eight rows the one with two spikes side by side: of equals the first is chosen
+BELOW = 14  # of 24 one that ends in a spike, which is made a minimum there
 PAIR = 2.0**9  # in a small image, where windows that see one of it are many
 OFFSETS = (16.0, 4.0, 0.0)
 """By strength; so near that bfloat16 still holds the grid there, and twice the offset's."""
@@ -173,20 +175,16 @@ class Draw:
             return _with_pairs(values) if cancels and values.dim() >= IMAGE else values
         turn = turns_of(values[..., :1], 4, 2)
         rows = values.reshape(-1, length)
-        start = torch.rand(1, generator=self.generator, dtype=torch.float64)
-        turns = torch.arange(rows.shape[0], dtype=torch.float64)
-        shares = (turns * GOLDEN + start) % 1.0  # spread over any few rows
-        shares[1::6] = shares[1::6] * _END  # what a loop is likely to miss: where it starts
-        shares[2::6] = 1.0 - shares[2::6] * _END  # and where it ends
+        is_first = (turn == 1).expand(*values.shape[:-1], 1).reshape(-1)
         is_spiked = torch.ones(rows.shape[0], dtype=torch.bool)
         if rows.shape[0] > 1:
             taken = (turn == 1) | ((turn == 2) & (not cancels))
             is_spiked = taken.expand(*values.shape[:-1], 1).reshape(-1)
-        if self.side < 0.0:  # not of all inputs, whose spikes would meet
-            shares[1::12], shares[2::12] = 0.0, 1.0  # the very first and last
-            shares[is_spiked.nonzero()[-1:]] = 1.0
-        places = (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
+        twins = is_first & (torch.arange(rows.shape[0]) % 8 == TWIN)
+        places = self._places(length, is_spiked)
+        places[twins] = places[twins] // 2 * 2
         is_spike = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, places, value=True)
+        is_spike[:, 1:] |= is_spike[:, :-1] & twins.unsqueeze(1)
         is_spike = (is_spike & is_spiked.unsqueeze(1)).reshape(values.shape)
         size = self._spike()
         size = size if self.domain.highest > 0 else -size
@@ -198,8 +196,21 @@ class Draw:
             return values
         if cancels:
             values = torch.where(turn == 2, cancelled(self._thinned(values), places), values)
-            values = with_empty_row(values)
+            is_below = (torch.arange(rows.shape[0]) % 24 == BELOW).reshape(*values.shape[:-1], 1)
+            values = with_empty_row(torch.where(is_below & (turn == 2), -values, values))
         return torch.where(turn == 3, values + OFFSETS[self.strength], values)
+
+    def _places(self, length: int, is_spiked: Tensor) -> Tensor:
+        """Where each row's spike stands."""
+        start = torch.rand(1, generator=self.generator, dtype=torch.float64)
+        turns = torch.arange(is_spiked.shape[0], dtype=torch.float64)
+        shares = (turns * GOLDEN + start) % 1.0  # spread over any few rows
+        shares[1::6] = shares[1::6] * _END  # what a loop is likely to miss: where it starts
+        shares[2::6] = 1.0 - shares[2::6] * _END  # and where it ends
+        if self.side < 0.0:  # not of all inputs, whose spikes would meet
+            shares[1::12], shares[2::12] = 0.0, 1.0  # the very first and last
+            shares[is_spiked.nonzero()[-1:]] = 1.0
+        return (shares * length).long().clamp_(max=length - 1).unsqueeze(1)
 
     def _thinned(self, values: Tensor) -> Tensor:
         """Of every other four rows a few elements, lest a sum of them saturates what follows it."""

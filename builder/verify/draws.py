@@ -29,7 +29,8 @@ of the floating inputs:
   zero.  Of four slices one is so, two have in each row one spike far above the rest, and one spike
   is far above all others (a maximum that misses it can neither stabilise an exponential nor scale
   to 8 bits), and one is moved away from zero, still on the grid: a mean that is large beside what
-  varies has to be right in more places than the result shows.  In one of the two a second spike
+  varies has to be right in more places than the result shows.  In some of one of the two the spike
+  stands twice, side by side: of equals the first is chosen.  In the other a second spike
   takes the first away: a sum that is rounded on the way loses what is left, and half the rows of
   these have little left, which saturates nothing.  One row is empty: what keeps a divisor from
   being zero.  A single row that is added to all others has none: its spike would be the maximum of

@@ -12,13 +12,14 @@ from builder.errors import (
 )
 from builder.verify.draws import derived_seed
 from builder.verify.findings import Findings, serves_any_size
+from builder.verify.input_sets import LARGE
 from builder.verify.match import match, same_bits
 from builder.verify.modules import load_state, refuses, triton_module
 from builder.verify.protocol import check_protocol
 from builder.verify.randomness import check_takes_seed
 from builder.verify.runner import Run, run_triton
 from builder.verify.structure import tensors_in
-from builder.verify.unrun import check_loops, noted_launches
+from builder.verify.unrun import check_loops, noted_launches, repeated_loops
 
 if TYPE_CHECKING:
     from builder.verify.costs import Costs
@@ -86,12 +87,30 @@ class Trial:
         """Compares shapes that the program does not declare; the text may refuse them."""
         covered = set()
         for alternatives in self.prepared.others(self.costs):
+            known = len(self.findings.other_launches)
             answered = next((one for one in alternatives if self._compares_other(one)), None)
-            if answered is not None and not answered.plain:
+            if answered is not None and self._covers(answered, known):
                 covered.add(answered.draw)
         for index in self.prepared.deferred(covered):
             self._compare_set(index)
         self.findings.generic = self.prepared.generic
+
+    def _covers(self, question: Question, known: int) -> bool:
+        """Whether the declared shape need not take a draw that another shape has taken.
+
+        A maximum that forgets where it began shows on large numbers, if its loop goes round again.
+
+        Args:
+            question: the other shape's, answered.
+            known: launches on other shapes before it.
+        """
+        if question.plain:
+            return False
+        if question.draw != LARGE:
+            return True
+        with self.costs.of("executor"):
+            again = repeated_loops(self.findings.other_launches[known:])
+            return repeated_loops(self.findings.launches) <= again
 
     def note_unrun(self) -> None:
         """Notes how kernels are launched on what is too large to run.

@@ -96,6 +96,11 @@ def noted_launches(
     return result
 
 
+def repeated_loops(launches: Sequence[Launch]) -> set[tuple[str, int]]:
+    """Kernels, and lines of their loops that go round more than once in some launch."""
+    return {(one.kernel.__name__, line) for one in launches for line in one.repeated_loops()}
+
+
 def check_loops(noted: Sequence[Noted], run: Sequence[Launch]) -> None:
     """Whether each loop that goes round again on what is too large did so in some run, too.
 
@@ -106,7 +111,7 @@ def check_loops(noted: Sequence[Noted], run: Sequence[Launch]) -> None:
     Raises:
         VerificationRejected: ``too_large``.
     """
-    known = {(one.kernel.__name__, line) for one in run for line in one.repeated_loops()}
+    known = repeated_loops(run)
     for launch in (launch for found in noted for launch in found.launches):
         name = launch.kernel.__name__
         lines = [line for line in launch.repeated_loops() if (name, line) not in known]

@@ -262,10 +262,13 @@ def test_sparse_inputs_are_mostly_zero_where_zero_is_in_the_domain():
     assert torch.equal(x * 2, torch.round(x * 2))
     spikes = (x >= 1024).sum(1)
     assert (spikes[::4] == 0).all()
-    assert (spikes[1::4] == 1).all()
+    assert (spikes[1::8] == 1).all()
+    assert (spikes[5::8] == 2).all()
+    assert all(b - a == 1 and a % 2 == 0 for a, b in (x >= 1024)[5::8].nonzero()[:, 1].view(-1, 2))
     assert (spikes[2::4] == 1).all()
     assert (spikes[3::4] == 0).all()
     assert torch.equal((negative <= -1024).sum(1), spikes)
+    assert (x[14].argmin(), x[14, 49] <= -1024) == (49, True)  # a minimum's, as a maximum's is
     assert x[1, 0] >= 1024  # what a loop may miss: the very first and, highest, the very last
     assert (x == 16384).nonzero().tolist() == [[37, 49]]
     assert torch.equal((x == 4096).sum(1), (x == -4096).sum(1))

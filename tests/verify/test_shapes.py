@@ -210,3 +210,74 @@ def test_any_other_error_is_none_of_a_guard():
     assert verdict.kind == "triton_error"
     verdict = of_softmax(ONE, (GUARD[0], GUARD[1].replace("raise ValueError('rows')", "int('x')")))
     assert verdict.verified  # a refusal all the same: nothing was computed
+
+
+LARGEST = """
+import torch
+from torch import nn
+
+
+class Scaled(nn.Module):
+    def forward(self, x):
+        return x / torch.exp2(torch.floor(torch.log2(x.abs().amax())))
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.rand(200, 64) * 7.9 - 3.95]
+"""
+SCALED = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def largest_kernel(x_ptr, largest_ptr, size, BLOCK: tl.constexpr):
+    largest = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, size, BLOCK):
+        place = start + tl.arange(0, BLOCK)
+        x = tl.abs(tl.load(x_ptr + place, mask=place < size, other=0.0))
+        largest = tl.where(place < size, tl.maximum(largest, x), largest)
+    tl.store(largest_ptr, tl.max(largest, 0))
+
+
+@triton.jit
+def scale_kernel(x_ptr, largest_ptr, out_ptr, size, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    scale = tl.exp2(tl.floor(tl.log2(tl.load(largest_ptr))))
+    x = tl.load(x_ptr + place, mask=place < size)
+    tl.store(out_ptr + place, x / scale, mask=place < size)
+
+
+def launch_largest(x, largest):
+    largest_kernel[(1,)](x, largest, x.numel(), BLOCK=8192)
+
+
+def launch_scale(x, largest, out):
+    scale_kernel[(triton.cdiv(x.numel(), 1024),)](x, largest, out, x.numel(), BLOCK=1024)
+
+
+class ScaledNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty_like(x)
+        largest = torch.empty(1, device=x.device)
+        launch_largest(x, largest)
+        launch_scale(x, largest, out)
+        return out
+"""
+
+
+def test_large_numbers_go_where_a_loop_goes_round_again():
+    # Of other shapes they take one with fewer elements than the loop's block.
+    calls = [f"torch.rand({rows}, 64) * 7.9 - 3.95" for rows in (8, 15, 30)]
+    python = with_variants(LARGEST, *calls)
+    verdict = verify(python, SCALED, "Scaled", targets=HOPPER, generic=True)
+    assert verdict.verified, verdict.reason
+    forgotten = SCALED.replace("tl.maximum(largest, x), largest)", "x, largest)")
+    verdict = verify(python, forgotten, "Scaled", targets=HOPPER, generic=True)
+    assert verdict.kind == "wrong_values"

@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from builder.verify.distributions import Strength
+from builder.verify.distributions import AWAY, Strength
 from builder.verify.state import reshape_state
 from tests.verify.drawing import drawn
 
 
 def by_turns(x):
     """Rows of one sign, every other one negative and away from zero."""
-    return torch.where(torch.arange(len(x))[:, None] % 2 == 1, -x.abs() - 1, x.abs())
+    return torch.where(torch.arange(len(x))[:, None] % 2 == 1, -x.abs() - AWAY, x.abs())
 
 
 def test_only_the_first_input_of_tiny_draws_has_negative_rows():
