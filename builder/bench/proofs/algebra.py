@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder.bench.proofs.bounds import floor_of, least_sum
+from builder.bench.proofs.bounds import floor_of, least_sum, settled_lanes
 from builder.bench.proofs.constants import COMPARISONS
 from builder.bench.proofs.differences import difference
 from builder.bench.proofs.poles import (
@@ -298,7 +298,7 @@ def _settled(
     if op.name == "arith.xori":
         return _flipped(args, words)
     if op.name == "arith.cmpi":
-        return _with_itself(function, op, words)
+        return Term(settled_lanes(function, op, args, _with_itself(function, op, words)))
     if op.name == "arith.cmpf":
         settled = settled_order(op, args, finite=finite)
         if settled is not None:
@@ -308,11 +308,11 @@ def _settled(
     return None
 
 
-def _with_itself(function: Function, op: Operation, words: list[Words]) -> Term:
+def _with_itself(function: Function, op: Operation, words: list[Words]) -> Words:
     """Lanes where an integer is compared with itself, such as a masked load's zero with zero."""
     answer = op.attributes["words"][0] in _REFLEXIVE
     known = constant_words(np.full(1, answer, dtype=np.int64))
-    return Term(np.where(words[0] == words[1], known, _plain(function, op, words)))
+    return np.where(words[0] == words[1], known, _plain(function, op, words))
 
 
 def _zero_comparison(
@@ -336,7 +336,9 @@ def _flipped(args: list[Value], words: list[Words]) -> Value | None:
     """``not`` twice is nothing."""
     for known, other in ((args[0], words[1]), (args[1], words[0])):
         if isinstance(known, Known) and bool((known.data == 1).all()):
-            return Term(other ^ NEGATED)
+            false, true = (constant_words(np.full(1, n, dtype=np.int64)) for n in (0, 1))
+            flipped = np.where(other == true, false, other ^ NEGATED)
+            return Term(np.where(other == false, true, flipped))
     return None
 
 

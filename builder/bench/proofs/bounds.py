@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from builder.bench.proofs.terms import Known, Term, Value, as_words
+from builder.bench.proofs.terms import Known, Term, Value, as_words, constant_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from builder.bench.proofs.terms import Integers, Words
     from builder.execute.ir import Function, Operation, Type
     from builder.verify.declared import Bounds
+
+    Ends = tuple[int, int] | tuple[Integers, Integers]
 
 _SAME = frozenset({"arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast"})
 _ENDS: dict[str, Callable[[Bounds, Bounds], tuple[int, ...]]] = {
@@ -100,17 +104,54 @@ def _bounds_of_any(name: str, given: list[Bounds | None], bits: int) -> Bounds |
 
 def settled_comparison(function: Function, op: Operation, args: list[Value]) -> Known | None:
     """A comparison of integers that bounds decide."""
-    first, second = (bounds_of(value) for value in args)
-    if first is None or second is None or function.types[op.operands[0]].bits == 1:
+    told = _told(function, op, [bounds_of(value) for value in args])
+    if told is None:
         return None
-    word = op.attributes["words"][0]
-    if word.startswith("u") and min(first[0], second[0]) < 0:
-        return None
-    answer = _answer(word if word in ("eq", "ne") else word[1:], first, second)
-    if answer is None:
+    answer, is_settled = (bool(one) for one in told)
+    if not is_settled:
         return None
     shape = np.broadcast_shapes(*(as_words(value).shape for value in args))
     return Known(np.full(shape, int(answer), dtype=np.int64))
+
+
+def settled_lanes(function: Function, op: Operation, args: list[Value], made: Words) -> Words:
+    """A comparison's terms: those of lanes that bounds decide are told.
+
+    Args:
+        function: whose slots the operation names.
+        op: the comparison of integers.
+        args: its operands, of which one may be known in each lane.
+        made: its terms so far.
+    """
+    lanes = [(v.data, v.data) if isinstance(v, Known) else bounds_of(v) for v in args]
+    told = _told(function, op, lanes)
+    if told is None:
+        return made
+    answer, is_settled = told
+    return np.where(is_settled, constant_words(np.asarray(answer, dtype=np.int64)), made)
+
+
+def _told(
+    function: Function, op: Operation, ends: Sequence[Ends | None]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+    """Whether all of one compare so with all of another, and whether bounds tell."""
+    first, second = ends
+    if first is None or second is None or function.types[op.operands[0]].bits == 1:
+        return None
+    word = op.attributes["words"][0]
+    if word.startswith("u") and min(np.min(first[0]), np.min(second[0])) < 0:
+        return None
+    word = word if word in ("eq", "ne") else word[1:]
+    if word in ("eq", "ne"):
+        apart = np.less(first[1], second[0]) | np.less(second[1], first[0])
+        return (apart if word == "ne" else ~apart), apart
+    if word in ("gt", "ge"):
+        first, second = second, first
+    if word in ("lt", "gt"):
+        all_are, none_is = np.less(first[1], second[0]), np.less_equal(second[1], first[0])
+    else:
+        all_are, none_is = np.less_equal(first[1], second[0]), np.less(second[1], first[0])
+    return all_are, all_are | none_is
 
 
 def floor_of(value: Value) -> float | None:
@@ -127,18 +168,3 @@ def least_sum(args: list[Value]) -> float | None:
     floors = [floor_of(value) for value in args]
     known = [floor for floor in floors if floor is not None and floor >= 0.0]
     return sum(known) / 2.0 if len(known) == len(args) else None
-
-
-def _answer(word: str, first: Bounds, second: Bounds) -> bool | None:
-    """Whether all of one compare so with all of another; None if only some do."""
-    if word in ("eq", "ne"):
-        apart = first[1] < second[0] or second[1] < first[0]
-        return (word == "ne") if apart else None
-    if word in ("gt", "ge"):
-        return _answer({"gt": "lt", "ge": "le"}[word], second, first)
-    strict = word == "lt"
-    if first[1] < second[0] or (not strict and first[1] == second[0]):
-        return True
-    if second[1] < first[0] or (strict and second[1] == first[0]):
-        return False
-    return None

@@ -98,3 +98,31 @@ def test_a_sign_bit_counts(unpacked: Prepared, half: str, *, is_proven: bool) ->
     text = TEXT.replace("tl.where(place % 2 == 0, byte & 15, byte >> 4)", f"({half})")
     proof = proven_equivalent(unpacked, text, text.replace("half < 0", "half < -1000"))
     assert proof == (SAME_TERMS if is_proven else None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "other", "is_proven"),
+    [
+        # Of places 16 to 31 and bytes of four bits: which lanes are told by bounds alone.
+        ("(byte & 15) > place + 8", "((byte & 15) > place + 8) & (place < 7)", True),
+        ("(byte & 15) > place + 8", "((byte & 15) > place + 8) & (place < 6)", False),
+        ("(byte & 15) >= place + 8", "((byte & 15) >= place + 8) & (place < 8)", True),
+        ("(byte & 15) >= place + 8", "((byte & 15) >= place + 8) & (place < 7)", False),
+        ("place < (byte & 15)", "(place < (byte & 15)) & (place < 15)", True),
+        ("place < (byte & 15)", "(place < (byte & 15)) & (place < 14)", False),
+        ("place <= (byte & 15)", "(place <= (byte & 15)) & (place < 16)", True),
+        ("place == (byte & 15)", "(place == (byte & 15)) & (place < 16)", True),
+        ("place == (byte & 15)", "(place == (byte & 15)) & (place < 15)", False),
+        ("place != (byte & 15)", "(place != (byte & 15)) | (place > 15)", True),
+        ("place != (byte & 15)", "(place != (byte & 15)) | (place > 14)", False),
+        ("~(place > (byte & 15))", "(~(place > (byte & 15))) & (place < 16)", True),
+        ("~(place > (byte & 15))", "(~(place > (byte & 15))) & (place < 15)", False),
+    ],
+)
+def test_lanes_are_told_one_by_one(
+    unpacked: Prepared, condition: str, other: str, *, is_proven: bool
+) -> None:
+    assert "tl.where(wide < -32768, 7, word >> 4)" in TEXT
+    first, second = (TEXT.replace("wide < -32768", one) for one in (condition, other))
+    proof = proven_equivalent(unpacked, first, second)
+    assert proof == (SAME_TERMS if is_proven else None)
