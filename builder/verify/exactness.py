@@ -33,13 +33,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from builder.errors import VerificationRejected
+from builder.verify.ratios import LEAST
 
 if TYPE_CHECKING:
     from builder.verify.expected import Outcome
 
 BY_LUCK = 1
 """Input sets on which a value may be beyond eager's first run."""
-MOST_RATIOS = ((BY_LUCK, 2.0), (3, 1.5))
+MOST_RATIOS = ((BY_LUCK, 2.0), (3, LEAST))
 """Numbers of input sets, and what the ratio exceeds on no more of them."""
 FEWEST, MOST_ROUGHLY = 3, 2.0
 """Input sets of which the median ratio says something of few elements, and the most it may be."""

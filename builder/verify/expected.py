@@ -90,6 +90,7 @@ class Outcome:
             run; None where that says little.
         ratio: of the root mean square of the errors to that of eager's first run; None likewise.
         rough_ratio: the same where elements are too few for ``ratio``; None elsewhere.
+        open_ratio: the same where operands may have been rounded, which ``ratio`` does not tell.
     """
 
     kind: str | None
@@ -101,6 +102,7 @@ class Outcome:
     is_beyond: bool | None = None
     ratio: float | None = None
     rough_ratio: float | None = None
+    open_ratio: float = 0.0
 
 
 def is_float(dtype: torch.dtype) -> bool:

@@ -40,6 +40,8 @@ is noise: the input set is replaced if it can be.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,7 +53,7 @@ from builder.verify.expected import EAGER_FACTOR, Expected, Outcome
 from builder.verify.floors import epsilon, median_floor
 from builder.verify.noise import ILL_CONDITIONED, bulk_of, is_drowned
 from builder.verify.norm import MEDIAN, Errors, farther, gaps, within, wrong_non_finite
-from builder.verify.ratios import ratio_to_eager, rough_ratio
+from builder.verify.ratios import LEAST, TYPICAL, Ratios, ratios_to_eager
 from builder.verify.restless import FEW, MANY, are_restless, unnamed
 
 if TYPE_CHECKING:
@@ -65,8 +67,6 @@ NEAR = 64.0
 HARDLY_ANY = 1.0 / 512.0
 TELLING = 1024
 """Elements from which on the worst of eager's first run is no matter of luck."""
-TYPICAL = 64
-"""Elements from which on the root mean square of eager's errors is not."""
 ENOUGH = 8
 """Runs of eager from which on the root mean square of their errors counts for fewer elements."""
 RARE = 3.0
@@ -140,6 +140,8 @@ class FloatComparison:
             found = self._judged(answers)
             if found.kind != "wrong_values":
                 break
+        if found.kind is None and found.open_ratio > LEAST:
+            return self._beside_casts(found, samples)
         if found.kind == "wrong_values" and self._is_amplified_miss():
             message = "rounding is amplified, and the result is hardly beyond eager's"
             return self._result(self.errors, "ill_conditioned", message)
@@ -155,16 +157,18 @@ class FloatComparison:
         hangs = self.expected.history.decided or self.is_amplified
         return not hangs and self.actual.numel() >= TELLING
 
-    def _ratios(self, errors: Errors) -> tuple[float | None, float | None]:
-        """What the output says of how exact the module is: by many elements, or by few."""
+    def _ratios(self, errors: Errors) -> Ratios:
+        """What the output says of how exact the module is."""
         if not self.like_eager:
-            return None, None
+            return Ratios()
         casts = [one.eager_errors for one in self._moved_casts]
-        if self.actual.numel() < TYPICAL:
-            return None, rough_ratio(errors, self.expected, casts)
-        ratio = ratio_to_eager(errors, self.expected, casts, is_amplified=self.is_amplified)
-        is_open = self.expected.history.rounds_operands and not casts and ratio > 1.0
-        return (None if is_open else ratio), None
+        return ratios_to_eager(errors, self.expected, casts, is_amplified=self.is_amplified)
+
+    def _beside_casts(self, found: Outcome, samples: Iterable[Expected]) -> Outcome:
+        """With the ratio to eager against a reference without casts, if there is one."""
+        for sample in islice(samples, 1):
+            self._hear(sample)
+        return replace(found, ratio=self._ratios(self.errors).many)
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""
@@ -203,10 +207,7 @@ class FloatComparison:
         self.reach = farther(self.reach, shift)
 
     def _share_of_move(self, other: Expected) -> float:
-        """What of a move's shift one rounding of the computation explains.
-
-        Inputs of a narrow type can only be moved by its ulp, though the program computes with more.
-        """
+        """What of a shift one rounding explains: narrow inputs are moved by their type's ulp."""
         finest = epsilon(self.expected.history.rounding)
         return min(1.0, finest / other.moved) if other.moved else 1.0
 
@@ -376,10 +377,7 @@ class FloatComparison:
 
     @property
     def _moved_casts(self) -> list[Expected]:
-        """Eager against a reference without casts, where a fused product rounds its operands.
-
-        Before they are complete: the powers of attention, say, before it knows their sum.
-        """
+        """Eager against a reference without casts, where a product rounds its operands early."""
         return self.uncast if self.expected.history.rounds_operands else []
 
     def _wrong(self, wrong: Tensor) -> Outcome:

@@ -145,7 +145,7 @@ class Prepared:
         self._deferred: list[tuple[int, Shape]] = []
         if self.generic:
             away = (LARGE, *apart)
-            self._deferred = [one for one in self._sets if one[0] in away]
+            self._deferred = [(draw, self.base) for draw, _ in self._sets if draw in away]
             self._sets = [one for one in self._sets if one[0] not in away]
         self.draws = sum(shape == self.base for _, shape in self._sets)
 

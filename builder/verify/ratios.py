@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.verify.floors import epsilon, is_wide
 
@@ -13,10 +13,43 @@ if TYPE_CHECKING:
     from builder.verify.norm import Errors
 
 FEW_ROUNDINGS = 2.0**-22
+LEAST = 1.5
+"""The least ratio that counts (in ``exactness``)."""
+TYPICAL = 64
+"""Elements from which on the root mean square of eager's errors is no matter of luck."""
 MANY = 1024
 """Elements from which on their errors do not all hang together."""
 TOGETHER = 2.0
 """Of fewer, by what factor eager's root mean square may be too small by luck."""
+
+
+class Ratios(NamedTuple):
+    """What an output says of how exact a module is.
+
+    Attributes:
+        many: by many elements; None where there are few, or where it is open.
+        few: by few elements.
+        is_open: by many that were rounded as eager's operands are, which the module's need not be.
+    """
+
+    many: float | None = None
+    few: float | None = None
+    is_open: float = 0.0
+
+
+def ratios_to_eager(
+    errors: Errors, expected: Expected, casts: Sequence[Errors], *, is_amplified: bool
+) -> Ratios:
+    """To eager's first run; see the functions below.
+
+    A ratio that is above one is open as long as no reference without casts was heard.
+    """
+    if expected.eager.numel() < TYPICAL:
+        return Ratios(few=rough_ratio(errors, expected, casts))
+    ratio = ratio_to_eager(errors, expected, casts, is_amplified=is_amplified)
+    if expected.history.rounds_operands and not casts and ratio > 1.0:
+        return Ratios(is_open=ratio)
+    return Ratios(ratio)
 
 
 def ratio_to_eager(

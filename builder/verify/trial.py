@@ -12,7 +12,6 @@ from builder.errors import (
 )
 from builder.verify.draws import derived_seed
 from builder.verify.findings import Findings, serves_any_size
-from builder.verify.input_sets import LARGE
 from builder.verify.match import match, same_bits
 from builder.verify.modules import load_state, refuses, triton_module
 from builder.verify.protocol import check_protocol
@@ -98,7 +97,8 @@ class Trial:
     def _covers(self, question: Question, known: int) -> bool:
         """Whether the declared shape need not take a draw that another shape has taken.
 
-        A maximum that forgets where it began shows on large numbers, if its loop goes round again.
+        What a loop forgets of where it began shows where it goes round again: of a maximum on large
+        numbers, of a mean on shifted ones.
 
         Args:
             question: the other shape's, answered.
@@ -106,8 +106,6 @@ class Trial:
         """
         if question.plain:
             return False
-        if question.draw != LARGE:
-            return True
         with self.costs.of("executor"):
             again = repeated_loops(self.findings.other_launches[known:])
             return repeated_loops(self.findings.launches) <= again

@@ -243,6 +243,22 @@ def test_how_exact_a_product_of_rounded_operands_is_counts_beside_eager_without_
     assert (compare(near, expected).ratio is None) is is_product
 
 
+@pytest.mark.parametrize(("exponent", "is_less_exact"), [(-10, False), (-20, True)])
+def test_a_right_product_is_held_to_eager_without_casts(exponent, is_less_exact):
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(4096, generator=generator, dtype=torch.float64)
+    history = History(torch.bfloat16, Operation.DOT)
+    expected = Expected(reference.float(), reference, history)
+    ours = (reference * (1 + 2.0**-12)).float()
+    assert compare(ours, expected).ratio is None
+    moved = (reference * (1 + 2.0**exponent)).float()
+    uncast = Expected(moved, reference, history, as_written=False)
+    outcome = compare(ours, expected, samples=[uncast])
+    assert outcome.kind is None
+    assert (outcome.ratio > 1.5) is is_less_exact
+    assert compare((reference * (1 + 2.0**-25)).float(), expected, samples=[uncast]).ratio < 1.5
+
+
 @pytest.mark.parametrize(("size", "is_few"), [(10, True), (63, True), (64, False)])
 def test_few_elements_are_held_to_what_rounding_takes(size, is_few):
     """Eager is exact there; that says nothing of how exact it mostly is."""
