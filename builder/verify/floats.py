@@ -40,7 +40,6 @@ is noise: the input set is replaced if it can be.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -141,7 +140,9 @@ class FloatComparison:
             if found.kind != "wrong_values":
                 break
         if found.kind is None and found.open_ratio > LEAST:
-            return self._beside_casts(found, samples)
+            for sample in islice(samples, 1):  # the one without casts
+                self._hear(sample)
+            return self._judged(answers)
         if found.kind == "wrong_values" and self._is_amplified_miss():
             message = "rounding is amplified, and the result is hardly beyond eager's"
             return self._result(self.errors, "ill_conditioned", message)
@@ -163,12 +164,6 @@ class FloatComparison:
             return Ratios()
         casts = [one.eager_errors for one in self._moved_casts]
         return ratios_to_eager(errors, self.expected, casts, is_amplified=self.is_amplified)
-
-    def _beside_casts(self, found: Outcome, samples: Iterable[Expected]) -> Outcome:
-        """With the ratio to eager against a reference without casts, if there is one."""
-        for sample in islice(samples, 1):
-            self._hear(sample)
-        return replace(found, ratio=self._ratios(self.errors).many)
 
     def _may_be_luck(self) -> bool:
         """Whether eager may be near by luck, on inputs that would else be replaced."""

@@ -29,12 +29,12 @@ class Ratios(NamedTuple):
     Attributes:
         many: by many elements; None where there are few, or where it is open.
         few: by few elements.
-        is_open: by many that were rounded as eager's operands are, which the module's need not be.
+        open_ratio: by many, where eager rounds operands of a product and the module need not.
     """
 
     many: float | None = None
     few: float | None = None
-    is_open: float = 0.0
+    open_ratio: float = 0.0
 
 
 def ratios_to_eager(
@@ -48,7 +48,7 @@ def ratios_to_eager(
         return Ratios(few=rough_ratio(errors, expected, casts))
     ratio = ratio_to_eager(errors, expected, casts, is_amplified=is_amplified)
     if expected.history.rounds_operands and not casts and ratio > 1.0:
-        return Ratios(is_open=ratio)
+        return Ratios(open_ratio=ratio)
     return Ratios(ratio)
 
 

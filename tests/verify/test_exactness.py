@@ -259,6 +259,23 @@ def test_a_right_product_is_held_to_eager_without_casts(exponent, is_less_exact)
     assert compare((reference * (1 + 2.0**-25)).float(), expected, samples=[uncast]).ratio < 1.5
 
 
+def test_what_another_answer_explains_is_none_of_a_product_either():
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(4096, generator=generator, dtype=torch.float64)
+    history = History(torch.bfloat16, Operation.DOT, decided=True)
+    flipped = reference.clone()
+    flipped[7] += 1.0
+    expected = Expected(reference.float(), reference, history)
+    uncast = Expected(reference.float(), reference, history, as_written=False)
+    answer = Expected(flipped.float(), flipped, history)
+    ours = (flipped * (1 + 2.0**-12)).float()
+    moved = Expected((reference * (1 + 2.0**-12)).float(), reference, history, as_written=False)
+    for heard, is_less_exact in ((uncast, True), (moved, False)):
+        outcome = compare(ours, expected, [answer], samples=[heard])
+        assert outcome.kind is None
+        assert (outcome.ratio > 1.5) is is_less_exact
+
+
 @pytest.mark.parametrize(("size", "is_few"), [(10, True), (63, True), (64, False)])
 def test_few_elements_are_held_to_what_rounding_takes(size, is_few):
     """Eager is exact there; that says nothing of how exact it mostly is."""

@@ -333,7 +333,7 @@ def _zero_comparison(
 
 
 def _flipped(args: list[Value], words: list[Words]) -> Value | None:
-    """``not`` twice is nothing."""
+    """``not`` twice is nothing, and of a constant the other one."""
     for known, other in ((args[0], words[1]), (args[1], words[0])):
         if isinstance(known, Known) and bool((known.data == 1).all()):
             false, true = (constant_words(np.full(1, n, dtype=np.int64)) for n in (0, 1))
