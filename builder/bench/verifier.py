@@ -2,9 +2,10 @@
 
 Every fault that verification does not find is either proven to be none (``proofs.equivalence``),
 or no loss of precision (``mutants.errors``: at most twice the original's error, or on every input
-set at most twice PyTorch's own, which is right by the rule of comparison; the latter are counted
-apart, and ``killed_share_strict`` takes them for faults), or listed. Untouched pairs are verified
-again and again with other seeds; each failure is a false alarm.
+set at most twice PyTorch's own, sampled as verification samples it, which is right by the rule of
+comparison; the latter are counted apart, and ``killed_share_strict`` takes them for faults), or
+listed. Untouched pairs are verified again and again with other seeds; each failure is a false
+alarm.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ _READ_BYTES = 1 << 16
 
 KILLED, EQUIVALENT, SURVIVED, INVALID = "killed", "equivalent", "survived", "invalid"
 PRECISION_KEPT, PRECISION_OF_EAGER = "precision", "precision_of_eager"
+LESS_EXACT = "the same in real numbers, but less exact"
 
 
 def _unrun(payload: dict[str, Any]) -> tuple[int | None, ...]:
@@ -105,7 +106,7 @@ class _Trial:
         reason = verdict.reason or ""
         found = {
             "outcome": SURVIVED if verdict.agrees else KILLED,
-            "kind": verdict.kind,
+            "kind": None if verdict.agrees else verdict.kind,
             "reason": "no proof: it did not end" if verdict.agrees else reason,
             "error": verdict.max_error,
             "tolerance": verdict.tolerance,
@@ -117,8 +118,9 @@ class _Trial:
         yield found
         if verdict.agrees:
             found |= self._proof()
-        if self._mutant["category"] == PRECISION and found["outcome"] in (KILLED, SURVIVED):
-            found |= self._precision(agrees=verdict.agrees)
+        is_open = found["outcome"] in (KILLED, SURVIVED) and found["reason"] != LESS_EXACT
+        if self._mutant["category"] == PRECISION and is_open:
+            found |= self._precision(PRECISION_KEPT, agrees=verdict.agrees)
         yield found
 
     def _proof(self) -> dict[str, Any]:
@@ -130,25 +132,22 @@ class _Trial:
             return {"reason": f"no proof: {type(error).__name__}: {error}"}
         if proof is None:
             return {"reason": "no proof"}
-        if proof == SAME_REALS and not self._is_as_exact():
-            return {"reason": "the same in real numbers, but less exact"}
+        if proof == SAME_REALS:
+            return {"reason": LESS_EXACT} | self._precision(SAME_REALS, agrees=True)
         return {"outcome": EQUIVALENT, "proof": proof}
 
-    def _precision(self, *, agrees: bool) -> dict[str, Any]:
+    def _precision(self, kept: str, *, agrees: bool) -> dict[str, Any]:
         """A loss of precision that loses hardly any is none; nor is one that PyTorch has too."""
-        if self._is_as_exact():
-            return {"outcome": EQUIVALENT, "proof": PRECISION_KEPT}
-        mutant = errors_of(self._prepared, self._mutant["text"])
-        if mutant is not None and mutant.within_eager(agrees=agrees):
+        original, mutant = self._exactness(), errors_of(self._prepared, self._mutant["text"])
+        if mutant is None:
+            return {}
+        if original is not None and not is_worse(mutant, original):
+            return {"outcome": EQUIVALENT, "proof": kept}
+        if mutant.within_eager(agrees=agrees):
             return {"outcome": EQUIVALENT, "proof": PRECISION_OF_EAGER}
-        if mutant is None or mutant.decides_otherwise or math.isinf(mutant.times_eager):
+        if mutant.decides_otherwise or math.isinf(mutant.times_eager):
             return {}
         return {"times_eager": mutant.times_eager}
-
-    def _is_as_exact(self) -> bool:
-        original = self._exactness()
-        mutant = errors_of(self._prepared, self._mutant["text"])
-        return original is not None and mutant is not None and not is_worse(mutant, original)
 
 
 def in_fork(

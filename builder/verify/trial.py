@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 WRONG = frozenset({"wrong_values", "wrong_non_finite", "wrong_discrete"})
 """Kinds of rejections for what values a result has."""
+SELDOM_WRONG = frozenset({"wrong_non_finite", "wrong_discrete"})
+"""Those of which a fault may leave most as they are: what overflows does so now and then."""
 TURNS = 2
 """How often what may be bad luck is asked again, to be right each time."""
-TURNS_OF_DISCRETE = 8
-"""Likewise of discrete values, of which a fault may leave most as they are."""
+MORE_TURNS = 8
+"""Likewise of what is seldom wrong."""
 HARDLY_ANY = 1.0 / 256.0
 """The share of discrete values that a decision may turn by bad luck: near a tie hardly any is."""
 
@@ -237,7 +239,7 @@ class Trial:
             if again is None:
                 raise
             self._compare(again, order, is_repeated=is_repeated)
-            turns = TURNS_OF_DISCRETE if error.kind == "wrong_discrete" else TURNS
+            turns = MORE_TURNS if error.kind in SELDOM_WRONG else TURNS
             for turn in range(2, turns + 1):
                 self._ask_again(*_which(question), turn)
             self.findings.replaced += 1

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-VERIFIER_VERSION = "32"
+VERIFIER_VERSION = "33"
 NOT_COMPILED = "not_compiled"
 NO_COMPUTATION = "no_computation"
 

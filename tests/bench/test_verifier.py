@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from builder.bench.verifier import VerifierBench, measure, passes
+from builder.bench.verifier import VerifierBench, _allowed, _share, measure, passes
 from builder.bench.verifier_steps import in_fork, judge_mutants, verify_untouched
 from tests.bench.verifier_samples import ROW_SUM, rows
 from tests.cli.command import torch2triton
@@ -87,6 +87,20 @@ def test_a_rounding_that_loses_little_is_no_fault() -> None:
         ("equivalent", "same_reals"),
         ("killed", None),
     ]
+
+
+def test_what_is_as_far_off_as_eager_counts_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the strict share it is a fault, killed or not, though all that passes has a kind."""
+    coarse = "tmp4 = (tmp3 * tmp2).to(tl.float16).to(tl.float32)"
+    change = ("tmp4 = tmp3 * tmp2", coarse)
+    monkeypatch.setattr("builder.bench.mutants.errors.EAGER_FACTOR", 1e9)
+    (killed,) = judged(change, category="lower precision")
+    assert (killed["proof"], killed["kind"]) == ("precision_of_eager", "wrong_values")
+    monkeypatch.setattr("builder.verify.floats.EAGER_FACTOR", 1e9)
+    monkeypatch.setattr("builder.verify.exactness.Exactness.check", lambda _: None)
+    (passed,) = judged(change, category="lower precision")
+    assert (passed["proof"], passed["kind"]) == ("precision_of_eager", None)
+    assert _share(_allowed([(0, None, killed), (0, None, passed)])) == 0.5
 
 
 def test_what_a_fork_said_last_stands() -> None:

@@ -326,7 +326,24 @@ def test_a_decision_turns_one_discrete_value_of_many_by_bad_luck(monkeypatch, co
     verdict = verify(*texts, "Rounded", targets=HOPPER, draws=1)
     assert verdict.verified == passes, verdict.reason
     assert verdict.kind == (None if passes else "wrong_discrete")
-    assert len(asked) == (1 + trial.TURNS_OF_DISCRETE if passes else 1)
+    assert len(asked) == (1 + trial.MORE_TURNS if passes else 1)
+
+
+@pytest.mark.parametrize(("overflows", "passes"), [((1,), True), ((1, 6), False)])
+def test_what_overflows_now_and_then_is_asked_often(monkeypatch, overflows, passes):
+    asked = []
+
+    def overflowing(original, run, *args, **options):
+        asked.append(run)
+        if len(asked) in overflows:
+            run.leaves[0].reshape(-1)[3] = math.inf
+        return match(original, run, *args, **options)
+
+    monkeypatch.setattr(trial, "match", overflowing)
+    verdict = verify(loss.PYTHON, loss.TRITON, "Loss", targets=HOPPER, draws=1)
+    assert verdict.verified == passes, verdict.reason
+    assert verdict.kind == (None if passes else "wrong_non_finite")
+    assert len(asked) == (1 + trial.MORE_TURNS if passes else overflows[-1])
 
 
 def test_shape_variants_are_compared():

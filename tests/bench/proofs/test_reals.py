@@ -145,6 +145,63 @@ def test_a_loss_that_eager_has_too_is_told_apart() -> None:
     assert not rounded.within_eager(agrees=True)
 
 
+MEAN_PROGRAM = """
+import torch
+from torch import nn
+
+
+class Mean(nn.Module):
+    def forward(self, a, w):
+        return (a * w).float().mean(0)
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(64, 2).half(), torch.randn(64, 2).half()]
+"""
+MEAN = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def mean_kernel(a_ptr, w_ptr, out_ptr):
+    col = tl.program_id(0)
+    place = tl.arange(0, 64) * 2 + col
+    a = tl.load(a_ptr + place).to(tl.float32)
+    w = tl.load(w_ptr + place).to(tl.float32)
+    product = (a * w * 1.5).to(tl.float16).to(tl.float32) / 1.5
+    tl.store(out_ptr + col, tl.sum(product, 0) / 64)
+
+
+class MeanNew(nn.Module):
+    def forward(self, a, w):
+        out = torch.empty(2, dtype=torch.float32, device=a.device)
+        mean_kernel[(2,)](a, w, out)
+        return out
+"""
+
+
+def test_eager_that_is_near_by_luck_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two numbers, each a mean of 64 that eager rounds, too, though otherwise."""
+    prepared = prepare(MEAN_PROGRAM, "Mean", draws=5, seed=2)
+    coarse = errors_of(prepared, MEAN.replace("float16", "bfloat16"))
+    assert coarse is not None
+    assert not coarse.within_eager(agrees=True)
+    sampled = errors_of(prepared, MEAN)
+    assert sampled is not None
+    assert sampled.within_eager(agrees=True)
+    monkeypatch.setattr("builder.verify.question.eager_samples", lambda *_: ())
+    first = errors_of(prepare(MEAN_PROGRAM, "Mean", draws=5, seed=2), MEAN)
+    assert first is not None
+    assert not first.within_eager(agrees=True)
+
+
 def test_arithmetic_is_the_fields() -> None:
     prime = int(PRIME)
     generator = np.random.default_rng(3)
