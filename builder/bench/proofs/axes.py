@@ -27,6 +27,7 @@ from builder.bench.proofs.field import (
     field_matmul,
     with_constants,
 )
+from builder.bench.proofs.moved import along, moved_again
 from builder.bench.proofs.pairs import candidates, first_along
 from builder.bench.proofs.poles import all_numbers, without_poles
 from builder.bench.proofs.positives import is_above_or_zero
@@ -177,6 +178,10 @@ def _in_any_order(
 
 def _extreme(combine: str, value: Value, kind: Type, axis: int, reading: Reading) -> Value:
     """An extreme along an axis; of real numbers a positive factor of all is one of it."""
+    moved = along(value, axis) if reading is Reading.REAL else None
+    if moved is not None:
+        before = _extreme(combine, moved.before, kind, axis, reading)
+        return moved_again(before, moved.shift.squeeze(axis), kind)
     factors = factors_along(value, axis) if reading is Reading.REAL and _finite(value) else ()
     value = without_factors(value, factors, kind.element)
     made = united_along(combine, value, kind, axis, finite=reading >= Reading.FINITE)
@@ -357,8 +362,12 @@ def _real_product(function: Function, op: Operation, args: list[Value]) -> Words
 
 
 def _gather(function: Function, op: Operation, args: list[Value]) -> Value:
-    axis = op.attributes["axis"] + 1
-    source = full(as_words(args[0]), function.types[op.operands[0]])
+    axis, kind = op.attributes["axis"] + 1, function.types[op.operands[0]]
+    moved = along(args[0], axis)
+    if moved is not None:
+        before = _gather(function, op, [moved.before, args[1]])
+        return moved_again(before, moved.shift, kind)
+    source = full(as_words(args[0]), kind)
     index, poles = args[1], not without_poles(args[:1])
     if isinstance(index, Known):
         places = full(index.data, function.types[op.operands[1]])

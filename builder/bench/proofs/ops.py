@@ -25,6 +25,7 @@ from builder.bench.proofs.elsewhere import with_elsewhere
 from builder.bench.proofs.field import without_sign
 from builder.bench.proofs.grains import chosen_grain, with_grain
 from builder.bench.proofs.infinities import with_reals
+from builder.bench.proofs.moved import before_moved, chosen_moved, moved_again, moved_by
 from builder.bench.proofs.poles import without_poles
 from builder.bench.proofs.positives import with_above_zero
 from builder.bench.proofs.ranges import known_size, with_range
@@ -40,11 +41,11 @@ from builder.bench.proofs.terms import (
     Term,
     Unprovable,
     Value,
-    Words,
     as_words,
     float_constant,
     full,
     unsigned,
+    viewed,
     wrapped,
 )
 from builder.bench.proofs.zeros import at_zero, with_zero
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     from builder.execute.ir import Function, Operation, Type
 
+_MOVED_ALIKE = frozenset({"arith.cmpf", "arith.subf"})
 _POINTWISE = frozenset(
     {
         "tt.extern_elementwise", "tt.precise_sqrt", "tt.precise_divf", "tt.clampf", "tt.mulhiui",
@@ -164,9 +166,8 @@ def pointwise(
             return Known(wrapped(known, kind.bits))
     compares = op.name == "arith.cmpf" and reading is Reading.REAL
     element = function.types[op.operands[0]].element if compares else ""
-    if compares:
-        shared = shared_factors(*args)
-        args = [without_factors(value, shared, element) for value in args]
+    if reading is Reading.REAL:
+        args = _without_shared(op, args, element)
     found = _found(function, op, args, kind, reading)
     if found is not None:
         return found
@@ -182,6 +183,14 @@ def pointwise(
         decides = contest_of(function, op, args, finite=reading >= Reading.FINITE)
         return replace(made, bounds=result_bounds(function, op, args, kind), contest=decides)
     return _float(function, op, args, made, reading)
+
+
+def _without_shared(op: Operation, args: list[Value], element: str) -> list[Value]:
+    """The operands of a comparison or difference without what it does not hang on."""
+    if op.name == "arith.cmpf":
+        shared = shared_factors(*args)
+        args = [without_factors(value, shared, element) for value in args]
+    return (before_moved(args) or (args,))[0] if op.name in _MOVED_ALIKE else args
 
 
 def _found(
@@ -206,6 +215,10 @@ def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
             sides = [without_factors(value, shared, kind.element) for value in args[1:]]
             rest = _selected([args[0], *sides], kind, reading)
             return beside_factors(rest, shared, kind.element)
+        moved = before_moved(args[1:])
+        if moved is not None:
+            rest = _selected([args[0], *moved[0]], kind, reading)
+            return moved_again(rest, moved[1], kind)
     first = decided(args, kind, finite=finite)
     if first is not None:
         return first
@@ -214,7 +227,7 @@ def _selected(args: list[Value], kind: Type, reading: Reading) -> Value:
     chosen = select(args[0], args[1], args[2], None if is_real else kind.element)
     if is_real and isinstance(chosen, Term):
         chosen = replace(chosen, scale=chosen_scale(args[1], args[2]), grain=chosen_grain(args))
-        chosen = chosen_factors(args, chosen, kind.element)
+        chosen = replace(chosen_factors(args, chosen, kind.element), moved=chosen_moved(args, kind))
         return chosen_in_field(args[0], args[1], args[2], chosen, kind)
     return chosen
 
@@ -231,6 +244,7 @@ def _float(
         made = with_scale(function, op, args, made, kind)
         made = with_reals(function, op, args, with_above_zero(op, args, made, kind.element), kind)
         made = with_grain(function, op, args, made, kind)
+        made = replace(made, moved=moved_by(op, args, kind.element))
     made = with_exponent(op, args, made, kind)
     made = with_range(op, args, with_sign(op, args, made, finite=reading >= Reading.FINITE))
     return with_reach(op, args, made, kind) if reading else made
@@ -281,55 +295,6 @@ def _retyped(address: Address, kind: Type) -> Address:
 # -- shapes ------------------------------------------------------------------------------------
 
 
-def _viewed(value: Value, view: Callable[[Any], Any]) -> Value:
-    if isinstance(value, Known):
-        return Known(view(value.data))
-    if isinstance(value, Term):
-        of_value, columns = partial(_viewed, view=view), partial(_viewed_columns, view=view)
-        parts, exact, constant = value.parts, value.exact, value.constant
-        if parts is not None:
-            parts = replace(parts, words=columns(parts.words))
-        if exact is not None:
-            exact = exact[0], view(exact[1])
-        if constant is not None:
-            constant = view(constant)
-        return replace(
-            value,
-            hashes=view(value.hashes),
-            parts=parts,
-            exact=exact,
-            constant=constant,
-            factors=tuple(map(view, value.factors)),
-            cover=value.cover and value.cover.viewed(view),
-            reach=value.reach and value.reach.viewed(view),
-            exponent=value.exponent and (value.exponent[0], view(value.exponent[1])),
-            above=value.above and (view(value.above[0]), value.above[1]),
-            sign_of=None if value.sign_of is None else view(value.sign_of),
-            rectified=None if value.rectified is None else view(value.rectified),
-            contest=None,
-            pairs=value.pairs and value.pairs.viewed(view),
-            elsewhere=value.elsewhere and (view(value.elsewhere[0]), view(value.elsewhere[1])),
-            apart=value.apart and (view(value.apart[0]), value.apart[1]),
-            sizes=None if value.sizes is None else view(value.sizes),
-            zero=value.zero and value.zero.viewed(view),
-            shifts=tuple(map(view, value.shifts)),
-            common=tuple(factor.viewed(view) for factor in value.common),
-            clamped=value.clamped and (view(value.clamped[0]), value.clamped[1]),
-            spoilt=value.spoilt and value.spoilt.viewed(view, of_value),
-            grain=value.grain and value.grain.viewed(columns, of_value),
-        )
-    offset = _viewed(value.offset, view)
-    assert not isinstance(offset, Address)
-    return value.with_offset(offset)
-
-
-def _viewed_columns(words: Words, view: Callable[[Any], Any]) -> Words:
-    """Words with a last axis more; a view leaves the first axis alone, so that may be of all."""
-    count, *shape = np.moveaxis(words, -1, 0).shape
-    viewed = view(np.moveaxis(words, -1, 0).reshape(count * shape[0], *shape[1:]))
-    return np.moveaxis(viewed.reshape(count, shape[0], *viewed.shape[1:]), 0, -1)
-
-
 def _make_range(_function: Function, op: Operation, _args: list[Value]) -> list[Value]:
     start, end = op.attributes["start"], op.attributes["end"]
     return [Known(np.arange(start, end, dtype=np.int64)[None])]
@@ -337,11 +302,11 @@ def _make_range(_function: Function, op: Operation, _args: list[Value]) -> list[
 
 def _splat(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     rank = len(function.types[op.results[0]].shape)
-    return [_viewed(args[0], lambda a: a.reshape(a.shape[0], *(1,) * rank))]
+    return [viewed(args[0], lambda a: a.reshape(a.shape[0], *(1,) * rank))]
 
 
 def _unsplat(_function: Function, _op: Operation, args: list[Value]) -> list[Value]:
-    return [_viewed(args[0], lambda a: a.reshape(a.shape[0]))]
+    return [viewed(args[0], lambda a: a.reshape(a.shape[0]))]
 
 
 def _same(_function: Function, _op: Operation, args: list[Value]) -> list[Value]:
@@ -349,17 +314,17 @@ def _same(_function: Function, _op: Operation, args: list[Value]) -> list[Value]
 
 
 def _expand_dims(_function: Function, op: Operation, args: list[Value]) -> list[Value]:
-    return [_viewed(args[0], lambda a: np.expand_dims(a, op.attributes["axis"] + 1))]
+    return [viewed(args[0], lambda a: np.expand_dims(a, op.attributes["axis"] + 1))]
 
 
 def _trans(_function: Function, op: Operation, args: list[Value]) -> list[Value]:
     order = [0, *(axis + 1 for axis in op.attributes["order"])]
-    return [_viewed(args[0], lambda a: a.transpose(order))]
+    return [viewed(args[0], lambda a: a.transpose(order))]
 
 
 def _reshape(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     source, target = function.types[op.operands[0]], function.types[op.results[0]]
-    return [_viewed(args[0], lambda a: full(a, source).reshape(a.shape[0], *target.shape))]
+    return [viewed(args[0], lambda a: full(a, source).reshape(a.shape[0], *target.shape))]
 
 
 def _split(function: Function, op: Operation, args: list[Value]) -> list[Value]:
@@ -368,7 +333,7 @@ def _split(function: Function, op: Operation, args: list[Value]) -> list[Value]:
     def side(array: Any, number: int) -> Any:
         return full(array, kind)[..., number]
 
-    return [_viewed(args[0], partial(side, number=number)) for number in (0, 1)]
+    return [viewed(args[0], partial(side, number=number)) for number in (0, 1)]
 
 
 def _join(function: Function, op: Operation, args: list[Value]) -> list[Value]:

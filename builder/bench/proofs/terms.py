@@ -14,18 +14,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from fractions import Fraction
 
     from builder.bench.proofs.common_factors import Factor
     from builder.bench.proofs.contests import Contest
     from builder.bench.proofs.grains import Grain
+    from builder.bench.proofs.moved import Moved
     from builder.bench.proofs.pairs import Pairs
     from builder.bench.proofs.reach import Cover, Reach
     from builder.bench.proofs.spoilt import Spoilt
@@ -114,6 +116,7 @@ class Term:
             on the same side.
         spoilt: what it is but for some lanes, of which more is known then.
         grain: of real numbers, how near zero they are (``grains``).
+        moved: of real numbers, what they were before something was added (``moved``).
     """
 
     hashes: Words
@@ -149,6 +152,7 @@ class Term:
     clamped: tuple[Words, float] | None = None
     spoilt: Spoilt | None = None
     grain: Grain | None = None
+    moved: Moved | None = None
 
     @property
     def is_masked(self) -> bool:
@@ -290,3 +294,53 @@ def unsigned(data: Integers, bits: int) -> Integers:
     if bool((data < 0).any()):
         raise Unprovable("unsigned 64-bit integers")
     return data
+
+
+def viewed(value: Value, view: Callable[[Any], Any]) -> Value:
+    if isinstance(value, Known):
+        return Known(view(value.data))
+    if isinstance(value, Term):
+        of_value, columns = partial(viewed, view=view), partial(_viewed_columns, view=view)
+        parts, exact, constant = value.parts, value.exact, value.constant
+        if parts is not None:
+            parts = replace(parts, words=columns(parts.words))
+        if exact is not None:
+            exact = exact[0], view(exact[1])
+        if constant is not None:
+            constant = view(constant)
+        return replace(
+            value,
+            hashes=view(value.hashes),
+            parts=parts,
+            exact=exact,
+            constant=constant,
+            factors=tuple(map(view, value.factors)),
+            cover=value.cover and value.cover.viewed(view),
+            reach=value.reach and value.reach.viewed(view),
+            exponent=value.exponent and (value.exponent[0], view(value.exponent[1])),
+            above=value.above and (view(value.above[0]), value.above[1]),
+            sign_of=None if value.sign_of is None else view(value.sign_of),
+            rectified=None if value.rectified is None else view(value.rectified),
+            contest=None,
+            pairs=value.pairs and value.pairs.viewed(view),
+            elsewhere=value.elsewhere and (view(value.elsewhere[0]), view(value.elsewhere[1])),
+            apart=value.apart and (view(value.apart[0]), value.apart[1]),
+            sizes=None if value.sizes is None else view(value.sizes),
+            zero=value.zero and value.zero.viewed(view),
+            shifts=tuple(map(view, value.shifts)),
+            common=tuple(factor.viewed(view) for factor in value.common),
+            clamped=value.clamped and (view(value.clamped[0]), value.clamped[1]),
+            spoilt=value.spoilt and value.spoilt.viewed(view, of_value),
+            grain=value.grain and value.grain.viewed(columns, of_value),
+            moved=value.moved and value.moved.viewed(view, of_value),
+        )
+    offset = viewed(value.offset, view)
+    assert not isinstance(offset, Address)
+    return value.with_offset(offset)
+
+
+def _viewed_columns(words: Words, view: Callable[[Any], Any]) -> Words:
+    """Words with a last axis more; a view leaves the first axis alone, so that may be of all."""
+    count, *shape = np.moveaxis(words, -1, 0).shape
+    viewed = view(np.moveaxis(words, -1, 0).reshape(count * shape[0], *shape[1:]))
+    return np.moveaxis(viewed.reshape(count, shape[0], *viewed.shape[1:]), 0, -1)
