@@ -164,11 +164,6 @@ def largest(errors: Tensor) -> float:
     return float(errors.amax()) if errors.numel() else 0.0
 
 
-def error(actual: Tensor, reference: Tensor) -> float:
-    """The norm of this module's head."""
-    return Yardstick(reference).errors(actual).worst
-
-
 def usable_quantiles(count: int) -> tuple[float, ...]:
     """The quantiles that have at least ``TAIL`` of ``count`` elements above them."""
     return tuple(share for share in QUANTILES if (1.0 - share) * count >= TAIL)

@@ -7,7 +7,7 @@ import torch
 
 from builder.verify.compare import Expected, compare
 from builder.verify.floors import FACTORS, TF32_EPSILON, History, Operation, floor
-from builder.verify.norm import error, rounded_up, scale
+from builder.verify.norm import Yardstick, rounded_up, scale
 from builder.verify.reference import Ties
 
 FLOAT = History(torch.float32, Operation.REDUCTION)
@@ -23,7 +23,7 @@ def test_one_wrong_element_among_a_million_counts_in_full():
     reference = torch.linspace(1, 2, 1_000_000, dtype=torch.float64)
     actual = reference.float()
     actual[123456] += 0.001
-    assert error(actual, reference) > 5e-4
+    assert Yardstick(reference).errors(actual).worst > 5e-4
     outcome = compare(actual, expected(reference))
     assert outcome.kind == "wrong_values"
     assert "(123456,)" in outcome.message

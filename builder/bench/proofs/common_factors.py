@@ -267,8 +267,8 @@ def _own(value: Term, made: Term, element: str) -> Iterable[Factor]:
 
 
 def _is_factor(value: Term, made: Term, element: str) -> bool:
-    is_shared = _is_shared(value.hashes, made.hashes.shape)
-    return is_shared and without_poles([value]) and is_above_zero(value, element)
+    is_along = is_shared(value.hashes, made.hashes.shape)
+    return is_along and without_poles([value]) and is_above_zero(value, element)
 
 
 def _over(dividend: Term, divisor: Term) -> tuple[Words, ...]:
@@ -287,7 +287,7 @@ def _shifts_of_product(terms: list[Term], made: Term, kind: Type) -> tuple[Words
             times = field_elements(other, kind.element)
             products = [field_product(shift, times) for shift in value.shifts]
             shape = made.hashes.shape
-            return _merged_shifts(p for p in products if _is_shared(p, shape))
+            return _merged_shifts(p for p in products if is_shared(p, shape))
     return ()
 
 
@@ -297,7 +297,7 @@ def _shifts_of_sum(name: str, terms: list[Term], element: str) -> tuple[Words, .
     for place, value in enumerate(terms):
         own = list(value.shifts)
         if without_poles([value]) and (
-            _is_shared(value.hashes, shape) or value.constant is not None
+            is_shared(value.hashes, shape) or value.constant is not None
         ):
             rest = field_elements(value, element)
             for shift in own:
@@ -317,6 +317,6 @@ def _merged_shifts(shifts: Iterable[Words]) -> tuple[Words, ...]:
     return tuple(shift for shift in found.values() if bool(shift.any()))
 
 
-def _is_shared(words: Words, shape: tuple[int, ...]) -> bool:
+def is_shared(words: Words, shape: tuple[int, ...]) -> bool:
     """Whether elements are the same along an axis of a block that is longer than one."""
     return any(own == 1 < full for own, full in zip(words.shape[1:], shape[1:], strict=True))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder.bench.proofs.choice import select
+from builder.bench.proofs.common_factors import is_shared
 from builder.bench.proofs.field import (
     field_add,
     field_elements,
@@ -49,9 +50,9 @@ def moved_by(op: Operation, args: Sequence[Value], element: str) -> Moved | None
     if op.name not in ("arith.addf", "arith.subf") or not without_poles(args):
         return None
     value, number = args
-    if op.name == "arith.addf" and _is_number(value, number):
+    if op.name == "arith.addf" and _is_shift(value, number):
         value, number = number, value
-    if not _is_number(number, value) or not isinstance(value, Term):
+    if not _is_shift(number, value) or not isinstance(value, Term):
         return None
     shift = field_elements(number, element)
     if op.name == "arith.subf":
@@ -61,14 +62,13 @@ def moved_by(op: Operation, args: Sequence[Value], element: str) -> Moved | None
     return Moved(value, shift)
 
 
-def _is_number(number: Value, beside: Value) -> bool:
+def _is_shift(number: Value, beside: Value) -> bool:
     """Whether an operand is a finite number that is the same along an axis of the other."""
     if not isinstance(number, Term) or not isinstance(beside, Term) or not number.finite:
         return False
     if number.constant is not None:
         return beside.constant is None
-    own, other = number.hashes.shape[1:], beside.hashes.shape[1:]
-    return any(size == 1 < full for size, full in zip(own, other, strict=False))
+    return is_shared(number.hashes, beside.hashes.shape)
 
 
 def before_moved(args: Sequence[Value]) -> tuple[list[Value], Words] | None:

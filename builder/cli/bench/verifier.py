@@ -63,9 +63,10 @@ def command(
 ) -> int:
     """Plant faults in verified pairs and count those that verification finds.
 
-    A fault that is not found is proven to be none, for all inputs, or listed.  Faults are judged
-    without compiling for a target, which could only find more.  Untouched pairs are verified with
-    several seeds, and compiled with the first; a failure is a false alarm.
+    A fault that is not found is proven to be none, for all inputs, or a loss of precision that
+    PyTorch has too, or listed.  Faults are judged without compiling for a target, which could only
+    find more.  Untouched pairs are verified with several seeds, and compiled with the first; a
+    failure is a false alarm.
 
     Exit status 1 if fewer than 99.5 % of the faults are found, or there is a false alarm.
     """
